@@ -1,0 +1,217 @@
+"""The interpreter: a recorded table compiled to Python over plain numbers.
+
+A state is a tuple, a value for each variable in the order of declaration; an array is a tuple in it, a label a string.
+The whole table becomes one Python function that gives all successors of a state, which is what makes exhaustive search
+bearable; `check` adds that every stored number fits its field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from model.record import Assign, record_term
+from model.steps import Guard, Recorded, Table
+from model.terms import ModelError, Operand, Term
+
+__all__ = ["Machine", "Sizes", "StateTuple", "Successor"]
+
+StateTuple = tuple[Any, ...]
+Successor = tuple[int, int, StateTuple]
+"""A step's place in `Machine.steps`, its choice (-1 if it has none), the state after it."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The numbers that are fixed for a run: queue size, entries of the region, the ring's first index."""
+
+    size: int
+    entries: int
+    first: int = 0
+
+    @property
+    def heads(self) -> int:
+        """The length of arrays that are indexed by head or by entry."""
+        return max(self.size, self.entries)
+
+    @property
+    def sums(self) -> int:
+        """The length of arrays of sums over heads: one more."""
+        return self.heads + 1
+
+
+def _escape(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name)
+
+
+@dataclass
+class Compiler:
+    """Translates terms to Python source over a state `s` and a choice `c`."""
+
+    table: Table
+    sizes: Sizes
+    place: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Number the variables."""
+        self.place = {name: n for n, name in enumerate(self.table.vars)}
+
+    def number(self, name: str) -> int:
+        """Give the value of a parameter."""
+        return int(getattr(self.sizes, name))
+
+    def source(self, term: Term) -> str:
+        """Translate one term."""
+        op, args = term.op, term.args
+        if op == "const":
+            return repr(args[0])
+        if op == "var":
+            return f"s[{self.place[str(args[0])]}]"
+        if op == "param":
+            return str(self.number(str(args[0])))
+        if op == "choice":
+            return "c"
+        if op == "bound":
+            return _escape(str(args[0]))
+        if op in ("forall", "exists", "count", "greatest"):
+            return self._over_range(term)
+        if op == "at":
+            return f"s[{self.place[str(args[0])]}][{self._of(args[1])}]"
+        if op == "wrap":
+            return f"({self._of(args[0])} & {(1 << int(str(args[1]))) - 1})"
+        if op == "slot":
+            return f"({self._of(args[0])} % {self.sizes.size})"
+        if op == "place":
+            return f"(({self._of(args[0])} & 65535) % {self.sizes.size})"
+        if op == "not":
+            return f"(not {self._of(args[0])})"
+        if op == "ite":
+            condition, then, otherwise = (self._of(a) for a in args)
+            return f"({then} if {condition} else {otherwise})"
+        if op in ("and", "or"):
+            return f"({f' {op} '.join(self._of(a) for a in args)})" if args else repr(op == "and")
+        return f"({self._of(args[0])} {op} {self._of(args[1])})"
+
+    def _of(self, arg: object) -> str:
+        if not isinstance(arg, Term):
+            raise ModelError(f"not a term: {arg!r}")
+        return self.source(arg)
+
+    def _over_range(self, term: Term) -> str:
+        name, arg = _escape(str(term.args[0])), [self._of(a) for a in term.args[1:] if isinstance(a, Term)]
+        if term.op in ("forall", "exists"):
+            low, limit, body = arg
+            return f"{'all' if term.op == 'forall' else 'any'}({body} for {name} in range({low}, {limit}))"
+        loop, body = f"for {name} in range({arg[0]})", arg[1]
+        if term.op == "greatest":
+            return f"max(({arg[2]} {loop} if {body}), default={arg[3]})"
+        return f"sum(1 {loop} if {body})"
+
+    def assignment(self, assign: Assign, check: bool) -> list[str]:
+        """Translate one assignment, to lines that change the new state `t`."""
+        place, value = self.place[assign.name], self.source(assign.value)
+        width = self.table.vars[assign.name].width
+        if check and width:
+            value = f"fits({value}, {width}, {assign.name!r})"
+        if assign.index is None:
+            return [f"t[{place}] = {value}"]
+        if isinstance(assign.index, str):
+            name, length = _escape(assign.index), self.number(str(self.table.vars[assign.name].limit))
+            return [f"t[{place}] = tuple([{value} for {name} in range({length})])"]
+        return [
+            f"i = {self.source(assign.index)}",
+            f"a = s[{place}]",
+            *([f"inside(i, len(a), {assign.name!r})"] if check else []),
+            f"t[{place}] = a[:i] + ({value},) + a[i + 1 :]",
+        ]
+
+
+def _fits(value: int, width: int, name: str) -> int:
+    if not 0 <= value < 1 << width:
+        raise ModelError(f"{value} does not fit into {name}, which has {width} bits")
+    return value
+
+
+def _inside(index: int, length: int, name: str) -> None:
+    if not 0 <= index < length:
+        raise ModelError(f"{name} has {length} elements, not one at {index}")
+
+
+class Machine:
+    """A table with sizes, ready to run on plain numbers."""
+
+    def __init__(self, table: Table, sizes: Sizes, *, check: bool = False) -> None:
+        """Record and compile; raise `ModelError` where the table breaks a rule."""
+        self.table, self.sizes = table, sizes
+        self.steps: list[Recorded] = table.recorded()
+        self.index = {r.step.id: n for n, r in enumerate(self.steps)}
+        self.compiler = Compiler(table, sizes)
+        self.place = self.compiler.place
+        self._check = check
+        self.successors: Callable[[StateTuple], list[Successor]] = self._build(range(len(self.steps)))
+
+    def initial(self) -> StateTuple:
+        """Give the state in which there is no process, a zeroed region, and a ring at its first index."""
+        values: list[Any] = []
+        for var in self.table.vars.values():
+            start = var.initial
+            value = self.compiler.number(str(start.args[0])) if isinstance(start, Term) else start
+            values.append(value if var.limit is None else (value,) * self.compiler.number(var.limit))
+        return tuple(values)
+
+    def only(self, keep: Callable[[Recorded], bool]) -> Callable[[StateTuple], list[Successor]]:
+        """Compile a function that gives the successors by some of the steps."""
+        return self._build(n for n, r in enumerate(self.steps) if keep(r))
+
+    def predicate(self, function: Guard, *, with_choice: bool = False) -> Callable[..., bool]:
+        """Compile a predicate of a state (and of a choice) to a function of a state tuple (and a number)."""
+        args = (Term("choice"),) if with_choice else ()
+        return self.term(record_term(self.table.vars, function, *args))
+
+    def term(self, term: Term) -> Callable[..., Any]:
+        """Compile a term to a function of a state tuple and, optionally, a choice."""
+        return eval(f"lambda s, c=-1: {self.compiler.source(term)}", {"__builtins__": _BUILTINS})  # type: ignore[no-any-return]  # noqa: S307
+
+    def take(self, state: StateTuple, step_id: str, chosen: int = -1) -> StateTuple:
+        """Take one step; raise `ModelError` if it is not enabled in this state."""
+        wanted = self.index.get(step_id)
+        for number, made, after in self.successors(state):
+            if number == wanted and made == chosen:
+                return after
+        raise ModelError(f"{step_id} {'' if chosen < 0 else chosen} is not enabled here".replace("  ", " "))
+
+    def enabled(self, state: StateTuple) -> Iterable[tuple[str, int, StateTuple]]:
+        """Give the events that are possible, with the state after each."""
+        return [(self.steps[n].step.id, c, after) for n, c, after in self.successors(state)]
+
+    def get(self, state: StateTuple, name: str) -> Any:
+        """Read a variable by its full name."""
+        return state[self.place[name]]
+
+    def _build(self, numbers: Iterable[int]) -> Callable[[StateTuple], list[Successor]]:
+        lines = ["def successors(s):", "    out = []"]
+        for number in numbers:
+            lines += ["    " + line for line in self._step_source(number)]
+        lines.append("    return out")
+        scope: dict[str, Any] = {"fits": _fits, "inside": _inside, "__builtins__": _BUILTINS}
+        exec("\n".join(lines), scope)  # noqa: S102
+        return scope["successors"]  # type: ignore[no-any-return]
+
+    def _step_source(self, number: int) -> list[str]:
+        recorded = self.steps[number]
+        guard = self.compiler.source(recorded.guard)
+        body = ["t = list(s)"]
+        for assign in (*recorded.assigns, *recorded.history):
+            body += self.compiler.assignment(assign, self._check)
+        chosen = "c" if recorded.step.choice else "-1"
+        body.append(f"out.append(({number}, {chosen}, tuple(t)))")
+        inner = [f"if {guard}:", *("    " + line for line in body)]
+        if not recorded.step.choice:
+            return inner
+        return [f"for c in range({self.sizes.heads}):", *("    " + line for line in inner)]
+
+
+_BUILTINS: dict[str, Any] = {
+    "list": list, "tuple": tuple, "range": range, "all": all, "any": any, "max": max, "sum": sum, "len": len,
+}  # fmt: skip

@@ -1,0 +1,80 @@
+"""The door to the model: a table by ring, revision and choices, and what is judged of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from model import gaps as gap_rules
+from model.gaps import Gap
+from model.interpret import Sizes
+from model.properties import Judgement
+from model.split.gaps import GAPS as SPLIT_GAPS
+from model.split.properties import JUDGEMENTS as SPLIT_JUDGEMENTS
+from model.split.quiet import quiet as split_quiet
+from model.split.revisions import REVISIONS as SPLIT_REVISIONS
+from model.split.revisions import V6 as SPLIT_V6
+from model.steps import Table
+from model.terms import ModelError
+
+__all__ = ["RINGS", "Subject", "gaps", "judgements", "revisions", "sizes", "table"]
+
+RINGS: tuple[str, ...] = ("split",)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged: a ring, a revision, and the choices that differ from the defaults."""
+
+    ring: str
+    revision: str
+    choices: tuple[tuple[str, str], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Raise `ModelError` if there is no such ring, revision, gap or choice."""
+        if self.ring not in RINGS:
+            raise ModelError(f"there is no ring {self.ring!r}; there are: {', '.join(RINGS)}")
+        if self.revision not in revisions(self.ring):
+            raise ModelError(f"there is no revision {self.revision!r}; there are: {', '.join(revisions(self.ring))}")
+        gap_rules.check(gaps(self.ring), self.revision, dict(self.choices))
+
+    @staticmethod
+    def of(ring: str, revision: str, choices: Mapping[str, str]) -> Subject:
+        """Make one; choices that are the default are left out."""
+        known = gaps(ring) if ring in RINGS else {}
+        other = {n: c for n, c in choices.items() if n not in known or c != known[n].default}
+        return Subject(ring, revision, tuple(sorted(other.items())))
+
+    def choice(self, gap: str) -> str:
+        """Give the choice for a gap."""
+        return dict(self.choices).get(gap, gaps(self.ring)[gap].default)
+
+
+def revisions(ring: str) -> tuple[str, ...]:
+    """Give the revisions of a ring's text, in order."""
+    return {"split": tuple(SPLIT_REVISIONS)}[ring]
+
+
+def gaps(ring: str) -> dict[str, Gap]:
+    """Give the gaps of a ring's text."""
+    return {"split": SPLIT_GAPS}[ring]
+
+
+def judgements(ring: str) -> tuple[Judgement, ...]:
+    """Give what is judged, and where."""
+    return {"split": SPLIT_JUDGEMENTS}[ring]
+
+
+@cache
+def table(subject: Subject, *, quiet: bool = False) -> Table:
+    """Build the table of steps; `quiet` leaves the notifications out."""
+    revised = SPLIT_V6.edited(SPLIT_REVISIONS[subject.revision])
+    chosen = gap_rules.apply(revised, SPLIT_GAPS, dict(subject.choices))
+    return split_quiet(chosen) if quiet else chosen
+
+
+def sizes(subject: Subject, size: int, first: int = 0) -> Sizes:
+    """Give the sizes of a run: the region's entries follow from the gap region-size."""
+    entries = {"equal": size, "larger": size + 1, "smaller": size - 1}[subject.choice("region-size")]
+    return Sizes(size, entries, first)

@@ -1,0 +1,1 @@
+"""The split ring: variables, procedures, history, gaps, revisions."""

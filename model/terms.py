@@ -1,0 +1,281 @@
+"""Terms: what a step reads, tests and writes, recorded as small expression trees.
+
+Rules:
+
+1. A term has no truth value. ``if term:`` raises `ModelError`, so that a branch can only be a guard of a step.
+2. Numbers are integers without a width. A field's width is checked where it is stored; wrapping is written out with
+   `wrap`.
+3. A term says nothing of where it is evaluated: `model.interpret` compiles it to Python over plain numbers, the proofs
+   translate it to Z3. Neither may add a meaning of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+__all__ = [
+    "ModelError",
+    "Operand",
+    "Term",
+    "all_of",
+    "any_of",
+    "as_term",
+    "choice",
+    "constant",
+    "count",
+    "element",
+    "exists",
+    "forall",
+    "greatest",
+    "ite",
+    "negate",
+    "parameter",
+    "place",
+    "show",
+    "slot",
+    "substitute",
+    "variable",
+    "walk",
+    "wrap",
+]
+
+
+class ModelError(Exception):
+    """A table of steps breaks a rule of the model: raised while the table is built or run, never about a device."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Term:
+    """One node: an operator and its operands (terms, or the names and numbers that the operator is about).
+
+    Operators and their ``args``: ``const`` (int | str), ``var`` (name), ``at`` (array name, index), ``param``
+    (``size`` or ``entries``), ``choice`` (), ``bound`` (name), ``+ - == < <= and or not ite``, ``wrap`` (term, bits),
+    ``slot`` (term), ``place`` (term), ``forall``/``exists`` (bound name, low, limit, body, patterns), ``count`` (bound
+    name, limit, body),
+    ``greatest`` (bound name, limit, condition, value, otherwise).
+    """
+
+    op: str
+    args: tuple[Operand | tuple[Term, ...], ...] = ()
+
+    def __bool__(self) -> NoReturn:
+        """Raise `ModelError`: a term is neither true nor false until it is evaluated (rule 1)."""
+        raise ModelError(f"a term has no truth value: {show(self)}; write a guard, or use all_of, any_of, negate, ite")
+
+    def __add__(self, other: Operand) -> Term:
+        """Sum, without wrapping."""
+        return Term("+", (self, as_term(other)))
+
+    def __sub__(self, other: Operand) -> Term:
+        """Difference, without wrapping: it may be negative."""
+        return Term("-", (self, as_term(other)))
+
+    def __eq__(self, other: object) -> Term:  # type: ignore[override]
+        """Equality, as a term."""
+        return Term("==", (self, as_term(other)))
+
+    def __ne__(self, other: object) -> Term:  # type: ignore[override]
+        """Inequality, as a term."""
+        return negate(Term("==", (self, as_term(other))))
+
+    def __lt__(self, other: Operand) -> Term:
+        """Less than."""
+        return Term("<", (self, as_term(other)))
+
+    def __le__(self, other: Operand) -> Term:
+        """Less than or equal."""
+        return Term("<=", (self, as_term(other)))
+
+    def __gt__(self, other: Operand) -> Term:
+        """Greater than."""
+        return Term("<", (as_term(other), self))
+
+    def __ge__(self, other: Operand) -> Term:
+        """Greater than or equal."""
+        return Term("<=", (as_term(other), self))
+
+    def __hash__(self) -> int:
+        """Identity: two terms are the same when they are the same object."""
+        return id(self)
+
+
+Operand = Term | int | str
+
+_fresh = iter(range(1 << 62))
+
+
+def as_term(value: object) -> Term:
+    """Make a term of a number or a label; a term stays what it is. Raise `ModelError` on anything else."""
+    if isinstance(value, Term):
+        return value
+    if isinstance(value, (int, str)):
+        return Term("const", (value,))
+    raise ModelError(f"not a number, a label or a term: {value!r}")
+
+
+def constant(value: int | str) -> Term:
+    """Make a number, or a label of a procedure."""
+    return Term("const", (value,))
+
+
+def variable(name: str) -> Term:
+    """Read a scalar of the state."""
+    return Term("var", (name,))
+
+
+def element(name: str, index: Operand) -> Term:
+    """Read an element of an array of the state."""
+    return Term("at", (name, as_term(index)))
+
+
+def parameter(name: str) -> Term:
+    """Make a size that is fixed for a run: ``size`` (of the queue) or ``entries`` (of the region)."""
+    return Term("param", (name,))
+
+
+def choice() -> Term:
+    """Make the choice that comes with the event: which head, which request."""
+    return Term("choice")
+
+
+def all_of(*terms: Operand) -> Term:
+    """Conjunction; true when empty."""
+    return Term("and", tuple(as_term(t) for t in terms))
+
+
+def any_of(*terms: Operand) -> Term:
+    """Disjunction; false when empty."""
+    return Term("or", tuple(as_term(t) for t in terms))
+
+
+def negate(term: Term) -> Term:
+    """Negation."""
+    return Term("not", (term,))
+
+
+def ite(condition: Term, then: Operand, otherwise: Operand) -> Term:
+    """Choose a value by a condition."""
+    return Term("ite", (condition, as_term(then), as_term(otherwise)))
+
+
+def wrap(value: Term, bits: int) -> Term:
+    """Reduce modulo 2 to the power of `bits`, as C does with unsigned numbers."""
+    return Term("wrap", (value, bits))
+
+
+def slot(index: Term) -> Term:
+    """Give the slot of a split ring that a 16-bit index names: the index modulo the queue's size."""
+    return Term("slot", (index,))
+
+
+def place(position: Term) -> Term:
+    """Give the slot of a position, a number that counts requests and never wraps: that of its 16-bit index."""
+    return Term("place", (position,))
+
+
+def _bound(body: Callable[[Term], Operand]) -> tuple[str, Term]:
+    name = f"q{next(_fresh)}"
+    return name, as_term(body(Term("bound", (name,))))
+
+
+def forall(
+    limit: Operand,
+    body: Callable[[Term], Operand],
+    *hints: Callable[[Term], Term],
+    low: Operand = 0,
+) -> Term:
+    """Say that `body` holds for every number from `low` up to `limit` (excluded).
+
+    `hints` are for the solver: the terms on which it should think of this sentence. They mean nothing else.
+    """
+    name, recorded = _bound(body)
+    patterns = tuple(hint(Term("bound", (name,))) for hint in hints)
+    return Term("forall", (name, as_term(low), as_term(limit), recorded, patterns))
+
+
+def exists(limit: Operand, body: Callable[[Term], Operand], *, low: Operand = 0) -> Term:
+    """Say that `body` holds for some number from `low` up to `limit` (excluded)."""
+    name, recorded = _bound(body)
+    return Term("exists", (name, as_term(low), as_term(limit), recorded, ()))
+
+
+def count(limit: Operand, body: Callable[[Term], Operand]) -> Term:
+    """Count the numbers from 0 up to `limit` (excluded) for which `body` holds."""
+    name, recorded = _bound(body)
+    return Term("count", (name, as_term(limit), recorded))
+
+
+def greatest(
+    limit: Operand, condition: Callable[[Term], Operand], value: Callable[[Term], Operand], otherwise: Operand
+) -> Term:
+    """Give the greatest `value` among those from 0 up to `limit` (excluded) with `condition`; else `otherwise`."""
+    name, recorded = _bound(condition)
+    of = as_term(value(Term("bound", (name,))))
+    return Term("greatest", (name, as_term(limit), recorded, of, as_term(otherwise)))
+
+
+def walk(term: Term) -> Iterator[Term]:
+    """Yield the term and every term below it, patterns left out."""
+    yield term
+    hints = 4 if term.op in ("forall", "exists") else None
+    for place, arg in enumerate(term.args):
+        if isinstance(arg, Term) and place != hints:
+            yield from walk(arg)
+
+
+def substitute(term: Term, replace: Callable[[Term], Term | None]) -> Term:
+    """Rebuild a term, with each node for which `replace` gives another term exchanged for it."""
+    other = replace(term)
+    if other is not None:
+        return other
+
+    def below(arg: Operand | tuple[Term, ...]) -> Operand | tuple[Term, ...]:
+        if isinstance(arg, Term):
+            return substitute(arg, replace)
+        if isinstance(arg, tuple):
+            return tuple(substitute(a, replace) for a in arg)
+        return arg
+
+    return Term(term.op, tuple(below(a) for a in term.args))
+
+
+def show(term: Term) -> str:
+    """Write a term as a reader would, near to C."""
+    return _show(term, {})
+
+
+_INFIX = {"+": " + ", "-": " - ", "==": " == ", "<": " < ", "<=": " <= ", "and": " and ", "or": " or "}
+
+
+def _show(term: Term, names: dict[str, str]) -> str:
+    args = term.args
+    if term.op in ("const", "var", "param"):
+        return str(args[0])
+    if term.op == "bound":
+        return names.get(str(args[0]), str(args[0]))
+    if term.op == "choice":
+        return "choice"
+    if term.op in ("forall", "exists", "count", "greatest"):
+        inner = {**names, str(args[0]): "xyzuvw"[len(names) % 6]}
+        words = {"forall": "for all", "exists": "for some", "count": "the number of", "greatest": "the greatest of"}
+        parts = [_show(a, inner) for a in args[2:] if isinstance(a, Term)]
+        return f"({words[term.op]} {inner[str(args[0])]}: {', '.join(parts)})"
+    parts = [_show(a, names) for a in args if isinstance(a, Term)]
+    if term.op == "at":
+        array, _, field = str(args[0]).partition("[]")
+        return f"{array}[{parts[0]}]{field}"
+    if term.op in _INFIX:
+        text = _INFIX[term.op].join(parts)
+        return text if len(parts) == 1 else f"({text})"
+    if term.op == "not":
+        inner_term = args[0]
+        if isinstance(inner_term, Term) and inner_term.op == "==":
+            return _show(inner_term, names).replace(" == ", " != ", 1)
+        return f"not {parts[0]}"
+    if term.op == "ite":
+        return f"({parts[1]} if {parts[0]} else {parts[2]})"
+    if term.op == "wrap":
+        return f"u{args[1]}({parts[0]})"
+    return f"{term.op}({', '.join(parts)})"

@@ -1,0 +1,1 @@
+"""What is true of the model: search, induction, mutants, recorded verdicts."""

@@ -1,0 +1,122 @@
+"""Judging runs of plain numbers: which property does this event, or this state, violate?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from model.interpret import Machine, StateTuple, Successor
+from model.properties import Judgement
+from model.split.properties import all_seen
+from model.split.recover import RUNNING
+from model.split.variables import DEAD
+
+__all__ = ["UNFAIR", "Judge", "Outcome", "Restarts"]
+
+UNFAIR = frozenset({"crash", "driver.reset", "driver.make.1", "connection.kick", "queue.other"})
+"""Events that nobody owes: `drains` asks what happens without them."""
+
+Outcome = tuple[object, ...]
+
+
+class Restarts:
+    """What recovery ends in when nothing else happens: region, resubmit list, fetch position, counter."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Compile the steps of recovery alone."""
+        self._machine = machine
+        self._alone = machine.only(lambda r: r.step.procedure == "recover")
+        self._crash = machine.only(lambda r: r.step.id == "crash")
+        variables = machine.table.vars.values()
+        self._at = machine.place["recover.at"]
+        self._region = [machine.place[v.name] for v in variables if v.kind == "region"]
+        self._end = [machine.place[name] for name in ("fetch.last_avail", "counter")]
+        self._key = [machine.place[v.name] for v in variables if v.kind not in ("ghost", "driver")]
+        self._resubmit = machine.index.get("split.reconnect.2")
+        self._known: dict[StateTuple, frozenset[Outcome]] = {}
+
+    def outcomes(self, state: StateTuple) -> frozenset[Outcome]:
+        """Give every way in which recovery can end from here (more than one where an order is left open)."""
+        key = tuple(state[n] for n in self._key)
+        if key not in self._known:
+            self._known[key] = frozenset(self._run(state))
+        return self._known[key]
+
+    def _run(self, state: StateTuple) -> Iterable[Outcome]:
+        todo: list[tuple[StateTuple, tuple[int, ...]]] = [(state, ())]
+        while todo:
+            here, resubmitted = todo.pop()
+            if here[self._at] == RUNNING:
+                yield (tuple(here[n] for n in self._region), resubmitted, tuple(here[n] for n in self._end))
+                continue
+            for number, chosen, after in self._alone(here):
+                todo.append((after, (*resubmitted, chosen) if number == self._resubmit else resubmitted))
+
+    def same_after_crash(self, state: StateTuple) -> bool:
+        """Whether recovery, cut off here and run again, ends as it would have without the crash."""
+        if state[self._at] in (DEAD, RUNNING):
+            return True
+        before = self._resubmitted(state)
+        ((_, _, dead),) = self._crash(state)
+        again = self.outcomes(dead)
+        on = {(region, frozenset(before), rest, order) for region, order, rest in self.outcomes(state)}
+        cut = {(region, rest, order) for region, order, rest in again}
+        return all(any(self._agree(o, c) for c in cut) for o in on) and all(any(self._agree(o, c) for o in on) for c in cut)
+
+    def _resubmitted(self, state: StateTuple) -> list[int]:
+        return [h for h, done in enumerate(self._machine.get(state, "recover.resubmitted")) if done]
+
+    @staticmethod
+    def _agree(on: tuple[object, frozenset[int], object, object], cut: tuple[object, object, object]) -> bool:
+        region, before, rest, order = on
+        assert isinstance(order, tuple)
+        cut_order = cut[2]
+        assert isinstance(cut_order, tuple)
+        split = len(before)
+        return region == cut[0] and rest == cut[1] and set(cut_order[:split]) == before and cut_order[split:] == order
+
+
+class Judge:
+    """All judgements of some properties on one machine."""
+
+    def __init__(self, machine: Machine, judgements: Iterable[Judgement], properties: Iterable[str]) -> None:
+        """Compile the judgements by the step at which they are made."""
+        self.machine = machine
+        self.properties = frozenset(properties)
+        steps = machine.steps
+        self._before: list[list[tuple[str, Callable[..., bool]]]] = [[] for _ in steps]
+        self._after: list[list[tuple[str, Callable[..., bool]]]] = [[] for _ in steps]
+        for judgement in judgements:
+            if judgement.property not in self.properties:
+                continue
+            for number, recorded in enumerate(steps):
+                if judgement.tag in recorded.step.tags:
+                    chosen = judgement.before and recorded.step.choice is not None
+                    predicate = machine.predicate(judgement.predicate, with_choice=chosen)
+                    (self._before if judgement.before else self._after)[number].append((judgement.property, predicate))
+        self._fair = machine.only(lambda r: r.step.id not in UNFAIR)
+        self._all_seen = machine.predicate(all_seen)
+        self._restarts = Restarts(machine) if "restartable" in self.properties else None
+        self._drains = "drains" in self.properties
+
+    def event(self, state: StateTuple, successor: Successor) -> str | None:
+        """Name the property that this event violates, if any."""
+        number, chosen, after = successor
+        for name, predicate in self._before[number]:
+            if not predicate(state, chosen):
+                return name
+        for name, predicate in self._after[number]:
+            if not predicate(after):
+                return name
+        return None
+
+    def state(self, state: StateTuple) -> str | None:
+        """Name the property that this state violates, if any."""
+        if self._drains and self.stuck(state):
+            return "drains"
+        if self._restarts is not None and not self._restarts.same_after_crash(state):
+            return "restartable"
+        return None
+
+    def stuck(self, state: StateTuple) -> bool:
+        """Whether the driver waits for a request and nothing that is owed can happen."""
+        return not self._all_seen(state) and not self._fair(state)
