@@ -13,7 +13,7 @@ from typing import Any
 
 from model.record import Assign, record_term
 from model.steps import Guard, Recorded, Table
-from model.terms import ModelError, Operand, Term
+from model.terms import ModelError, Term
 
 __all__ = ["Machine", "Sizes", "StateTuple", "Successor"]
 
@@ -54,7 +54,7 @@ class Compiler:
     place: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Number the variables."""
+        """Give each variable its place in a state."""
         self.place = {name: n for n, name in enumerate(self.table.vars)}
 
     def number(self, name: str) -> int:

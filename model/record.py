@@ -17,7 +17,19 @@ from typing import Any
 
 from model.terms import ModelError, Operand, Term, as_term, element, variable, walk
 
-__all__ = ["SHARED", "Assign", "Kind", "State", "Var", "Vars", "assign_each", "assign_initial", "record", "record_term", "refuse_ghost"]
+__all__ = [
+    "SHARED",
+    "Assign",
+    "Kind",
+    "State",
+    "Var",
+    "Vars",
+    "assign_each",
+    "assign_initial",
+    "record",
+    "record_term",
+    "refuse_ghost",
+]
 
 Kind = str
 """``region``, ``ring`` (guest memory), ``eventfd``, ``volatile`` (the back-end's), ``driver`` or ``ghost``."""
@@ -31,7 +43,8 @@ class Var:
     """A variable of the state.
 
     `width` is in bits, and 0 for numbers without one (ghost state, labels). `limit` is None for a scalar, or the
-    parameter that is the array's length (``size`` or ``entries``). `initial` is its value in a fresh process and a fresh ring.
+    parameter that is the array's length (``size``, or ``heads`` for what each head or entry has one of). `initial` is
+    its value in a fresh process and a fresh ring.
     """
 
     name: str

@@ -32,9 +32,9 @@ def _always(_: State, *__: Term) -> Operand:
 class Step:
     """One step: at most one store to shared memory.
 
-    `at` are the labels that it leaves, `to` the label that it goes to (None: it stays). `when` is its guard and `do` its effect,
-    both functions of a state, and of the choice if `choice` names what is chosen (``head``). `text` is the place in the
-    text, or the reason that the step exists although the text is silent. `tags` say what is judged at it.
+    `at` are the labels that it leaves, `to` the label that it goes to (None: it stays). `when` is its guard and `do`
+    its effect, both functions of a state, and of the choice if `choice` names what is chosen (``head``). `text` is the
+    place in the text, or the reason that the step exists although the text is silent. `tags` say what is judged at it.
     """
 
     id: str

@@ -242,40 +242,78 @@ def substitute(term: Term, replace: Callable[[Term], Term | None]) -> Term:
 
 
 def show(term: Term) -> str:
-    """Write a term as a reader would, near to C."""
-    return _show(term, {})
+    """Write a term as a reader would, near to C; parentheses around the whole of what has an operator."""
+    text = _show(term, {})
+    return f"({text})" if _binding(term) < _ATOM else text
 
 
 _INFIX = {"+": " + ", "-": " - ", "==": " == ", "<": " < ", "<=": " <= ", "and": " and ", "or": " or "}
+_LOOSE, _ATOM = 0, 9
+_BINDING = {"or": 1, "and": 2, "not": 3, "==": 4, "<": 4, "<=": 4, "+": 5, "-": 5}
+_QUANTIFIERS = ("forall", "exists", "count", "greatest")
+
+
+def _binding(term: Term) -> int:
+    """Say how tightly the text of a term holds together."""
+    if term.op in ("and", "or") and len(term.args) < 2:
+        return _binding(term.args[0]) if term.args and isinstance(term.args[0], Term) else _ATOM
+    return _LOOSE if term.op in ("ite", *_QUANTIFIERS) else _BINDING.get(term.op, _ATOM)
+
+
+def _within(arg: object, names: dict[str, str], binding: int) -> str:
+    """Show an operand, in parentheses where it holds together less tightly than what it stands in."""
+    if not isinstance(arg, Term):
+        raise ModelError(f"not a term: {arg!r}")
+    text = _show(arg, names)
+    return f"({text})" if _binding(arg) < binding else text
 
 
 def _show(term: Term, names: dict[str, str]) -> str:
-    args = term.args
-    if term.op in ("const", "var", "param"):
+    op, args = term.op, term.args
+    if op == "const":
+        return repr(args[0])
+    if op in ("var", "param"):
         return str(args[0])
-    if term.op == "bound":
+    if op == "bound":
         return names.get(str(args[0]), str(args[0]))
-    if term.op == "choice":
+    if op == "choice":
         return "choice"
-    if term.op in ("forall", "exists", "count", "greatest"):
-        inner = {**names, str(args[0]): "xyzuvw"[len(names) % 6]}
-        words = {"forall": "for all", "exists": "for some", "count": "the number of", "greatest": "the greatest of"}
-        parts = [_show(a, inner) for a in args[2:] if isinstance(a, Term)]
-        return f"({words[term.op]} {inner[str(args[0])]}: {', '.join(parts)})"
-    parts = [_show(a, names) for a in args if isinstance(a, Term)]
-    if term.op == "at":
+    if op in _QUANTIFIERS:
+        return _show_quantifier(term, names)
+    if op == "at":
         array, _, field = str(args[0]).partition("[]")
-        return f"{array}[{parts[0]}]{field}"
-    if term.op in _INFIX:
-        text = _INFIX[term.op].join(parts)
-        return text if len(parts) == 1 else f"({text})"
-    if term.op == "not":
-        inner_term = args[0]
-        if isinstance(inner_term, Term) and inner_term.op == "==":
-            return _show(inner_term, names).replace(" == ", " != ", 1)
-        return f"not {parts[0]}"
-    if term.op == "ite":
-        return f"({parts[1]} if {parts[0]} else {parts[2]})"
-    if term.op == "wrap":
-        return f"u{args[1]}({parts[0]})"
-    return f"{term.op}({', '.join(parts)})"
+        return f"{array}[{_within(args[1], names, _LOOSE)}]{field}"
+    if op in ("and", "or") and not args:
+        return "true" if op == "and" else "false"
+    if op in _INFIX:
+        return _show_infix(_INFIX[op], op, args, names)
+    if op == "not":
+        inner = args[0]
+        if isinstance(inner, Term) and inner.op == "==":
+            return _show_infix(" != ", "==", inner.args, names)
+        return f"not {_within(inner, names, _BINDING['not'] + 1)}"
+    if op == "ite":
+        condition, then, otherwise = (_within(a, names, _LOOSE + 1) for a in args)
+        return f"{then} if {condition} else {otherwise}"
+    if op == "wrap":
+        return f"u{args[1]}({_within(args[0], names, _LOOSE)})"
+    return f"{op}({', '.join(_within(a, names, _LOOSE) for a in args)})"
+
+
+def _show_infix(sign: str, op: str, args: tuple[object, ...], names: dict[str, str]) -> str:
+    binding = _BINDING[op] if len(args) > 1 else _LOOSE
+    if op in ("and", "or", "+"):
+        return sign.join(_within(a, names, binding) for a in args)
+    return f"{_within(args[0], names, binding + (op != '-'))}{sign}{_within(args[1], names, binding + 1)}"
+
+
+def _show_quantifier(term: Term, names: dict[str, str]) -> str:
+    bound = "xyzuvw"[len(names) % 6]
+    inner = {**names, str(term.args[0]): bound}
+    parts = [_within(a, inner, _LOOSE + 1) for a in term.args[1:] if isinstance(a, Term)]
+    if term.op == "count":
+        return f"the number of {bound} < {parts[0]} with {parts[1]}"
+    if term.op == "greatest":
+        return f"the greatest {parts[2]} of {bound} < {parts[0]} with {parts[1]}, or else {parts[3]}"
+    low = "" if parts[0] == "0" else f"{parts[0]} <= "
+    return f"for {'all' if term.op == 'forall' else 'some'} {low}{bound} < {parts[1]}: {parts[2]}"

@@ -28,6 +28,7 @@ class Restarts:
         self._crash = machine.only(lambda r: r.step.id == "crash")
         variables = machine.table.vars.values()
         self._at = machine.place["recover.at"]
+        self._idle = machine.place["history.undisturbed"]
         self._region = [machine.place[v.name] for v in variables if v.kind == "region"]
         self._end = [machine.place[name] for name in ("fetch.last_avail", "counter")]
         self._key = [machine.place[v.name] for v in variables if v.kind not in ("ghost", "driver")]
@@ -53,7 +54,7 @@ class Restarts:
 
     def same_after_crash(self, state: StateTuple) -> bool:
         """Whether recovery, cut off here and run again, ends as it would have without the crash."""
-        if state[self._at] in (DEAD, RUNNING):
+        if state[self._at] in (DEAD, RUNNING) or not state[self._idle]:
             return True
         before = self._resubmitted(state)
         ((_, _, dead),) = self._crash(state)

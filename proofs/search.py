@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
+from model.split.recover import RUNNING
 from model.steps import Table
+from model.terms import Term, all_of, parameter, wrap
 from proofs.judges import Judge
 
 __all__ = ["Bounds", "Event", "Found", "explore", "table_for"]
@@ -77,6 +80,15 @@ def _event(machine: Machine, number: int, chosen: int) -> Event:
     return (step_id,) if chosen < 0 else (step_id, chosen)
 
 
+def beyond_the_ring(s: Any) -> Term:
+    """Whether a back-end that has gone wrong is about to fetch more requests than the ring holds.
+
+    A search goes no further there: every back-end must take that for a broken driver.
+    """
+    ahead = wrap(s.avail.idx - s.fetch.last_avail, 16)
+    return all_of(s.recover.at == RUNNING, ahead > parameter("size"))
+
+
 def explore(  # noqa: C901, PLR0912
     table: Table,
     sizes: Sizes,
@@ -110,6 +122,7 @@ def explore(  # noqa: C901, PLR0912
         rarely += number in rare
         return None if crashes > bounds.crashes or rarely > bounds.rare else (after, crashes, rarely)
 
+    beyond = machine.predicate(beyond_the_ring)
     judge_states = judge.properties & {"drains", "restartable"}
     while frontier:
         following: list[_Key] = []
@@ -127,7 +140,7 @@ def explore(  # noqa: C901, PLR0912
                 if name := judge.event(state, (number, chosen, after)):
                     schedule = [*_schedule(machine, parents, key), _event(machine, number, chosen)]
                     return found(name, schedule, complete=False)
-                if new not in parents:
+                if new not in parents and not beyond(after):
                     parents[new] = (key, number, chosen)
                     following.append(new)
         frontier = following

@@ -81,9 +81,10 @@ def left_zero(_: Table) -> list[Edit]:
 
 
 def skip_fresh(_: Table) -> list[Edit]:
-    @_new.step("split.start.skip", at="compare", to="position", text="gap fresh-used-idx",
-               when=lambda s: s.recover.fresh == 1)
-    def skip(s: Any) -> None:  # noqa: ARG001
+    @_new.step(
+        "split.start.skip", at="compare", to="position", text="gap fresh-used-idx", when=lambda s: s.recover.fresh == 1
+    )
+    def skip(s: Any) -> None:
         """A fresh region has nothing to reconnect to."""
 
     return [Remove("split.init.2"), Add(_in(skip, "recover")),
@@ -254,12 +255,17 @@ def _nothing_pending(s: Any) -> Term:
 
 
 def never_signal(_: Table) -> list[Edit]:
-    return [Remove("split.reconnect.signal"), Replace("split.reconnect.ready", {"at": ("resubmit",), "when": _nothing_pending})]
+    return [
+        Remove("split.reconnect.signal"),
+        Replace("split.reconnect.ready", {"at": ("resubmit",), "when": _nothing_pending}),
+    ]
 
 
 def signal_on_mismatch(_: Table) -> list[Edit]:
-    at = {"at": ("resubmit", "signalled"), "when": lambda s: any_of(
-        s.recover.at == "signalled", all_of(s.recover.mismatch == 0, _nothing_pending(s)))}
+    at = {
+        "at": ("resubmit", "signalled"),
+        "when": lambda s: any_of(s.recover.at == "signalled", all_of(s.recover.mismatch == 0, _nothing_pending(s))),
+    }
     return [
         Replace("split.reconnect.ready", at),
         Replace("split.reconnect.signal", {"when": lambda s: all_of(s.recover.mismatch == 1, _nothing_pending(s))}),
@@ -277,9 +283,14 @@ def signal_after_publish(table: Table) -> list[Edit]:
 
 
 def fields_left(_: Table) -> list[Edit]:
-    @_new.step("split.idle.unarmed", at="take", to="armed", text="gap event-fields",
-               when=lambda s: all_of(s.fetch.seen_avail == s.fetch.last_avail, s.fetch.rested == 0))
-    def not_armed(s: Any) -> None:  # noqa: ARG001
+    @_new.step(
+        "split.idle.unarmed",
+        at="take",
+        to="armed",
+        text="gap event-fields",
+        when=lambda s: all_of(s.fetch.seen_avail == s.fetch.last_avail, s.fetch.rested == 0),
+    )
+    def not_armed(s: Any) -> None:
         """Nothing is there: the wish of the process before still stands in avail_event."""
 
     armed = {"when": lambda s: all_of(s.fetch.seen_avail == s.fetch.last_avail, s.fetch.rested == 1)}
@@ -289,8 +300,12 @@ def fields_left(_: Table) -> list[Edit]:
 # recovery-start
 
 
-@_new.step("connection.kick", text="gap recovery-start", world=True,
-           when=lambda s: all_of(s.recover.at == RUNNING, s.fetch.at == "take", s.supply.at == "idle"))
+@_new.step(
+    "connection.kick",
+    text="gap recovery-start",
+    world=True,
+    when=lambda s: all_of(s.recover.at == RUNNING, s.fetch.at == "take", s.supply.at == "idle"),
+)
 def second_kick_fd(s: State) -> None:
     """The front-end sends the kick fd again, and the back-end, alive, starts recovery over."""
     begin: Any = s
@@ -318,8 +333,8 @@ def region_kept(_: Table) -> list[Edit]:
 # region-size
 
 
-def _tracked(s: Any, h: Operand) -> Term:
-    return h < ENTRIES  # type: ignore[operator,no-any-return]
+def _tracked(h: Operand) -> Term:
+    return h < ENTRIES
 
 
 def untracked(table: Table) -> list[Edit]:
@@ -327,19 +342,33 @@ def untracked(table: Table) -> list[Edit]:
     first = table.step("split.fetch.1")
     mark = str(first.to)
 
-    @_new.step("split.fetch.untracked", at=mark, to="submit", text="gap region-size",
-               when=lambda s: negate(_tracked(s, s.fetch.head)))
-    def fetch_untracked(s: Any) -> None:  # noqa: ARG001
+    @_new.step(
+        "split.fetch.untracked",
+        at=mark,
+        to="submit",
+        text="gap region-size",
+        when=lambda s: negate(_tracked(s.fetch.head)),
+    )
+    def fetch_untracked(s: Any) -> None:
         """The head is past the end of the region: it cannot be marked."""
 
-    @_new.step("split.supply.untracked", at="link", to="more", text="gap region-size",
-               when=lambda s: negate(_tracked(s, s.supply.head)))
+    @_new.step(
+        "split.supply.untracked",
+        at="link",
+        to="more",
+        text="gap region-size",
+        when=lambda s: negate(_tracked(s.supply.head)),
+    )
     def supply_untracked(s: Any) -> None:
         """The head is past the end of the region: it cannot be linked."""
         s.supply.count = s.supply.count + 1
 
-    @_new.step("split.supply.6.untracked", at="clear", text="gap region-size",
-               when=lambda s: all_of(s.supply.cursor < s.supply.count, negate(_tracked(s, in_hand(s)))))
+    @_new.step(
+        "split.supply.6.untracked",
+        at="clear",
+        text="gap region-size",
+        when=lambda s: all_of(s.supply.cursor < s.supply.count, negate(_tracked(in_hand(s)))),
+    )
     def clear_untracked(s: Any) -> None:
         """The head is past the end of the region: there is nothing to clear."""
         s.device.state[in_hand(s)] = 0
@@ -348,8 +377,8 @@ def untracked(table: Table) -> list[Edit]:
 
     entry = [st for st in table.of("fetch") if st.at == (mark,)]
     return [
-        *(Replace(st.id, {"when": lambda s: _tracked(s, s.fetch.head)}) for st in entry),
-        Replace("split.supply.2", {"when": lambda s: _tracked(s, s.supply.head)}),
-        Replace("split.supply.6", {"when": lambda s: all_of(s.supply.cursor < s.supply.count, _tracked(s, in_hand(s)))}),
+        *(Replace(st.id, {"when": lambda s: _tracked(s.fetch.head)}) for st in entry),
+        Replace("split.supply.2", {"when": lambda s: _tracked(s.supply.head)}),
+        Replace("split.supply.6", {"when": lambda s: all_of(s.supply.cursor < s.supply.count, _tracked(in_hand(s)))}),
         Add(_in(fetch_untracked, "fetch")), Add(_in(supply_untracked, "supply")), Add(_in(clear_untracked, "supply")),
     ]  # fmt: skip

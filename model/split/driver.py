@@ -9,7 +9,7 @@ from model.split.variables import DEAD, VARS
 from model.steps import Procedure
 from model.terms import Term, all_of, ite, parameter, slot, wrap
 
-__all__ = ["driver", "rest", "reset"]
+__all__ = ["driver", "reset", "rest"]
 
 SIZE = parameter("size")
 
@@ -18,8 +18,14 @@ rest = Procedure("rest")
 reset = Procedure("reset")
 
 
-@driver.step("driver.make.1", at="idle", to="described", choice="head", text="virtio: descriptor table",
-             when=lambda s, i: all_of(i < SIZE, s.driver.owns[i] == 0, s.driver.num_free > 0))
+@driver.step(
+    "driver.make.1",
+    at="idle",
+    to="described",
+    choice="head",
+    text="virtio: descriptor table",
+    when=lambda s, i: all_of(i < SIZE, s.driver.owns[i] == 0, s.driver.num_free > 0),
+)
 def describe(s: Any, i: Term) -> None:
     """Take a free head and write its chain into the descriptor table."""
     s.table[i] = s.driver.requests
@@ -53,9 +59,14 @@ def kick(s: Any) -> None:
     s.kick = 1
 
 
-@driver.step("driver.kick.none", at="kick", to="idle", text="virtio: notification suppression",
-             when=lambda s: s.driver.wants_kick == 0)
-def kick_none(s: Any) -> None:  # noqa: ARG001
+@driver.step(
+    "driver.kick.none",
+    at="kick",
+    to="idle",
+    text="virtio: notification suppression",
+    when=lambda s: s.driver.wants_kick == 0,
+)
+def kick_none(s: Any) -> None:
     """The back-end did not ask to be kicked."""
 
 
@@ -68,22 +79,37 @@ def use(s: Any) -> None:
     s.driver.next_used = wrap(s.driver.next_used + 1, 16)
 
 
-@rest.step("driver.sleep.1", at="awake", to="checking", text="virtio: used ring notification",
-           when=lambda s: s.driver.next_used == s.used.idx)
+@rest.step(
+    "driver.sleep.1",
+    at="awake",
+    to="checking",
+    text="virtio: used ring notification",
+    when=lambda s: s.driver.next_used == s.used.idx,
+)
 def ask_to_be_notified(s: Any) -> None:
     """Nothing is there: ask to be notified of the next used element."""
     s.avail.used_event = s.driver.next_used
 
 
-@rest.step("driver.sleep.again", at="checking", to="awake", text="virtio: look again after asking",
-           when=lambda s: s.driver.next_used != s.used.idx)
-def stay_awake(s: Any) -> None:  # noqa: ARG001
+@rest.step(
+    "driver.sleep.again",
+    at="checking",
+    to="awake",
+    text="virtio: look again after asking",
+    when=lambda s: s.driver.next_used != s.used.idx,
+)
+def stay_awake(s: Any) -> None:
     """Look again: something has come, so do not sleep."""
 
 
-@rest.step("driver.sleep.2", at="checking", to="asleep", text="virtio: look again after asking",
-           when=lambda s: s.driver.next_used == s.used.idx)
-def fall_asleep(s: Any) -> None:  # noqa: ARG001
+@rest.step(
+    "driver.sleep.2",
+    at="checking",
+    to="asleep",
+    text="virtio: look again after asking",
+    when=lambda s: s.driver.next_used == s.used.idx,
+)
+def fall_asleep(s: Any) -> None:
     """Look again: still nothing, so sleep until the notification."""
 
 
@@ -93,8 +119,12 @@ def wake_up(s: Any) -> None:
     s.call = 0
 
 
-@reset.step("driver.reset", text="seed: retrieve a new buffer when the VM resets; gap reset", world=True,
-            when=lambda s: s.recover.at == DEAD)
+@reset.step(
+    "driver.reset",
+    text="seed: retrieve a new buffer when the VM resets; gap reset",
+    world=True,
+    when=lambda s: s.recover.at == DEAD,
+)
 def reset_all(s: State) -> None:
     """The VM resets while there is no back-end: a new driver, a new ring, and a new region from the front-end."""
     assign_initial(s, [v.name for v in VARS.values() if v.kind in ("region", "ring", "eventfd", "driver")])

@@ -5,18 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from model.record import assign_initial
-from model.split.variables import VARS
+from model.split.recover import RUNNING
+from model.split.variables import DEAD, VARS
 from model.steps import History
-from model.terms import Term, all_of, exists, ite, place, slot
+from model.terms import Term, all_of, any_of, exists, ite, place, slot
 
 __all__ = ["history", "shown"]
 
 history = History()
 
 
+@history.on("driver.make.1", "driver.make.2", "driver.sleep.1")
+def disturbed(s: Any) -> None:
+    """The driver has done something; it matters to `restartable` while there is a recovery."""
+    s.history.undisturbed = ite(any_of(s.recover.at == DEAD, s.recover.at == RUNNING), 1, 0)
+
+
+@history.on("split.reconnect.ready")
+def recovered(s: Any) -> None:
+    """This recovery has ended."""
+    s.history.undisturbed = 1
+
+
 @history.on("driver.make.3")
 def made_available(s: Any) -> None:
     """The head now stands for a new request."""
+    disturbed(s)
     s.history.made[s.driver.head] = s.history.avail_pos
     s.history.content[s.driver.head] = s.table[s.driver.head]
     s.history.avail_pos = s.history.avail_pos + 1
@@ -70,6 +84,7 @@ def died(s: Any) -> None:
     """The next process starts with nothing given."""
     s.history.last_given = -1
     s.history.in_order = 1
+    s.history.undisturbed = 1
 
 
 @history.on("driver.reset")

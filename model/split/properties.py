@@ -83,7 +83,7 @@ def unused_in_queue(s: Any, h: Operand) -> Term:
 
 def resubmitted(s: Any, h: Operand) -> Term:
     """Whether this recovery has resubmitted the head."""
-    return all_of(h < ENTRIES, s.recover.resubmitted[h] == 1)  # type: ignore[operator]
+    return all_of(h < ENTRIES, s.recover.resubmitted[h] == 1)
 
 
 def exactly_one_of_both(s: Any) -> Term:
@@ -115,9 +115,7 @@ def well_formed(s: Any) -> Term:
 def at_the_drivers_place(s: Any) -> Term:
     """As many requests are to be fetched as the driver has made available and nobody has resubmitted."""
     waiting = count(SIZE, lambda h: all_of(outstanding(s, h), negate(resubmitted(s, h))))
-    return all_of(
-        s.used.idx == wrap(s.history.used_pos, 16), wrap(s.avail.idx - s.fetch.last_avail, 16) == waiting
-    )
+    return all_of(s.used.idx == wrap(s.history.used_pos, 16), wrap(s.avail.idx - s.fetch.last_avail, 16) == waiting)
 
 
 JUDGEMENTS: tuple[Judgement, ...] = (
@@ -144,5 +142,3 @@ def all_seen(s: Any) -> Term:
 def idle_driver(s: Any) -> Term:
     """The driver is not in the middle of making a request available."""
     return s.driver.at == "idle"  # type: ignore[no-any-return]
-
-

@@ -18,15 +18,25 @@ recover = Procedure("recover")
 crash = Procedure("crash")
 
 
-@recover.step("split.start.fresh", at=DEAD, to="init", text="seed: a version of zero is an uninitialised buffer",
-              when=lambda s: s.region.version == 0)
+@recover.step(
+    "split.start.fresh",
+    at=DEAD,
+    to="init",
+    text="seed: a version of zero is an uninitialised buffer",
+    when=lambda s: s.region.version == 0,
+)
 def start_fresh(s: Any) -> None:
     """The process starts and finds a region that nobody has initialised."""
     s.recover.fresh = 1
 
 
-@recover.step("split.start.adopt", at=DEAD, to="compare", text="seed: SET_INFLIGHT_FD hands the region back",
-              when=lambda s: s.region.version != 0)
+@recover.step(
+    "split.start.adopt",
+    at=DEAD,
+    to="compare",
+    text="seed: SET_INFLIGHT_FD hands the region back",
+    when=lambda s: s.region.version != 0,
+)
 def start_adopt(s: Any) -> None:
     """The process starts and finds the region of the one before it."""
     s.recover.fresh = 0
@@ -38,7 +48,9 @@ def init_desc_num(s: Any) -> None:
     s.region.desc_num = ENTRIES
 
 
-@recover.step("split.init.2", at="init used_idx", to="init version", text="QueueRegionSplit: used_idx; gap fresh-used-idx")
+@recover.step(
+    "split.init.2", at="init used_idx", to="init version", text="QueueRegionSplit: used_idx; gap fresh-used-idx"
+)
 def init_used_idx(s: Any) -> None:
     """Set used_idx to the idx value of the used ring, which may have been in use before."""
     s.region.used_idx = s.used.idx
@@ -61,14 +73,24 @@ def mismatch(s: Any) -> Term:
     return ite(s.region.used_idx == s.used.idx, 0, 1)
 
 
-@recover.step("split.reconnect.1.else", at="compared", to="position", text="v6 reconnecting, 1",
-              when=lambda s: s.recover.mismatch == 0)
-def nothing_to_repair(s: Any) -> None:  # noqa: ARG001
+@recover.step(
+    "split.reconnect.1.else",
+    at="compared",
+    to="position",
+    text="v6 reconnecting, 1",
+    when=lambda s: s.recover.mismatch == 0,
+)
+def nothing_to_repair(s: Any) -> None:
     """They match: no batch was in progress."""
 
 
-@recover.step("split.reconnect.1a", at="compared", to="clear", text="v6 reconnecting, 1(a)",
-              when=lambda s: s.recover.mismatch == 1)
+@recover.step(
+    "split.reconnect.1a",
+    at="compared",
+    to="clear",
+    text="v6 reconnecting, 1(a)",
+    when=lambda s: s.recover.mismatch == 1,
+)
 def count_in_progress(s: Any) -> None:
     """Subtract used_idx from the idx value of the used ring: so many entries are in progress, from the list's head."""
     s.recover.left = wrap(s.used.idx - s.region.used_idx, 16)
@@ -83,8 +105,9 @@ def clear_in_progress(s: Any) -> None:
     s.recover.left = s.recover.left - 1
 
 
-@recover.step("split.reconnect.1c", at="clear", to="position", text="v6 reconnecting, 1(c)",
-              when=lambda s: s.recover.left <= 0)
+@recover.step(
+    "split.reconnect.1c", at="clear", to="position", text="v6 reconnecting, 1(c)", when=lambda s: s.recover.left <= 0
+)
 def commit_used_idx(s: Any) -> None:
     """Set used_idx to the idx value of the used ring."""
     s.region.used_idx = s.used.idx
@@ -105,8 +128,14 @@ def _first_in_table(s: Any, i: Term) -> Term:
     return all_of(pending(s, i), forall(i, lambda h: negate(pending(s, h))))
 
 
-@recover.step("split.reconnect.2", at="resubmit", choice="head", tags=("resubmit", "given"),
-              text="v6 reconnecting, 2; gap resubmit-order", when=lambda s, i: all_of(i < ENTRIES, _first_in_table(s, i)))
+@recover.step(
+    "split.reconnect.2",
+    at="resubmit",
+    choice="head",
+    tags=("resubmit", "given"),
+    text="v6 reconnecting, 2; gap resubmit-order",
+    when=lambda s, i: all_of(i < ENTRIES, _first_in_table(s, i)),
+)
 def resubmit(s: Any, i: Term) -> None:
     """Resubmit an inflight entry (in the order of the table: the text names none)."""
     s.recover.resubmitted[i] = 1
@@ -114,8 +143,13 @@ def resubmit(s: Any, i: Term) -> None:
     s.device.given[i] = s.table[i]
 
 
-@recover.step("split.reconnect.signal", at="resubmit", to="signalled", text="gap signal-at-start",
-              when=lambda s: forall(ENTRIES, lambda h: negate(pending(s, h))))
+@recover.step(
+    "split.reconnect.signal",
+    at="resubmit",
+    to="signalled",
+    text="gap signal-at-start",
+    when=lambda s: forall(ENTRIES, lambda h: negate(pending(s, h))),
+)
 def signal_at_start(s: Any) -> None:
     """Notify the driver: the process before may have died between publishing and notifying."""
     s.call = 1
@@ -128,8 +162,13 @@ def ready(s: Any) -> None:
     s.supply.at = "idle"
 
 
-@crash.step("crash", text="the process is killed; its own I/O dies with it", world=True,
-            when=lambda s: s.recover.at != DEAD, tags=("crash",))
+@crash.step(
+    "crash",
+    text="the process is killed; its own I/O dies with it",
+    world=True,
+    when=lambda s: s.recover.at != DEAD,
+    tags=("crash",),
+)
 def crash_now(s: State) -> None:
     """The back-end dies: what only it knew is gone, shared memory stays as its stores left it."""
     assign_initial(s, [v.name for v in VARS.values() if v.kind == "volatile"])

@@ -33,9 +33,7 @@ def bump(s: Any) -> None:
 
 def first_counter(s: Any, start: int) -> Term:
     """Give the counter after the greatest of the inflight entries, or `start` if nothing is inflight."""
-    return greatest(
-        ENTRIES, lambda h: s.region.desc[h].inflight == 1, lambda h: s.region.desc[h].counter + 1, start
-    )
+    return greatest(ENTRIES, lambda h: s.region.desc[h].inflight == 1, lambda h: s.region.desc[h].counter + 1, start)
 
 
 @_merged.step("split.counter", text="gap counter-after-reconnect; gap counter-start")
@@ -70,4 +68,3 @@ MERGED: tuple[Edit, ...] = (
 
 REVISIONS: dict[str, tuple[Edit, ...]] = {"v6": (), "merged": MERGED}
 """Each revision as edits of V6."""
-

@@ -30,8 +30,13 @@ def look(s: Any) -> None:
     s.fetch.seen_avail = s.avail.idx
 
 
-@fetch.step("split.fetch.1", at=("take", "rest"), to="mark", text="v6 receiving, 1",
-            when=lambda s: s.fetch.seen_avail != s.fetch.last_avail)
+@fetch.step(
+    "split.fetch.1",
+    at=("take", "rest"),
+    to="mark",
+    text="v6 receiving, 1",
+    when=lambda s: s.fetch.seen_avail != s.fetch.last_avail,
+)
 def get_head(s: Any) -> None:
     """Get the next available head-descriptor index from the available ring, i."""
     s.fetch.head = s.avail.ring[slot(s.fetch.last_avail)]
@@ -51,8 +56,13 @@ def submit(s: Any) -> None:
     s.device.given[s.fetch.head] = s.table[s.fetch.head]
 
 
-@fetch.step("split.idle.arm", at="take", to="armed", text="virtio: available ring notification; gap event-fields",
-            when=lambda s: s.fetch.seen_avail == s.fetch.last_avail)
+@fetch.step(
+    "split.idle.arm",
+    at="take",
+    to="armed",
+    text="virtio: available ring notification; gap event-fields",
+    when=lambda s: s.fetch.seen_avail == s.fetch.last_avail,
+)
 def arm(s: Any) -> None:
     """Nothing is there: ask to be kicked for the next request."""
     s.used.avail_event = s.fetch.last_avail
@@ -64,23 +74,38 @@ def look_again(s: Any) -> None:
     s.fetch.seen_avail = s.avail.idx
 
 
-@fetch.step("split.idle.wake", at="rest", to="look", text="the kick eventfd",
-            when=lambda s: all_of(s.fetch.seen_avail == s.fetch.last_avail, s.kick == 1))
+@fetch.step(
+    "split.idle.wake",
+    at="rest",
+    to="look",
+    text="the kick eventfd",
+    when=lambda s: all_of(s.fetch.seen_avail == s.fetch.last_avail, s.kick == 1),
+)
 def wake(s: Any) -> None:
     """Take the kick, and look at the ring."""
     s.kick = 0
     s.fetch.rested = 1
 
 
-@device.step("device.finish", choice="head", text="the device finishes requests in any order",
-             when=lambda s, i: s.device.state[i] == WORKING)
+@device.step(
+    "device.finish",
+    choice="head",
+    text="the device finishes requests in any order",
+    when=lambda s, i: s.device.state[i] == WORKING,
+)
 def finish(s: Any, i: Term) -> None:
     """The device finishes a request."""
     s.device.state[i] = FINISHED
 
 
-@supply.step("split.supply.1", at=("idle", "more"), to="element id", choice="head", text="v6 supplying, 1",
-             when=lambda s, i: s.device.state[i] == FINISHED)
+@supply.step(
+    "split.supply.1",
+    at=("idle", "more"),
+    to="element id",
+    choice="head",
+    text="v6 supplying, 1",
+    when=lambda s, i: s.device.state[i] == FINISHED,
+)
 def get_used(s: Any, i: Term) -> None:
     """Get the head-descriptor index of a request that is finished, i."""
     s.supply.head = i
@@ -90,7 +115,7 @@ def get_used(s: Any, i: Term) -> None:
 
 
 def used_slot(s: Any) -> Term:
-    """Give the slot of the next element of the batch: behind those that were published and those of the batch so far."""
+    """Give the slot of the next element of the batch: behind the published ones and those of the batch so far."""
     return slot(wrap(s.used.idx + s.supply.count, 16))
 
 
@@ -142,8 +167,14 @@ def clear_entry(s: Any) -> None:
     s.supply.cursor = s.supply.cursor + 1
 
 
-@supply.step("split.supply.7", at="clear", to="notify", text="v6 supplying, 7", tags=("settled",),
-             when=lambda s: s.supply.cursor >= s.supply.count)
+@supply.step(
+    "split.supply.7",
+    at="clear",
+    to="notify",
+    text="v6 supplying, 7",
+    tags=("settled",),
+    when=lambda s: s.supply.cursor >= s.supply.count,
+)
 def settle(s: Any) -> None:
     """Set used_idx to the idx value of the used ring."""
     s.region.used_idx = s.used.idx
@@ -158,13 +189,20 @@ def look_whether_wanted(s: Any) -> None:
     s.supply.wanted = ite(passed < wrap(s.used.idx - s.supply.old_idx, 16), 1, 0)
 
 
-@supply.step("split.notify.call", at="notified", to="idle", text="the call eventfd", when=lambda s: s.supply.wanted == 1)
+@supply.step(
+    "split.notify.call", at="notified", to="idle", text="the call eventfd", when=lambda s: s.supply.wanted == 1
+)
 def call(s: Any) -> None:
     """Notify the driver."""
     s.call = 1
 
 
-@supply.step("split.notify.none", at="notified", to="idle", text="virtio: notification suppression",
-             when=lambda s: s.supply.wanted == 0)
-def call_none(s: Any) -> None:  # noqa: ARG001
+@supply.step(
+    "split.notify.none",
+    at="notified",
+    to="idle",
+    text="virtio: notification suppression",
+    when=lambda s: s.supply.wanted == 0,
+)
+def call_none(s: Any) -> None:
     """The driver does not want to be notified."""

@@ -23,7 +23,13 @@ VARS = Vars(
     Var("region.desc[].next", "region", 16, "the entry before this one in the batch list", "heads"),
     Var("region.desc[].counter", "region", 64, "merged: when it was fetched, as a global count", "heads"),
     # The ring, in guest memory.
-    Var("table", "ring", 64, "what the head's chain says (address, length, flags, the whole chain), as one number", "heads"),
+    Var(
+        "table",
+        "ring",
+        64,
+        "what the head's chain says (address, length, flags, the whole chain), as one number",
+        "heads",
+    ),
     Var("avail.ring", "ring", 16, "heads, in the order in which they were made available", "size"),
     Var("avail.idx", "ring", 16, "where the driver lists the next head", initial=FIRST),
     Var("avail.used_event", "ring", 16, "the driver wants a notification when used.idx passes this", initial=FIRST),
@@ -74,6 +80,13 @@ VARS = Vars(
     Var("history.avail_pos", "ghost", 0, "position of the next request to be made available", initial=FIRST),
     Var("history.used_pos", "ghost", 0, "position of the next used element", initial=FIRST),
     Var("history.seen_pos", "ghost", 0, "position of the next used element that the driver reads", initial=FIRST),
-    Var("history.last_given", "ghost", 0, "position of the request that this process gave to the device last", initial=-1),
+    Var(
+        "history.last_given",
+        "ghost",
+        0,
+        "position of the request that this process gave to the device last",
+        initial=-1,
+    ),
     Var("history.in_order", "ghost", 0, "1: this process has given requests to the device in order", initial=1),
+    Var("history.undisturbed", "ghost", 0, "0: the driver has done something since this recovery began", initial=1),
 )

@@ -1,0 +1,221 @@
+"""Terms as Z3 expressions, and a step as a transition between two sets of Z3 constants.
+
+Numbers are integers, arrays are arrays of integers, a label is the number of its name. What is added to the terms:
+
+- axioms of the sizes: a power of two up to 32768, and as many entries as the subject says;
+- the slot of an index is an uninterpreted function with two axioms (in range; two indexes with one slot are a multiple
+  of the size apart), proved for each size by `slot_lemma` with bit-vectors;
+- an index of the ring that the invariant knows as a position modulo 65536 is written so (`Translator.before`), and
+  a sum of such numbers modulo 65536 loses the inner modulo, which is an identity of arithmetic;
+- a `count` becomes an element of an array of sums (induction over the heads, proved beside it), a `greatest` a
+  constant with what its definition says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import z3
+
+from model.record import Assign, Var
+from model.steps import Recorded, Table
+from model.terms import ModelError, Term
+
+__all__ = ["Translator", "World", "slot_lemma"]
+
+INT, ARRAY = z3.IntSort(), z3.ArraySort(z3.IntSort(), z3.IntSort())
+
+INDEXES = {
+    "avail.idx": "history.avail_pos",
+    "used.idx": "history.used_pos",
+    "driver.next_used": "history.seen_pos",
+}
+"""Ring indexes and the positions that they are, modulo 65536."""
+
+World = Mapping[str, Any]
+"""A Z3 constant or term for each variable of the state."""
+
+
+def slot_lemma() -> bool:
+    """Prove the slot axioms for every size that virtio allows a split ring, over bit-vectors."""
+    x, y = z3.BitVecs("x y", 16)
+    for power in range(16):
+        mask = z3.BitVecVal((1 << power) - 1, 16)
+        solver = z3.Solver()
+        distance = x - y
+        apart = z3.And(x & mask == y & mask, z3.ULT(distance, z3.BitVecVal(1 << power, 16)), x != y)
+        solver.add(z3.Or(z3.UGT(x & mask, mask), apart))
+        if solver.check() != z3.unsat:
+            return False
+    return True
+
+
+@dataclass
+class Translator:
+    """Translates the terms of one table; `entries` says how the region's size relates to the queue's."""
+
+    table: Table
+    entries: str = "equal"
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make the constants that all states share."""
+        self.size, self.first, self.choice = z3.Ints("size first choice")
+        self.region_size = self.size if self.entries == "equal" else z3.Int("entries")
+        self.slot = z3.Function("slot", INT, INT)
+        self.place = z3.Function("place", INT, INT)
+        self._fresh = 0
+
+    def axioms(self) -> list[Any]:
+        """Give what is assumed of the sizes and of slots."""
+        p, q = z3.Ints("p q")
+        slot, place = self.slot, self.place
+        facts = [
+            z3.Or([self.size == 1 << n for n in range(16)]),
+            self.first >= 0, self.first < 65536,
+            z3.ForAll([p], z3.And(slot(p) >= 0, slot(p) < self.size), patterns=[slot(p)]),
+            z3.ForAll([p], z3.And(place(p) >= 0, place(p) < self.size, place(p) == slot(p % 65536)), patterns=[place(p)]),
+            z3.ForAll([p, q], z3.Implies(z3.And(place(p) == place(q), p - q < self.size, q - p < self.size), p == q),
+                      patterns=[z3.MultiPattern(place(p), place(q))]),
+        ]  # fmt: skip
+        if self.entries == "larger":
+            facts.append(self.region_size >= self.size)
+        return facts
+
+    def world(self, prefix: str) -> dict[str, Any]:
+        """Make a constant for each variable."""
+        return {v.name: z3.Const(f"{prefix}{v.name}", INT if v.limit is None else ARRAY) for v in self._vars()}
+
+    def before(self) -> dict[str, Any]:
+        """Make the state before a step: ring indexes as the invariant "indexes" has them, positions modulo 65536."""
+        world = self.world("")
+        for index, position in INDEXES.items():
+            world[index] = world[position] % 65536
+        return world
+
+    def _vars(self) -> list[Var]:
+        return list(self.table.vars.values())
+
+    def label(self, name: str) -> int:
+        """Give the number of a label."""
+        return self.labels.setdefault(name, len(self.labels))
+
+    def fresh(self, name: str, sort: Any) -> Any:
+        """Make a constant that nothing else uses."""
+        self._fresh += 1
+        return z3.Const(f"{name}!{self._fresh}", sort)
+
+    def expr(self, term: Term, world: World, bound: Mapping[str, Any] | None = None) -> Any:
+        """Translate a term; `bound` are the variables of the quantifiers around it."""
+        bound = bound or {}
+        op, args = term.op, term.args
+        if op == "const":
+            return z3.IntVal(args[0] if isinstance(args[0], int) else self.label(str(args[0])))
+        if op == "var":
+            return world[str(args[0])]
+        if op == "param":
+            return {"size": self.size, "first": self.first}.get(str(args[0]), self.region_size)
+        if op == "choice":
+            return self.choice
+        if op == "bound":
+            return bound[str(args[0])]
+        if op in ("forall", "exists"):
+            return self._quantified(term, world, bound)
+        if op in ("count", "greatest"):
+            raise ModelError(f"{op} needs a lemma where it stands")
+        parts = [self.expr(a, world, bound) for a in args if isinstance(a, Term)]
+        if op == "at":
+            return world[str(args[0])][parts[0]]
+        return _operator(self, term, parts)
+
+    def _quantified(self, term: Term, world: World, bound: Mapping[str, Any]) -> Any:
+        names, conditions, hints = [], [], [[]]  # type: ignore[var-annotated]
+        inner = dict(bound)
+        while True:
+            name, low, limit, body, patterns = term.args
+            assert isinstance(low, Term)
+            assert isinstance(limit, Term)
+            assert isinstance(body, Term)
+            assert isinstance(patterns, tuple)
+            lowest, highest = self.expr(low, world, inner), self.expr(limit, world, inner)
+            variable = self.fresh(str(name), INT)
+            inner[str(name)] = variable
+            names.append(variable)
+            conditions += [lowest <= variable, variable < highest]
+            here = [self.expr(h, world, inner) for h in patterns]
+            hints = [[*old, new] for old in hints for new in here] if here else hints
+            if not (body.op == term.op == "forall"):
+                break
+            term = body
+        said = self.expr(body, world, inner)
+        if term.op == "exists":
+            return z3.Exists(names, z3.And(*conditions, said))
+        patterns_z3 = [z3.MultiPattern(*h) if len(h) > 1 else h[0] for h in hints if h]
+        return z3.ForAll(names, z3.Implies(z3.And(*conditions), said), patterns=patterns_z3)
+
+    def transition(self, recorded: Recorded, before: World) -> tuple[dict[str, Any], list[Any]]:
+        """Give the state after a step, and what is known of it; both are independent of the guard."""
+        after, known = dict(before), []
+        for assign in (*recorded.assigns, *recorded.history):
+            after[assign.name], more = self._assigned(assign, before)
+            known += more
+        return after, known
+
+    def _assigned(self, assign: Assign, before: World) -> tuple[Any, list[Any]]:
+        if assign.index is None:
+            return self.expr(assign.value, before), []
+        if isinstance(assign.index, Term):
+            return z3.Store(before[assign.name], self.expr(assign.index, before), self.expr(assign.value, before)), []
+        array, index = self.fresh(assign.name, ARRAY), self.fresh("each", INT)
+        value = self.expr(assign.value, before, {assign.index: index})
+        return array, [z3.ForAll([index], array[index] == value, patterns=[array[index]])]
+
+
+def _operator(translator: Translator, term: Term, parts: list[Any]) -> Any:
+    table: dict[str, Callable[[], Any]] = {
+        "+": lambda: parts[0] + parts[1],
+        "-": lambda: parts[0] - parts[1],
+        "==": lambda: parts[0] == parts[1],
+        "<": lambda: parts[0] < parts[1],
+        "<=": lambda: parts[0] <= parts[1],
+        "and": lambda: z3.And(*parts),
+        "or": lambda: z3.Or(*parts),
+        "not": lambda: z3.Not(parts[0]),
+        "ite": lambda: _ite(*parts),
+        "wrap": lambda: _modulo(parts[0], 1 << int(str(term.args[1]))),
+        "slot": lambda: translator.place(inner) if (inner := _wrapped(parts[0])) is not None else translator.slot(parts[0]),
+        "place": lambda: translator.place(parts[0]),
+    }
+    return table[term.op]()
+
+
+def _wrapped(expr: Any) -> Any:
+    """Give x where the expression is x modulo 65536."""
+    if z3.is_app_of(expr, z3.Z3_OP_MOD) and z3.is_int_value(expr.arg(1)) and expr.arg(1).as_long() == 65536:
+        return expr.arg(0)
+    return None
+
+
+def _modulo(expr: Any, modulus: int) -> Any:
+    """Give the expression modulo a number, after leaving out what is modulo 65536 already in a sum."""
+
+    def inside(part: Any) -> Any:
+        if modulus == 65536 and (inner := _wrapped(part)) is not None:
+            return inside(inner)
+        if z3.is_add(part) or z3.is_sub(part):
+            parts = [inside(part.arg(n)) for n in range(part.num_args())]
+            total = parts[0]
+            for other in parts[1:]:
+                total = total + other if z3.is_add(part) else total - other
+            return total
+        return part
+
+    return inside(expr) % modulus
+
+
+def _ite(condition: Any, then: Any, otherwise: Any) -> Any:
+    if z3.is_true(z3.simplify(otherwise)) if z3.is_bool(otherwise) else False:
+        return z3.Implies(condition, then)
+    return z3.If(condition, then, otherwise)

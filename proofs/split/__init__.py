@@ -1,0 +1,1 @@
+"""The proofs about the split ring: positions that only a proof needs, and the invariant."""

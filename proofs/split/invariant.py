@@ -1,0 +1,263 @@
+"""The invariant of the split ring, as named sentences.
+
+Each is a predicate in the model's terms, so that it is evaluated on plain numbers and proved by Z3 from one writing.
+Words: *live* is fetched (marked) and not visible; *waiting* is available and not marked; the batch list is *owed* while
+a published batch is not settled (region.used_idx lags behind the ring's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from model.split.properties import outstanding
+from model.split.recover import RUNNING
+from model.split.serve import WORKING
+from model.split.variables import DEAD
+from model.steps import Guard, Table
+from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, place, slot, wrap
+from proofs.split.process import process
+from proofs.split.rank import drains
+from proofs.split.words import (
+    ENTRIES,
+    HEADS,
+    SIZE,
+    Conjunct,
+    Places,
+    at,
+    implies,
+    in_list,
+    live,
+    owed,
+    rest,
+    waiting,
+)
+
+__all__ = ["invariant"]
+
+def _ring(p: Places) -> list[Conjunct]:
+    def positions(s: Any) -> Term:
+        h = s.history
+        return all_of(
+            h.seen_pos <= h.used_pos, h.used_pos <= s.proof.marked_pos, s.proof.marked_pos <= h.avail_pos,
+            h.seen_pos >= 0, h.avail_pos - h.seen_pos <= SIZE,
+        )  # fmt: skip
+
+    def free_heads(s: Any) -> Term:
+        used = s.history.avail_pos - s.history.seen_pos
+        busy = ite(at(s.driver.at, "described", "listed"), used + 1, used)
+        return all_of(s.driver.num_free == SIZE - busy, s.driver.num_free >= 0)
+
+    def indexes(s: Any) -> Term:
+        h = s.history
+        return all_of(
+            s.avail.idx == wrap(h.avail_pos, 16), s.used.idx == wrap(h.used_pos, 16),
+            s.driver.next_used == wrap(h.seen_pos, 16),
+        )  # fmt: skip
+
+    def slots(s: Any) -> Term:
+        h = s.history
+        return all_of(
+            slot(s.avail.idx) == place(h.avail_pos), slot(s.used.idx) == place(h.used_pos),
+            slot(s.driver.next_used) == place(h.seen_pos),
+        )  # fmt: skip
+
+    def in_range(s: Any) -> Term:
+        return all_of(
+            s.driver.head >= 0, s.driver.head < SIZE,
+            forall(SIZE, lambda q: all_of(s.avail.ring[q] >= 0, s.avail.ring[q] < SIZE), lambda q: s.avail.ring[q]),
+            forall(SIZE, lambda q: all_of(s.used.ring[q].id >= 0, s.used.ring[q].id < SIZE), lambda q: s.used.ring[q].id),
+        )  # fmt: skip
+
+    def to_fetch(s: Any) -> Term:
+        def one(q: Term) -> Term:
+            head = s.avail.ring[place(q)]
+            return all_of(s.history.made[head] == q, s.proof.marked[head] < q)
+
+        return forall(s.history.avail_pos, one, place, low=s.proof.marked_pos)
+
+    def listed(s: Any) -> Term:
+        return implies(s.driver.at == "listed", s.avail.ring[place(s.history.avail_pos)] == s.driver.head)
+
+    def to_use(s: Any) -> Term:
+        def one(q: Term) -> Term:
+            head = s.used.ring[place(q)].id
+            return all_of(
+                s.driver.owns[head] == 1, s.history.made[head] == s.history.done[head], s.proof.used_at[head] == q,
+                negate(all_of(at(s.driver.at, "described", "listed"), s.driver.head == head)),
+            )  # fmt: skip
+
+        return forall(s.history.used_pos, one, place, low=s.history.seen_pos)
+
+    return [
+        Conjunct("positions", positions), Conjunct("free heads", free_heads), Conjunct("indexes", indexes),
+        Conjunct("slots", slots), Conjunct("heads in range", in_range), Conjunct("to fetch", to_fetch),
+        Conjunct("listed", listed), Conjunct("to use", to_use),
+    ]  # fmt: skip
+
+
+def _requests(p: Places) -> list[Conjunct]:
+    def per_head(body: Callable[[Any, Term], Term], *hints: Callable[[Any, Term], Term]) -> Guard:
+        return lambda s: forall(HEADS, lambda h: body(s, h), *(lambda h, hint=hint: hint(s, h) for hint in hints))
+
+    def ages(s: Any, h: Term) -> Term:
+        return all_of(
+            s.history.done[h] <= s.proof.marked[h], s.proof.marked[h] <= s.history.got[h],
+            s.history.got[h] <= s.history.made[h], s.history.made[h] < s.history.avail_pos,
+            s.proof.marked[h] < s.proof.marked_pos, s.history.done[h] >= -1,
+            implies(waiting(s, h), s.history.made[h] >= s.proof.marked_pos),
+            implies(waiting(s, h), s.avail.ring[place(s.history.made[h])] == h),
+            implies(live(s, h), s.history.got[h] == s.proof.marked[h]),
+            implies(live(s, h), s.history.made[h] == s.proof.marked[h]),
+            implies(h >= SIZE, all_of(s.history.made[h] == -1)),  # type: ignore[list-item]
+        )  # fmt: skip
+
+    def owned(s: Any, h: Term) -> Term:
+        return implies(
+            outstanding(s, h),
+            all_of(s.driver.owns[h] == 1, s.table[h] == s.history.content[h],
+                   negate(all_of(at(s.driver.at, "described", "listed"), s.driver.head == h))),
+        )  # fmt: skip
+
+    def making(s: Any) -> Term:
+        h = s.driver.head
+        return implies(
+            at(s.driver.at, "described", "listed"),
+            all_of(s.driver.owns[h] == 1, s.history.made[h] == s.history.done[h]),
+        )
+
+    ages_hint = (lambda s, h: s.history.made[h], lambda s, h: s.proof.marked[h], lambda s, h: s.history.done[h],
+                 lambda s, h: s.history.got[h])  # fmt: skip
+    return [
+        Conjunct("ages", per_head(ages, *ages_hint)),
+        Conjunct("owned", per_head(owned, lambda s, h: s.driver.owns[h], lambda s, h: s.table[h],
+                                   lambda s, h: s.history.made[h])),
+        Conjunct("making", making),
+    ]  # fmt: skip
+
+
+def _region(p: Places) -> list[Conjunct]:
+    def version(s: Any) -> Term:
+        return all_of(
+            any_of(s.region.version == 0, s.region.version == 1),
+            implies(s.region.version == 1, s.region.desc_num == ENTRIES),
+            implies(s.region.version == 1, s.region.used_idx == wrap(s.proof.settled_pos, 16)),
+            implies(s.region.version == 0, s.history.used_pos == s.proof.marked_pos),
+            implies(s.region.version == 0, all_of(s.proof.settled_pos == s.history.used_pos, s.proof.length == 0)),
+            implies(s.region.version == 0, at(s.recover.at, DEAD, *p.unsettled)),
+            implies(at(s.recover.at, *p.unsettled), s.region.version == 0),
+            implies(at(s.recover.at, "init used_idx", "init version"), s.region.desc_num == ENTRIES),
+            implies(s.recover.at == "init version", s.region.used_idx == s.used.idx),
+        )
+
+    def marks(s: Any) -> Term:
+        def one(h: Term) -> Term:
+            mark = s.region.desc[h].inflight
+            return all_of(
+                any_of(mark == 0, mark == 1),
+                implies(live(s, h), mark == 1),
+                implies(mark == 1, any_of(live(s, h), all_of(owed(s), in_list(s, h)))),
+            )
+
+        return forall(HEADS, one, lambda h: s.region.desc[h].inflight)
+
+    def batch_list(s: Any) -> Term:
+        def entry(h: Term) -> Term:
+            return implies(
+                in_list(s, h),
+                all_of(s.proof.place[h] >= 0, s.proof.place[h] < s.proof.length, s.proof.list_at[s.proof.place[h]] == h,
+                       h < SIZE),
+            )  # fmt: skip
+
+        def position(k: Term) -> Term:
+            h = s.proof.list_at[k]
+            return all_of(h >= 0, h < SIZE, in_list(s, h), s.proof.place[h] == k)
+
+        return all_of(
+            s.proof.length >= 0,
+            forall(HEADS, entry, lambda h: s.proof.place[h], lambda h: s.proof.in_list[h]),
+            forall(s.proof.length, position, lambda k: s.proof.list_at[k]),
+            forall(HEADS, lambda h: any_of(s.proof.in_list[h] == 0, in_list(s, h)), lambda h: s.proof.in_list[h]),
+        )
+
+    def links(s: Any) -> Term:
+        def one(h: Term) -> Term:
+            following = s.region.desc[h].next
+            return all_of(
+                following >= 0, following < SIZE,
+                implies(all_of(in_list(s, h), s.proof.place[h] > 0),
+                        all_of(in_list(s, following), s.proof.place[following] == s.proof.place[h] - 1)),
+            )  # fmt: skip
+
+        head = s.region.last_batch_head
+        return all_of(
+            head >= 0, head < SIZE,
+            forall(HEADS, one, lambda h: s.region.desc[h].next),
+            implies(s.proof.length > 0, all_of(in_list(s, head), s.proof.place[head] == s.proof.length - 1)),
+        )  # fmt: skip
+
+    def debt(s: Any) -> Term:
+        return all_of(
+            implies(owed(s), s.history.used_pos - s.proof.settled_pos == s.proof.length),
+            s.proof.settled_pos <= s.history.used_pos, s.proof.settled_pos >= 0, s.proof.length <= SIZE,
+            implies(owed(s), any_of(s.supply.open == 2, negate(s.recover.at == RUNNING))),
+            implies(owed(s), forall(HEADS, lambda h: implies(in_list(s, h), negate(live(s, h))),
+                                    lambda h: s.proof.in_list[h])),
+        )  # fmt: skip
+
+    return [
+        Conjunct("version", version), Conjunct("marks", marks), Conjunct("batch list", batch_list),
+        Conjunct("links", links), Conjunct("debt", debt),
+    ]  # fmt: skip
+
+
+def _sums(p: Places) -> list[Conjunct]:
+    def total(array: Callable[[Any], Any], flag: Callable[[Any, Operand], Term]) -> Guard:
+        def holds(s: Any) -> Term:
+            def one(h: Term) -> Term:
+                return array(s)[h + 1] == array(s)[h] + ite(flag(s, h), 1, 0)  # type: ignore[no-any-return]
+
+            return all_of(array(s)[0] == 0, forall(HEADS, one, lambda h: s.proof.marked[h], lambda h: s.device.state[h],
+                                                        lambda h: s.recover.resubmitted[h]))  # fmt: skip
+
+        return holds
+
+    def rises(array: Callable[[Any], Any]) -> Guard:
+        def holds(s: Any) -> Term:
+            def from_here(j: Term) -> Term:
+                def steadily(k: Term) -> Term:
+                    rise = array(s)[k] - array(s)[j]
+                    return all_of(rise >= 0, rise <= k - j)
+
+                return forall(HEADS + 1, steadily, lambda k: array(s)[k], low=j)
+
+            return forall(HEADS + 1, from_here, lambda j: array(s)[j])
+
+        return holds
+
+    def totals(s: Any) -> Term:
+        fetched = s.proof.marked_pos - s.history.used_pos
+        return all_of(
+            s.proof.live_sum[HEADS] == fetched,
+            s.proof.rest_sum[HEADS] == fetched - ite(s.supply.open == 1, s.supply.count, 0),
+            s.proof.waiting_sum[SIZE] == s.history.avail_pos - s.proof.marked_pos,
+        )
+
+    return [
+        Conjunct("live sum", total(lambda s: s.proof.live_sum, live)),
+        Conjunct("rest sum", total(lambda s: s.proof.rest_sum, rest)),
+        Conjunct("waiting sum", total(lambda s: s.proof.waiting_sum, waiting)),
+        Conjunct("live sum rises", rises(lambda s: s.proof.live_sum)),
+        Conjunct("rest sum rises", rises(lambda s: s.proof.rest_sum)),
+        Conjunct("working sum", total(lambda s: s.proof.working_sum, lambda s, h: s.device.state[h] == WORKING)),
+        Conjunct("working sum rises", rises(lambda s: s.proof.working_sum)),
+        Conjunct("resubmitted sum", total(lambda s: s.proof.resubmitted_sum, lambda s, h: s.recover.resubmitted[h] == 1)),
+        Conjunct("resubmitted sum rises", rises(lambda s: s.proof.resubmitted_sum)),
+        Conjunct("totals", totals),
+    ]
+
+
+def invariant(table: Table) -> list[Conjunct]:
+    """Give the invariant for a table: its sentences, in order."""
+    p = Places(table)
+    return [*_ring(p), *_requests(p), *_region(p), *_sums(p), *process(p), *drains(p)]

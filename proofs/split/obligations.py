@@ -1,0 +1,45 @@
+"""What has to be shown of the split ring beside the invariant: which sums a count is, what ends recovery, the rank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.split.recover import RUNNING, pending
+from model.terms import Term, all_of, any_of, forall, negate, wrap
+from proofs.split.words import HEADS, iff, implies, live
+
+__all__ = ["COUNTS", "OUTCOME", "REWRITES", "outcome"]
+
+COUNTS: dict[str, tuple[str, str]] = {
+    "split.position": ("proof.live_sum", "heads"),
+    "split.counter": ("proof.live_sum", "heads"),
+    "ring-position": ("proof.waiting_sum", "size"),
+}
+"""The array of sums whose element at a limit is the count in a step, or in a property's predicate."""
+
+REWRITES: dict[str, dict[str, str]] = {"split.fetch.1": {"fetch.last_avail": "proof.marked_pos"}}
+"""Variables that are a position modulo 65536 where a step is taken; shown first, then used as such."""
+
+
+def outcome(s: Any) -> Term:
+    """When recovery ends, all that it leaves is settled by what it found: history, and fields that it does not touch."""
+    return all_of(
+        s.region.version == 1,
+        s.region.desc_num == HEADS,
+        s.region.used_idx == s.used.idx,
+        forall(HEADS, lambda h: iff(s.region.desc[h].inflight == 1, live(s, h)), lambda h: s.region.desc[h].inflight),
+        forall(HEADS, lambda h: iff(s.recover.resubmitted[h] == 1, live(s, h)), lambda h: s.recover.resubmitted[h]),
+        s.fetch.last_avail == wrap(s.proof.marked_pos, 16),
+    )
+
+
+OUTCOME = outcome
+
+UNTOUCHED = (
+    "region.last_batch_head", "region.desc[].next", "region.desc[].counter", "used.idx", "table",
+    "history.made", "history.got", "history.done", "history.content", "history.used_pos",
+    "proof.marked", "proof.marked_pos",
+)  # fmt: skip
+"""What the outcome of recovery depends on: no step of recovery and no crash may write to it."""
+
+_ = (RUNNING, pending, any_of, negate, implies)

@@ -1,0 +1,169 @@
+"""Why the split ring drains: a rank, numbers compared from the left, that every step that somebody owes lowers.
+
+Owed are all steps but those of `proofs.judges.UNFAIR`: a new request, a crash, a reset. The sentences of the group
+``drains`` say who will wake whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from model.split.recover import RUNNING
+from model.split.variables import DEAD
+from model.steps import Guard, Recorded, Table
+from model.terms import Term, all_of, any_of, constant, forall, ite, negate, wrap
+from proofs.judges import UNFAIR
+from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, live
+
+__all__ = ["drains", "fair_steps", "rank", "stuck"]
+
+
+def fair_steps(steps: Iterable[Recorded]) -> list[Recorded]:
+    """Give the steps that are owed."""
+    return [r for r in steps if r.step.id not in UNFAIR]
+
+
+def _stage(label: Term, order: list[str]) -> Term:
+    """Number the labels: the last in the list is 0."""
+    value: Term = constant(0)
+    for number, name in enumerate(reversed(order)):
+        if number:
+            value = ite(label == name, number, value)
+    return value
+
+
+def _recover_stage(table: Table) -> list[str]:
+    order, label = [DEAD, "init", "init used_idx", "init version", "init desc_num", "compare", "compared", "clear",
+                    "position"], "position"  # fmt: skip
+    while label != RUNNING:
+        (following,) = {s.to for s in table.of("recover") if label in s.at and s.to and s.to != label}
+        order.append(following)
+        label = following
+    return order
+
+
+def rank(table: Table) -> list[Guard]:
+    """Give the parts of the rank, the weightiest first; each is a natural number."""
+    p = Places(table)
+    recover = _recover_stage(table)
+    in_hand, label = [], table.step("split.fetch.1").to
+    while label in p.in_hand:
+        in_hand.append(label)
+        label = next(s.to for s in table.of("fetch") if label in s.at)
+    fetch = ["off", "submit", "look", "take", "armed", "rest", *in_hand]
+    supply = ["off", "clear", "notify", "notified", "idle", "more", *p.supplying]
+    if p.published != ["clear"]:
+        supply = ["off", "notify", "notified", "clear", "idle", "more", *p.supplying]
+    making = ["described", "listed", "published", "kick", "idle"]
+
+    def to_see(s: Any) -> Term:
+        return s.history.used_pos - s.history.seen_pos  # type: ignore[no-any-return]
+
+    def resting(s: Any) -> Term:
+        behind, caught_up = ["checking", "awake", "asleep"], ["awake", "checking", "asleep"]
+        return ite(to_see(s) > 0, _stage(s.rest.at, behind), _stage(s.rest.at, caught_up))
+
+    def to_fetch(s: Any) -> Term:
+        begun = ite(at(s.driver.at, "described", "listed"), 1, 0)
+        return s.history.avail_pos - s.proof.marked_pos + begun  # type: ignore[no-any-return]
+
+    def to_clear(s: Any) -> Term:
+        return ite(s.supply.at == "clear", s.supply.count - s.supply.cursor, 0)
+
+    return [
+        lambda s: _stage(s.recover.at, recover),
+        lambda s: ite(s.recover.at == "clear", s.recover.left, 0),
+        lambda s: ite(s.recover.at == RUNNING, 0, HEADS - s.proof.resubmitted_sum[HEADS]),
+        to_fetch,
+        lambda s: _stage(s.driver.at, making),
+        lambda s: s.kick,
+        lambda s: _stage(s.fetch.at, fetch),
+        lambda s: s.proof.working_sum[HEADS],
+        lambda s: s.proof.live_sum[HEADS],
+        lambda s: s.proof.rest_sum[HEADS],
+        lambda s: _stage(s.supply.at, supply),
+        to_clear,
+        lambda s: s.call,
+        to_see,
+        resting,
+    ]
+
+
+def stuck(p: Places) -> list[tuple[str, Guard]]:
+    """Give what holds where nothing that is owed can happen, in an order in which each follows from those before.
+
+    Between the last two, the solver is given that the sum over no live request is 0 (shown by induction).
+    """
+
+    def everywhere(body: Guard) -> Guard:
+        hints = (lambda s, h: s.device.state[h], lambda s, h: s.proof.marked[h])
+        return lambda s: forall(HEADS, lambda h: body(s, h), *(lambda h, hint=hint: hint(s, h) for hint in hints))
+
+    return [
+        ("the process runs", lambda s: s.recover.at == RUNNING),
+        ("the driver is not making a request available", lambda s: s.driver.at == "idle"),
+        ("no request is in hand", lambda s: at(s.fetch.at, "look", "take", "armed", "rest")),
+        ("no batch is open", lambda s: all_of(s.supply.at == "idle", s.supply.open == 0)),
+        ("the back-end rests", lambda s: s.fetch.at == "rest"),
+        ("it has not been kicked", lambda s: s.kick == 0),
+        ("there is nothing to fetch", lambda s: s.history.avail_pos == s.proof.marked_pos),
+        ("the device does nothing", everywhere(lambda s, h: s.device.state[h] == 0)),
+        ("nothing is live", everywhere(lambda s, h: negate(live(s, h)))),
+        ("everything is visible", lambda s: s.history.used_pos == s.proof.marked_pos),
+        ("everything is seen", lambda s: s.history.seen_pos == s.history.used_pos),
+        ("all heads are free", lambda s: s.driver.num_free == SIZE),
+    ]
+
+
+def drains(p: Places) -> list[Conjunct]:
+    """Give the sentences that say who will wake whom."""
+
+    def bits(s: Any) -> Term:
+        return all_of(
+            any_of(s.kick == 0, s.kick == 1), any_of(s.call == 0, s.call == 1),
+            implies(s.driver.at == "kick", any_of(s.driver.wants_kick == 0, s.driver.wants_kick == 1)),
+            implies(s.supply.at == "notified", any_of(s.supply.wanted == 0, s.supply.wanted == 1)),
+            at(s.rest.at, "awake", "checking", "asleep"),
+            at(s.driver.at, "idle", "described", "listed", "published", "kick"),
+        )  # fmt: skip
+
+    def back_end_sleeps(s: Any) -> Term:
+        seen, h = s.proof.seen_avail_pos, s.history
+        kicking = any_of(
+            s.driver.at == "published", all_of(s.driver.at == "kick", s.driver.wants_kick == 1)
+        )
+        return all_of(
+            implies(at(s.fetch.at, "armed", "rest"), s.used.avail_event == wrap(s.proof.marked_pos, 16)),
+            implies(
+                all_of(s.fetch.at == "rest", seen == s.proof.marked_pos),
+                any_of(h.avail_pos == seen, s.kick == 1, all_of(h.avail_pos == seen + 1, kicking)),
+            ),
+            implies(s.fetch.at == "armed", seen == s.proof.marked_pos),
+        )
+
+    def driver_sleeps(s: Any) -> Term:
+        h = s.history
+        behind = h.used_pos - h.seen_pos
+        window = all_of(
+            at(s.supply.at, *dict.fromkeys([*p.published, "clear", "notify"])), s.supply.old_idx == wrap(h.seen_pos, 16),
+        )  # fmt: skip
+        will_call = any_of(
+            all_of(negate(s.recover.at == RUNNING), negate(s.recover.at == "signalled")),
+            all_of(s.recover.at == RUNNING, any_of(window, all_of(s.supply.at == "notified", s.supply.wanted == 1))),
+        )
+        return all_of(
+            implies(at(s.rest.at, "checking", "asleep"), s.avail.used_event == wrap(h.seen_pos, 16)),
+            implies(all_of(s.rest.at == "asleep", behind > 0), any_of(s.call == 1, will_call)),
+        )
+
+    def labels(s: Any) -> Term:
+        return all_of(
+            at(s.recover.at, *p.labels["recover"], RUNNING), at(s.fetch.at, "off", *p.labels["fetch"]),
+            at(s.supply.at, "off", *p.labels["supply"]),
+        )  # fmt: skip
+
+    return [
+        Conjunct("bits", bits, "drains"), Conjunct("back-end sleeps", back_end_sleeps, "drains"),
+        Conjunct("driver sleeps", driver_sleeps, "drains"), Conjunct("labels", labels, "drains"),
+    ]  # fmt: skip

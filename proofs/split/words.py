@@ -1,0 +1,96 @@
+"""The words of the split ring's invariant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from model.split.recover import RUNNING
+from model.split.serve import BETWEEN
+from model.steps import Guard, Table
+from model.terms import Operand, Term, all_of, any_of, as_term, ite, negate, parameter
+
+__all__ = ["ENTRIES", "HEADS", "SIZE", "Conjunct", "Places", "at", "iff", "implies", "in_list", "live", "owed", "rest", "waiting"]
+
+HEADS, ENTRIES, SIZE = parameter("heads"), parameter("entries"), parameter("size")
+
+
+@dataclass(frozen=True)
+class Conjunct:
+    """One named sentence of the invariant.
+
+    `group` says what it is for: ``base`` for every property, ``order`` or ``drains`` for those alone. A sentence may
+    be proved from the base and its own group only.
+    """
+
+    name: str
+    holds: Guard
+    group: str = "base"
+
+
+def implies(condition: Term, then: Operand) -> Term:
+    """Say that one thing follows from another."""
+    return ite(condition, then, all_of())
+
+
+def iff(one: Term, other: Term) -> Term:
+    """Say that two things are the same."""
+    return ite(one, other, negate(other))
+
+
+def live(s: Any, h: Operand) -> Term:
+    """Whether the entry's request is fetched and not visible."""
+    return s.proof.marked[h] > s.history.done[h]  # type: ignore[no-any-return]
+
+
+def waiting(s: Any, h: Operand) -> Term:
+    """Whether the head's request is available and not marked."""
+    return s.history.made[h] > s.proof.marked[h]  # type: ignore[no-any-return]
+
+
+def in_list(s: Any, h: Operand) -> Term:
+    """Whether the entry is on the batch list."""
+    return s.proof.in_list[h] == 1  # type: ignore[no-any-return]
+
+
+def owed(s: Any) -> Term:
+    """Whether a published batch is not settled."""
+    return s.history.used_pos != s.proof.settled_pos  # type: ignore[no-any-return]
+
+
+def rest(s: Any, h: Operand) -> Term:
+    """Whether the entry is live and not in the batch that is being built."""
+    return all_of(live(s, h), negate(all_of(s.supply.open == 1, in_list(s, h))))
+
+
+def at(label: Term, *labels: str) -> Term:
+    """Whether a label is one of some."""
+    return any_of(*(label == name for name in labels))
+
+
+class Places:
+    """The labels of a table that the invariant speaks of: they differ between revisions."""
+
+    def __init__(self, table: Table) -> None:
+        """Look the labels up."""
+        self.labels = {
+            name: sorted({label for step in table.of(name) for label in (*step.at, *((step.to,) if step.to else ()))})
+            for name in ("recover", "fetch", "supply")
+        }
+        self.may_fetch: Callable[[Any], Term] = lambda s: as_term(table.guards["fetch"](s))
+        fetch = {label for step in table.of("fetch") for label in step.at}
+        self.in_hand = sorted(fetch - {*BETWEEN, "armed", "submit"})
+        self.stamped = [table.step(i).at[0] for i in ("split.fetch.bump",) if i in table.steps]
+        self.counted = [table.step("split.fetch.2").at[0]] if self.stamped else []
+        self.unsettled = ["init", "init used_idx", "init version"]
+        recover = table.step("split.position"), *([table.step("split.counter")] if self.stamped else [])
+        self.repaired = ["position", *(s.to for s in recover if s.to), "signalled"]
+        self.before_resubmit = [*self.unsettled, "compare", "compared", "clear", *(s.at[0] for s in recover)]
+        self.positioned = [*self.repaired[1:], RUNNING]
+        self.counter_known = ["resubmit", "signalled", RUNNING]
+        supply = ("split.supply.id", "split.supply.len", "split.supply.2", "split.supply.3")
+        self.supplying = [table.step(i).at[0] for i in supply]
+        inside = table.step("split.notify.call").to != "idle"
+        self.published = ["clear", *(["notify", "notified"] if inside else [])]
+        self.named, self.sized = self.supplying[1:], self.supplying[2:]
