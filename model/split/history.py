@@ -16,7 +16,7 @@ history = History()
 
 
 @history.on("driver.make.1", "driver.make.2", "driver.sleep.1")
-def disturbed(s: Any) -> None:
+def disturbed(s: Any, *_: Term) -> None:
     """The driver has done something; it matters to `restartable` while there is a recovery."""
     s.history.undisturbed = ite(any_of(s.recover.at == DEAD, s.recover.at == RUNNING), 1, 0)
 
