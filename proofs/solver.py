@@ -2,7 +2,8 @@
 
 Numbers are integers, arrays are arrays of integers, a label is the number of its name. What is added to the terms:
 
-- axioms of the sizes: a power of two up to 32768, and as many entries as the subject says;
+- axioms of the sizes: 1 to 32768, and as many entries as the subject says (that the size is a power of two is used in
+  the next point only);
 - the slot of an index is an uninterpreted function with two axioms (in range; two indexes with one slot are a multiple
   of the size apart), proved for each size by `slot_lemma` with bit-vectors;
 - an index of the ring that the invariant knows as a position modulo 65536 is written so (`Translator.before`), and
@@ -67,13 +68,15 @@ class Translator:
         self.slot = z3.Function("slot", INT, INT)
         self.place = z3.Function("place", INT, INT)
         self._fresh = 0
+        self.facts: list[Any] = []
+        """What is known of constants that stand for a greatest."""
 
     def axioms(self) -> list[Any]:
         """Give what is assumed of the sizes and of slots."""
         p, q = z3.Ints("p q")
         slot, place = self.slot, self.place
         facts = [
-            z3.Or([self.size == 1 << n for n in range(16)]),
+            self.size >= 1, self.size <= 32768,
             self.first >= 0, self.first < 65536,
             z3.ForAll([p], z3.And(slot(p) >= 0, slot(p) < self.size), patterns=[slot(p)]),
             z3.ForAll([p], z3.And(place(p) >= 0, place(p) < self.size, place(p) == slot(p % 65536)), patterns=[place(p)]),
@@ -167,7 +170,11 @@ class Translator:
         if assign.index is None:
             return self.expr(assign.value, before), []
         if isinstance(assign.index, Term):
-            return z3.Store(before[assign.name], self.expr(assign.index, before), self.expr(assign.value, before)), []
+            stored, known = self.expr(assign.value, before), []
+            if z3.is_app_of(stored, z3.Z3_OP_ITE):  # a pattern must not contain one
+                name = self.fresh("stored", INT)
+                stored, known = name, [name == stored]
+            return z3.Store(before[assign.name], self.expr(assign.index, before), stored), known
         array, index = self.fresh(assign.name, ARRAY), self.fresh("each", INT)
         value = self.expr(assign.value, before, {assign.index: index})
         return array, [z3.ForAll([index], array[index] == value, patterns=[array[index]])]

@@ -6,6 +6,7 @@ from typing import Any
 
 from model.record import assign_initial
 from model.split.recover import RUNNING
+from model.split.serve import WORKING
 from model.split.variables import DEAD, VARS
 from model.steps import History
 from model.terms import Term, all_of, any_of, exists, ite, place, slot
@@ -65,6 +66,7 @@ def seen(s: Any) -> None:
 def _given(s: Any, h: Term) -> None:
     s.history.in_order = ite(all_of(s.history.in_order == 1, s.history.last_given < s.history.got[h]), 1, 0)
     s.history.last_given = s.history.got[h]
+    s.history.twice[h] = ite(s.device.state[h] == WORKING, 1, s.history.twice[h])
 
 
 @history.on("split.fetch.submit")
@@ -85,6 +87,7 @@ def died(s: Any) -> None:
     s.history.last_given = -1
     s.history.in_order = 1
     s.history.undisturbed = 1
+    s.history.twice.each(lambda _: 0)
 
 
 @history.on("driver.reset")

@@ -69,6 +69,7 @@ def names_once(s: Any) -> Term:
         return all_of(
             s.history.got[head] > s.history.done[head],
             s.device.state[head] != WORKING,
+            s.history.twice[head] == 0,
             _each_element(s, lambda j: _element(s, j).id != head, k),
         )
 

@@ -176,6 +176,7 @@ def _supply(p: Places) -> list[Conjunct]:
             return all_of(
                 any_of(state == 0, state == IN_BATCH, working),
                 implies(working, live(s, h)),
+                s.history.twice[h] == 0,
                 implies(state == IN_BATCH, building),
                 implies(building, state == IN_BATCH),
                 implies(all_of(negate(state == 0), live(s, h)), s.device.given[h] == s.history.content[h]),
@@ -184,7 +185,7 @@ def _supply(p: Places) -> list[Conjunct]:
                 implies(all_of(negate(s.recover.at == RUNNING), s.recover.resubmitted[h] == 1), negate(state == 0)),
             )
 
-        return forall(HEADS, one, lambda h: s.device.state[h])
+        return forall(HEADS, one, lambda h: s.device.state[h], lambda h: s.history.twice[h])
 
     def batch(s: Any) -> Term:
         open_, count = s.supply.open, s.supply.count

@@ -1,0 +1,70 @@
+# `make verify` and `make test` each work as the very first command on a fresh checkout: they make .venv and install
+# what is needed. PYTHON=... chooses the interpreter, ARGS=... passes options on (make verify ARGS="--property order").
+
+PYTHON ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
+
+.PHONY: help verify test lint docs bench coverage clean install
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make verify    judge the text: every property, every revision, every gap (ARGS=... for options)"
+	@echo "make test      run all tests"
+	@echo "make lint      style, types, import contracts, generated pictures, links of the documents"
+	@echo "make docs      draw docs/diagrams anew, from the model's tables"
+	@echo "make bench     measure the model and the search"
+	@echo "make coverage  run all tests and show which lines none of them reaches"
+
+verify: $(STAMP)
+	$(BIN)/vhost-inflight verify $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.generated
+	$(BIN)/python -m tools.links
+
+docs: $(STAMP)
+	$(BIN)/vhost-inflight diagrams --out docs/diagrams
+
+bench: $(STAMP)
+	$(BIN)/python -m tools.bench
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest --cov=vhost_inflight --cov=model --cov=proofs --cov=refimpl --cov=diagrams \
+		--cov-branch --cov-report=term-missing:skip-covered $(ARGS)
+
+install: $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+
+# The first interpreter that is new enough; the recipe says what is missing, where something is.
+$(STAMP): pyproject.toml constraints.txt
+	@python=; for name in $(CANDIDATES); do \
+		if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "Python 3.11 or later is needed; tried: $(CANDIDATES)." >&2; \
+		echo "Install one (Debian: apt-get install python3 python3-venv), or name it: make PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$python cannot make virtual environments (Debian: apt-get install python3-venv)." >&2; \
+		exit 1; \
+	fi; \
+	if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "making $(VENV) with $$($$python --version)"; \
+		"$$python" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo "installing into $(VENV) (once, and again when pyproject.toml or constraints.txt changes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,109 @@
+"""All pictures: their names, and how they get to the disk and are compared with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from diagrams._play import FORMAT
+from diagrams._regions import region_layout
+from diagrams._render import render
+from diagrams._states import procedures, states
+from diagrams._timeline import timeline
+from model import layout, protocol
+from model.protocol import Subject
+from proofs.search import Bounds, explore, table_for
+
+__all__ = ["check", "counterexample", "draw", "names", "write"]
+
+_REVISION = "merged"
+"""The revision that is drawn: the last one, with what the one before it lacks marked."""
+
+
+def _pictures() -> Mapping[str, Callable[[], str]]:
+    """Give all pictures by name, as functions that give DOT."""
+    pictures: dict[str, Callable[[], str]] = {}
+    for ring in layout.RINGS:
+        pictures[f"{ring}-region"] = partial(region_layout, ring)
+    for ring in protocol.RINGS:
+        for procedure in procedures(ring, _REVISION):
+            pictures[f"{ring}-{procedure}"] = partial(states, ring, _REVISION, procedure)
+        pictures[f"{ring}-v6-order"] = partial(_counterexample, ring, "v6", "order")
+    return dict(sorted(pictures.items()))
+
+
+def _counterexample(ring: str, revision: str, judged: str) -> str:
+    return timeline(counterexample(ring, revision, judged))
+
+
+def names() -> tuple[str, ...]:
+    """Give the names of all pictures, sorted."""
+    return tuple(_pictures())
+
+
+def draw(name: str) -> str:
+    """Draw one picture as DOT; raise `KeyError` if there is none of that name."""
+    return _pictures()[name]()
+
+
+def write(out: Path, *, render: bool = True) -> list[Path]:
+    """Write every picture into the directory `out`: NAME.dot and, unless `render` is false, NAME.svg.
+
+    Give the paths that were written, sorted. Raise `RenderError` where no Graphviz is installed, and `OSError` as
+    writing does.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, picture in _pictures().items():
+        dot = picture()
+        written.append(_put(out / f"{name}.dot", dot.encode()))
+        if render:
+            written.append(_put(out / f"{name}.svg", _rendered(dot)))
+    return sorted(written)
+
+
+_rendered = render
+
+
+def _put(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def check(out: Path) -> list[str]:
+    """Name, sorted, the DOT files in `out` that differ from what the tables give, are missing, or are of no table."""
+    wanted = {f"{name}.dot": picture for name, picture in _pictures().items()}
+    found = {path.name for path in out.glob("*.dot")}
+    stale = {name for name in wanted.keys() & found if (out / name).read_text(encoding="utf-8") != wanted[name]()}
+    return sorted(stale | (wanted.keys() ^ found))
+
+
+def counterexample(ring: str, revision: str, judged: str) -> dict[str, Any]:
+    """Give a shortest run that violates a property under the defaults: the recorded one, or else one that is searched.
+
+    Raise `LookupError` if there is none within a queue of 2, 2 requests and 1 crash.
+    """
+    recorded = files("proofs") / "recorded" / ring
+    for file in sorted(recorded.iterdir(), key=lambda f: f.name) if recorded.is_dir() else ():
+        if file.name.endswith(".json") and (schedule := json.loads(file.read_text(encoding="utf-8"))):
+            about = [schedule.get(key) for key in ("revision", "gaps", "mutant", "property")]
+            if schedule.get("format") == FORMAT and about == [revision, {}, None, judged]:
+                return dict(schedule)
+    return _searched(Subject(ring, revision), judged)
+
+
+def _searched(subject: Subject, judged: str) -> dict[str, Any]:
+    wanted, bounds = frozenset({judged}), Bounds(2, 2, 1)
+    sizes = protocol.sizes(subject, bounds.size)
+    found = explore(table_for(subject, wanted), sizes, bounds, wanted, ring=subject.ring)
+    if found.property is None:
+        raise LookupError(f"{subject.ring} {subject.revision} does not violate {judged} within {bounds.text()}")
+    return {
+        "format": FORMAT, "ring": subject.ring, "revision": subject.revision, "gaps": {}, "mutant": None,
+        "property": judged, "queue_size": sizes.size, "region_size": sizes.entries, "first_index": sizes.first,
+        "schedule": [list(event) for event in found.schedule],
+    }  # fmt: skip

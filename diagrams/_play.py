@@ -1,0 +1,126 @@
+"""A schedule file played on the model: the states that it goes through, and the property that it violates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model import protocol
+from model.interpret import Machine, Sizes, StateTuple
+from model.protocol import Subject
+from model.record import SHARED
+from model.steps import Recorded
+from model.terms import ModelError, Term
+from proofs.judges import Judge
+
+__all__ = ["FORMAT", "Moment", "Run", "Store", "play"]
+
+FORMAT = "vhost-inflight schedule 1"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that was made: the variable, the index in it (None: no array), the number stored."""
+
+    name: str
+    index: int | None
+    value: int
+
+    def text(self) -> str:
+        """Write it as ``field := number``."""
+        array, _, rest = self.name.partition("[]")
+        target = self.name if self.index is None else f"{array}[{self.index}]{rest}"
+        return f"{target} := {self.value}"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One event of a run: its place (from 1), its step, its choice (-1: none), the states before and after it."""
+
+    number: int
+    recorded: Recorded
+    choice: int
+    before: StateTuple
+    after: StateTuple
+    stores: tuple[Store, ...]
+    violates: str | None
+
+    @property
+    def id(self) -> str:
+        """The step's id."""
+        return self.recorded.step.id
+
+
+@dataclass(frozen=True)
+class Run:
+    """A schedule that was played."""
+
+    subject: Subject
+    machine: Machine
+    moments: tuple[Moment, ...]
+    property: str | None
+    violated: str | None
+
+    def value(self, state: StateTuple, name: str) -> Any:
+        """Read a variable by its full name."""
+        return self.machine.get(state, name)
+
+
+def play(schedule: Mapping[str, Any]) -> Run:
+    """Play the contents of a schedule file.
+
+    A schedule with or without the notifications is played on the table that it was made for. Raise `ModelError` if it
+    is no such file, if it is about a mutant (the tables here have none), or if an event is not possible in its place.
+    """
+    if schedule.get("format") != FORMAT:
+        raise ModelError(f"not a schedule: its format is {schedule.get('format')!r}, not {FORMAT!r}")
+    if schedule.get("mutant") is not None:
+        raise ModelError(f"this schedule is about the mutant {schedule['mutant']}, which is not in the text's tables")
+    subject = Subject.of(schedule["ring"], schedule["revision"], schedule.get("gaps", {}))
+    sizes = Sizes(schedule["queue_size"], schedule["region_size"], schedule["first_index"])
+    try:
+        return _run(subject, sizes, schedule, quiet=False)
+    except ModelError:
+        # Searches that do not depend on notifications leave them out; if this is no such schedule either, it is wrong.
+        if any(event[0] not in protocol.table(subject, quiet=True).steps for event in schedule["schedule"]):
+            raise
+        return _run(subject, sizes, schedule, quiet=True)
+
+
+def _run(subject: Subject, sizes: Sizes, schedule: Mapping[str, Any], *, quiet: bool) -> Run:
+    machine = Machine(protocol.table(subject, quiet=quiet), sizes, check=True)
+    wanted = schedule.get("property")
+    judge = Judge(machine, protocol.judgements(subject.ring), [wanted] if wanted else [])
+    moments = tuple(_moments(machine, judge, schedule["schedule"]))
+    violated = next((m.violates for m in moments if m.violates), None)
+    if violated is None and moments:
+        violated = judge.state(moments[-1].after)
+    return Run(subject, machine, moments, wanted, violated)
+
+
+def _moments(machine: Machine, judge: Judge, events: Iterable[list[Any]]) -> Iterable[Moment]:
+    state = machine.initial()
+    for number, event in enumerate(events, start=1):
+        step_id, chosen = str(event[0]), int(event[1]) if len(event) > 1 else -1
+        try:
+            after = machine.take(state, step_id, chosen)
+        except ModelError as error:
+            raise ModelError(f"event {number} of the schedule: {error}") from error
+        place = machine.index[step_id]
+        recorded = machine.steps[place]
+        violates = judge.event(state, (place, chosen, after))
+        yield Moment(number, recorded, chosen, state, after, _stores(machine, recorded, state, chosen), violates)
+        state = after
+
+
+def _stores(machine: Machine, recorded: Recorded, state: StateTuple, chosen: int) -> tuple[Store, ...]:
+    """Give what a step stores to shared memory in a state; what all of memory becomes at a reset is no store."""
+    if recorded.step.world:
+        return ()
+    made = []
+    for assign in recorded.assigns:
+        if machine.table.vars[assign.name].kind in SHARED:
+            index = int(machine.term(assign.index)(state, chosen)) if isinstance(assign.index, Term) else None
+            made.append(Store(assign.name, index, int(machine.term(assign.value)(state, chosen))))
+    return tuple(made)

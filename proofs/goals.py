@@ -1,0 +1,343 @@
+"""What induction has to show for one subject (ring, revision, choices), goal by goal.
+
+For each step: the atoms of the invariant that the step may change hold after it; each store fits its field; each
+judgement made at the step holds; recovery depends on nothing that it changes; the rank falls. Each goal is its own small
+query. Goals come in groups: ``base`` carries every property, the others only the property that they are named after
+(`restartable` rests on ``order`` too), so that a deviation that breaks one property leaves the others provable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import z3
+
+from model import protocol
+from model.record import SHARED, Assign, record_term
+from model.steps import Recorded
+from model.terms import Term, show, substitute, walk
+from proofs.judges import UNFAIR
+from proofs.solver import INT, Translator
+from proofs.split.ghosts import with_ghosts
+from proofs.split.invariant import invariant
+from proofs.split.obligations import COUNTS, REWRITES, UNTOUCHED, outcome
+from proofs.split.rank import rank
+
+__all__ = ["Atom", "Goal", "Proof", "StepWork", "atoms", "text_of"]
+
+NO_WRAP = frozenset({"region.desc[].counter", "table", "used.ring[].len"})
+"""Fields whose width is an assumption, printed in the scope: 64-bit counters do not wrap, contents are tokens."""
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A part of a sentence of the invariant that can be shown, and used, alone."""
+
+    name: str
+    group: str
+    term: Term
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One thing to show: its group, a name that a reader can find, its text, and how to make the Z3 expression."""
+
+    group: str
+    name: str
+    text: str
+    expr: Callable[[], Any]
+
+
+def atoms(term: Term) -> Iterator[Term]:
+    """Split a sentence into parts that can be shown one at a time."""
+    if term.op == "and":
+        for arg in term.args:
+            assert isinstance(arg, Term)
+            yield from atoms(arg)
+    elif term.op == "forall":
+        name, low, limit, body, hints = term.args
+        assert isinstance(body, Term)
+        for part in atoms(body):
+            yield Term("forall", (name, low, limit, part, hints))
+    elif term.op == "ite" and _is_true(term.args[2]):
+        assert isinstance(term.args[1], Term)
+        for part in atoms(term.args[1]):
+            yield Term("ite", (term.args[0], part, term.args[2]))
+    else:
+        yield term
+
+
+def _is_true(term: object) -> bool:
+    return isinstance(term, Term) and term.op == "and" and not term.args
+
+
+def reads(term: Term) -> set[str]:
+    """Give the variables that a term reads."""
+    return {str(n.args[0]) for n in walk(term) if n.op in ("var", "at")}
+
+
+def text_of(recorded: Recorded) -> str:
+    """Write a step out, so that two subjects that share it are seen to share it."""
+    lines = [recorded.step.id, " ".join(sorted(recorded.step.tags)), str(recorded.step.choice), show(recorded.guard)]
+    for assign in (*recorded.assigns, *recorded.history):
+        index = show(assign.index) if isinstance(assign.index, Term) else assign.index
+        lines.append(f"{assign.name} [{index}] {show(assign.value)}")
+    return "\n".join(lines)
+
+
+class Proof:
+    """A subject's table, with the proof's ghost state, and its invariant, as terms."""
+
+    def __init__(self, subject: protocol.Subject) -> None:
+        """Record them."""
+        self.subject = subject
+        self.table = with_ghosts(protocol.table(subject))
+        self.steps = self.table.recorded()
+        self.entries = subject.choice("region-size")
+        self.atoms: dict[str, Atom] = {}
+        for sentence in invariant(self.table):
+            term = record_term(self.table.vars, sentence.holds)
+            for number, part in enumerate(atoms(term)):
+                name = f"{sentence.name}:{number}"
+                self.atoms[name] = Atom(name, sentence.group, part)
+        self.texts = {name: hashlib.sha256(show(a.term).encode()).hexdigest()[:16] for name, a in self.atoms.items()}
+        self.ranks = [record_term(self.table.vars, part) for part in rank(self.table)]
+
+    @cached_property
+    def works(self) -> dict[str, StepWork]:
+        """Give the work at each step, by its id."""
+        return {r.step.id: StepWork(self, r) for r in self.steps}
+
+    def initial_goals(self) -> list[Goal]:
+        """Say that the invariant holds in the initial state."""
+        translator = Translator(self.table, self.entries)
+
+        def world() -> dict[str, Any]:
+            values: dict[str, Any] = {}
+            for var in self.table.vars.values():
+                start = var.initial if isinstance(var.initial, Term) else Term("const", (var.initial,))
+                value = translator.expr(start, {})
+                values[var.name] = value if var.limit is None else z3.K(INT, value)
+            return values
+
+        def goal(atom: Atom) -> Goal:
+            return Goal(atom.group, atom.name, f"initially {show(atom.term)}", lambda: translator.expr(atom.term, world()))
+
+        return [goal(atom) for atom in self.atoms.values()]
+
+
+class StepWork:
+    """The goals of one step, and what may be assumed in showing them."""
+
+    def __init__(self, proof: Proof, recorded: Recorded) -> None:
+        """Take the step as recorded; Z3 terms are made when they are first needed."""
+        self.proof, self.recorded, self.table = proof, recorded, proof.table
+        self.id = recorded.step.id
+        self.text = text_of(recorded) + proof.entries
+
+    @cached_property
+    def translator(self) -> Translator:
+        """Make the translator."""
+        return Translator(self.table, self.proof.entries)
+
+    @cached_property
+    def before(self) -> dict[str, Any]:
+        """Make the state before the step."""
+        return self.translator.before()
+
+    @cached_property
+    def rewritten(self) -> dict[str, Any]:
+        """Make the state before the step, with indexes that are positions here written as positions."""
+        positions = REWRITES.get(self.id, {})
+        return {**self.before, **{name: self.before[pos] % 65536 for name, pos in positions.items()}}
+
+    @cached_property
+    def _transition(self) -> tuple[dict[str, Any], list[Any]]:
+        assigns = tuple(replace(a, value=self._plain(a)) for a in self.recorded.assigns)
+        return self.translator.transition(replace(self.recorded, assigns=assigns), self.rewritten)
+
+    def _plain(self, assign: Assign) -> Term:
+        return self._resolved(assign.value, self.id, self.before)
+
+    @property
+    def after(self) -> dict[str, Any]:
+        """Give the state after the step."""
+        return self._transition[0]
+
+    @cached_property
+    def facts(self) -> list[Any]:
+        """Give what holds at the step whatever the invariant says: sizes, the guard, what the step does."""
+        translator = self.translator
+        known = list(self._transition[1])
+        guard = translator.expr(self.recorded.guard, self.before)
+        chosen = [translator.choice >= 0, translator.choice < translator.region_size] if self.recorded.step.choice else []
+        return [*translator.axioms(), guard, *chosen, *known, *translator.facts]
+
+    def hypothesis(self, atom: Atom) -> Any:
+        """Translate an atom of the invariant, before the step."""
+        return self.translator.expr(atom.term, self.before)
+
+    def goals(self) -> list[Goal]:
+        """Give everything that is to be shown at this step."""
+        return [*self._rewrites(), *self._counts(), *self._kept(), *self._fits(), *self._judged(), *self._restarts(),
+                *self._falls()]  # fmt: skip
+
+    def _rewrites(self) -> Iterator[Goal]:
+        for name, pos in REWRITES.get(self.id, {}).items():
+            yield Goal("base", f"{name} is a position", f"{name} {pos}",
+                       lambda n=name, p=pos: self.before[n] == self.before[p] % 65536)  # fmt: skip
+
+    def _counts(self) -> Iterator[Goal]:
+        """Show that each count is an element of an array of sums: by induction over the heads."""
+        terms = [(a.value, self.id, True) for a in self.recorded.assigns]
+        terms += [(term, prop, before) for prop, before, term in self._judgements()]
+        for term, where, before in terms:
+            for node in walk(term):
+                if node.op == "count":
+                    array, _ = COUNTS[where]
+                    yield Goal("base", f"{array} counts from 0", array, lambda a=array, b=before: self._world(b)[a][0] == 0)
+                    yield Goal("base", f"{array} counts on", f"{array} {show(node)}",
+                               lambda n=node, w=where, b=before: self._count(n, w, self._world(b))[1])  # fmt: skip
+
+    def _world(self, before: bool) -> dict[str, Any]:
+        return self.before if before else self.after
+
+    def _count(self, node: Term, where: str, world: dict[str, Any]) -> tuple[Any, Any]:
+        array_name, limit_name = COUNTS[where]
+        array, translator = world[array_name], self.translator
+        limit = translator.size if limit_name == "size" else translator.region_size
+        k = translator.fresh("k", INT)
+        body = node.args[2]
+        assert isinstance(body, Term)
+        flag = translator.expr(body, world, {str(node.args[0]): k})
+        return array[limit], z3.Implies(z3.And(k >= 0, k < limit), array[k + 1] == array[k] + z3.If(flag, 1, 0))
+
+    def _greatest(self, node: Term, world: dict[str, Any]) -> Any:
+        translator = self.translator
+        value, q = translator.fresh("greatest", INT), translator.fresh("q", INT)
+        inner = {str(node.args[0]): q}
+        limit, condition, of, otherwise = (a for a in node.args[1:] if isinstance(a, Term))
+        inside = z3.And(q >= 0, q < translator.expr(limit, world), translator.expr(condition, world, inner))
+        bound = translator.expr(of, world, inner)
+        patterns = [world["region.desc[].inflight"][q], world["region.desc[].counter"][q]]
+        translator.facts.append(z3.ForAll([q], z3.Implies(inside, bound <= value), patterns=patterns))
+        least = z3.Or(value == translator.expr(otherwise, world), z3.Exists([q], z3.And(inside, bound == value)))
+        translator.facts.append(least)
+        return value
+
+    def _resolved(self, term: Term, where: str, world: dict[str, Any]) -> Term:
+        """Exchange counts and greatests for constants."""
+
+        def exchange(node: Term) -> Term | None:
+            if node.op == "count":
+                return constant(self._count(node, where, world)[0])
+            if node.op == "greatest":
+                return constant(self._greatest(node, world))
+            return None
+
+        def constant(value: Any) -> Term:
+            name = f"#{len(world)}"
+            world[name] = self.rewritten[name] = value
+            return Term("var", (name,))
+
+        return substitute(term, exchange)
+
+    def _kept(self) -> Iterator[Goal]:
+        writes = {a.name for a in (*self.recorded.assigns, *self.recorded.history)}
+        for atom in self.proof.atoms.values():
+            if reads(atom.term) & writes:
+                yield Goal(atom.group, atom.name, f"kept {self.proof.texts[atom.name]}",
+                           lambda a=atom: self.translator.expr(a.term, self.after))  # fmt: skip
+
+    def _fits(self) -> Iterator[Goal]:
+        for assign in self.recorded.assigns:
+            var = self.table.vars[assign.name]
+            if var.kind not in SHARED or not var.width or var.name in NO_WRAP or isinstance(assign.index, str):
+                continue
+
+            def fits(a: Assign = assign, width: int = var.width) -> Any:
+                value = self.translator.expr(self._plain(a), self.rewritten)
+                return z3.And(value >= 0, value < (1 << width))
+
+            yield Goal("base", f"{var.name} fits", f"{var.name} {var.width}", fits)
+            if isinstance(assign.index, Term):
+
+                def inside(index: Term = assign.index, limit: str | None = var.limit) -> Any:
+                    at = self.translator.expr(index, self.rewritten)
+                    end = self.translator.size if limit == "size" else self.translator.region_size
+                    return z3.And(at >= 0, at < end)
+
+                yield Goal("base", f"{var.name} has the element", f"index {var.name}", inside)
+
+    def _judgements(self) -> Iterator[tuple[str, bool, Term]]:
+        step = self.recorded.step
+        for judgement in protocol.judgements(self.proof.subject.ring):
+            if judgement.tag in step.tags:
+                args = (Term("choice"),) if judgement.before and step.choice else ()
+                yield judgement.property, judgement.before, record_term(self.table.vars, judgement.predicate, *args)
+
+    def _judged(self) -> Iterator[Goal]:
+        for name, before, term in self._judgements():
+            for number, part in enumerate(atoms(term)):
+
+                def expr(p: Term = part, b: bool = before, n: str = name) -> Any:
+                    world = self._world(b)
+                    return self.translator.expr(self._resolved(p, n, world), world)
+
+                yield Goal(name, f"{name}:{number}", f"judged {before} {show(part)}", expr)
+
+    def _restarts(self) -> Iterator[Goal]:
+        """Recovery is a function of what it finds, and what it finds is not touched by it."""
+        step = self.recorded.step
+        if step.procedure == "recover" or step.id == "crash":
+            touched = {a.name for a in (*self.recorded.assigns, *self.recorded.history)} & set(UNTOUCHED)
+            yield Goal("restartable", "touches nothing", f"touches {sorted(touched)}", lambda: z3.BoolVal(not touched))
+        if "recovered" in step.tags:
+            for number, part in enumerate(atoms(record_term(self.table.vars, outcome))):
+                yield Goal("restartable", f"outcome:{number}", f"outcome {show(part)}",
+                           lambda p=part: self.translator.expr(p, self.before))  # fmt: skip
+        if step.procedure == "recover":
+            yield from self._deterministic()
+
+    def _deterministic(self) -> Iterator[Goal]:
+        step = self.recorded.step
+        for other in self.proof.steps:
+            if other.step.procedure == "recover" and other.step.id > step.id and set(other.step.at) & set(step.at):
+                yield Goal("restartable", f"not where {other.step.id}", f"not {show(other.guard)}",
+                           lambda o=other: z3.Not(self._guard_for_some_head(o)))  # fmt: skip
+        if step.choice:
+            yield Goal("restartable", "only one is next", "only one", self._only_one)
+
+    def _guard_for_some_head(self, other: Recorded) -> Any:
+        translator = self.translator
+        guard = translator.expr(other.guard, self.before)
+        if not other.step.choice:
+            return guard
+        head = translator.fresh("head", INT)
+        return z3.And(z3.substitute(guard, (translator.choice, head)), head >= 0, head < translator.region_size)
+
+    def _only_one(self) -> Any:
+        translator = self.translator
+        head = translator.fresh("head", INT)
+        again = z3.substitute(translator.expr(self.recorded.guard, self.before), (translator.choice, head))
+        inside = z3.And(head >= 0, head < translator.region_size, again)
+        return z3.Implies(inside, head == translator.choice)
+
+    def _falls(self) -> Iterator[Goal]:
+        """Every step that is owed lowers the rank."""
+        if self.id in UNFAIR:
+            return
+
+        def falls() -> Any:
+            same, lower = z3.BoolVal(True), []
+            for part in self.proof.ranks:
+                old, new = self.translator.expr(part, self.before), self.translator.expr(part, self.after)
+                lower.append(z3.And(same, new < old, new >= 0))
+                same = z3.And(same, new == old)
+            return z3.Or(lower)
+
+        yield Goal("drains", "the rank falls", "rank " + " ".join(show(p) for p in self.proof.ranks), falls)

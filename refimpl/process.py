@@ -1,0 +1,125 @@
+"""A back-end as a process: what the command line starts, and ``python -m refimpl.process`` for tests.
+
+It needs neither a solver nor a terminal library, so it starts quickly, as one that is killed often should.
+"""
+
+import argparse
+import random
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from refimpl import hooks
+from refimpl.backend_ring import Device
+from refimpl.backend_server import Log, Server
+from refimpl.blk import Disk
+from refimpl.blk_queue import Schedule, Trace
+from refimpl.choices import Choices
+from refimpl.errors import InflightError, UsageError
+
+QUEUES_MAX = 64
+"""Most queues that a back-end can be given."""
+
+
+def log_to_stderr(line: str) -> None:
+    """Print a line to standard error, at once."""
+    print(f"back-end: {line}", file=sys.stderr, flush=True)
+
+
+def run_backend(
+    socket: Path,
+    image: Path,
+    *,
+    queues: int = 1,
+    choices: Choices | None = None,
+    crash_at: str | None = None,
+    schedule: Path | None = None,
+    trace: Path | None = None,
+    seed: int = 0,
+    log: Log = log_to_stderr,
+) -> None:
+    """Serve ``image`` as a vhost-user-blk device at ``socket`` until SIGTERM or SIGINT.
+
+    ``queues`` is 1 to 64; ``crash_at`` is ``STEP[:N]``: SIGKILL right after the Nth such step; ``schedule`` (see
+    Schedule) fixes what is held back, ``seed`` what the schedule leaves to chance; ``trace`` is a file to append to
+    (see Trace). When a choice deviates from the default, the engine checks memory safety alone, for the deviation to
+    show what it leads to. Must be called in the main thread.
+
+    Raises UsageError for an argument that is not allowed, InflightError for a missing image, a socket path that another
+    back-end listens at or that is no socket, and a schedule or trace file of no use.
+    """
+    choices = choices or Choices()
+    if not 1 <= queues <= QUEUES_MAX:
+        raise UsageError(f"{queues} queues; there can be 1 to {QUEUES_MAX}")
+    hook = hooks.crash_at(crash_at) if crash_at is not None else hooks.silent
+    plan = Schedule.load(schedule) if schedule is not None else Schedule()
+    with Disk(image, queues) as disk, Trace(trace) as writer:
+        device = Device(
+            disk=disk,
+            choices=choices,
+            hook=hook,
+            schedule=plan,
+            trace=writer,
+            rng=random.Random(seed),  # noqa: S311  # an order of completion, no secret
+            strict=choices == Choices(revision=choices.revision),
+        )
+        with Server(socket, device, log) as server:
+            _serve_until_signal(server)
+
+
+def _serve_until_signal(server: Server) -> None:
+    """Serve until SIGTERM or SIGINT, and put back what these did before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        for number in before:
+            signal.signal(number, lambda _number, _frame: server.stop())
+        server.serve()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def parse_gaps(pairs: Sequence[str]) -> dict[str, str]:
+    """Return {gap: choice} of ``GAP=CHOICE`` arguments. Raises UsageError for one without a ``=``."""
+    gaps = {}
+    for pair in pairs:
+        gap, equals, choice = pair.partition("=")
+        if not equals:
+            raise UsageError(f"{pair!r} is not GAP=CHOICE")
+        gaps[gap] = choice
+    return gaps
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a back-end from command line arguments; return the exit status, 2 for anything it cannot start with."""
+    parser = argparse.ArgumentParser(prog="python -m refimpl.process", description=__doc__)
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--image", type=Path, required=True)
+    parser.add_argument("--queues", type=int, default=1)
+    parser.add_argument("--revision", default="merged")
+    parser.add_argument("--gap", action="append", default=[], metavar="GAP=CHOICE")
+    parser.add_argument("--crash-at", metavar="STEP[:N]")
+    parser.add_argument("--schedule", type=Path)
+    parser.add_argument("--trace", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args(arguments)
+    try:
+        run_backend(
+            given.socket,
+            given.image,
+            queues=given.queues,
+            choices=Choices.from_mapping(parse_gaps(given.gap), given.revision),
+            crash_at=given.crash_at,
+            schedule=given.schedule,
+            trace=given.trace,
+            seed=given.seed,
+        )
+    except InflightError as error:
+        log_to_stderr(str(error))
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

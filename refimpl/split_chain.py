@@ -1,0 +1,147 @@
+"""Descriptor chains of a split ring, checked, and the guest's memory that their addresses point into."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from refimpl.errors import DriverError, FrontEndError, UsageError
+from refimpl.layout import DESC_INDIRECT, DESC_NEXT, DESC_WRITE, VringDesc
+from refimpl.split_ring import SplitRing
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRegion:
+    """A piece of the guest's memory: its first address, and a view of its bytes."""
+
+    address: int
+    view: memoryview
+
+    @property
+    def end(self) -> int:
+        """The address after the last byte."""
+        return self.address + len(self.view)
+
+
+class GuestMemory:
+    """The guest's memory: mapped regions that do not overlap.
+
+    It serves any address space that has regions: guest addresses, and the front-end's own for ring addresses.
+    """
+
+    def __init__(self, regions: Iterable[GuestRegion] = ()) -> None:
+        """Take the regions. Raises FrontEndError when two overlap, or one is empty or leaves 64 bits."""
+        self.regions: list[GuestRegion] = []
+        for region in regions:
+            self.add(region)
+
+    def add(self, region: GuestRegion) -> None:
+        """Add a region. Raises FrontEndError when it overlaps another, is empty or leaves 64 bits."""
+        if not (region.address >= 0 and region.address < region.end <= 1 << 64):
+            raise FrontEndError(f"a region of {len(region.view)} bytes at {region.address:#x} is not possible")
+        for other in self.regions:
+            if region.address < other.end and other.address < region.end:
+                raise FrontEndError(f"the regions at {region.address:#x} and {other.address:#x} overlap")
+        self.regions.append(region)
+
+    def remove(self, address: int, size: int) -> GuestRegion:
+        """Take out the region of ``size`` bytes at ``address`` and return it. Raises FrontEndError without one."""
+        for region in self.regions:
+            if (region.address, len(region.view)) == (address, size):
+                self.regions.remove(region)
+                return region
+        raise FrontEndError(f"there is no region of {size} bytes at {address:#x}")
+
+    def translate(self, address: int, length: int) -> memoryview:
+        """Return ``length`` bytes (0 too) at ``address``, which have to be in one region.
+
+        Raises DriverError when they are not, or when address plus length leaves 64 bits.
+        """
+        if address + length > 1 << 64:
+            raise DriverError(f"{length} bytes at {address:#x} leave the 64 bits of an address")
+        for region in self.regions:
+            if region.address <= address and address + length <= region.end:
+                return region.view[address - region.address :][:length]
+        raise DriverError(f"{length} bytes at {address:#x} are not inside one region of the guest's memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """One buffer of a request: guest address, length in bytes, and whether the device writes it (else it reads it)."""
+
+    address: int
+    length: int
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MappedBuffer(Buffer):
+    """A buffer whose bytes were found: ``view``."""
+
+    view: memoryview = memoryview(b"")  # noqa: RUF009  # immutable and empty
+
+
+def read_chain(ring: SplitRing, memory: GuestMemory, head: int) -> list[MappedBuffer]:
+    """Return the buffers of the chain at ``head``, in order, following one level of indirect table.
+
+    Each descriptor is read once. Raises DriverError, naming the head and the rule, for a chain that is longer than
+    the ring or loops (which makes it longer), a ``next`` past the table, a descriptor both indirect and with a next, an
+    indirect table inside another, of no descriptors or a length that is no multiple of 16, an address outside the
+    guest's memory, an address and length that leave 64 bits, and a buffer to be read after one to be written. Raises
+    UsageError for a head that is not in the ring.
+    """
+    if not 0 <= head < ring.size:
+        raise UsageError(f"there is no head {head} in a ring of {ring.size}")
+    try:
+        return _Reader(ring, memory).read(head)
+    except DriverError as error:
+        raise DriverError(f"head {head}: {error.args[0]}") from error
+
+
+class _Reader:
+    """The reading of one chain."""
+
+    def __init__(self, ring: SplitRing, memory: GuestMemory) -> None:
+        """Begin with no buffer."""
+        self.ring = ring
+        self.memory = memory
+        self.buffers: list[MappedBuffer] = []
+
+    def read(self, head: int) -> list[MappedBuffer]:
+        """Read the chain in the ring's own table."""
+        self._follow(self.ring.desc, head, indirect_allowed=True)
+        return self.buffers
+
+    def _follow(self, table: Any, first: int, *, indirect_allowed: bool) -> None:
+        """Follow the links in one table of descriptors, from entry ``first``."""
+        entry: int | None = first
+        while entry is not None:
+            if entry >= len(table):
+                raise DriverError(f"next is {entry} in a table of {len(table)} descriptors")
+            if len(self.buffers) >= self.ring.size:  # each descriptor is a buffer, or a table of one or more
+                raise DriverError(f"the chain is longer than the ring's {self.ring.size} entries, or loops")
+            desc = VringDesc.from_buffer_copy(table[entry])  # a copy: the driver may change it after the checks
+            entry = desc.next if desc.flags & DESC_NEXT else None
+            if desc.flags & DESC_INDIRECT:
+                if not indirect_allowed:
+                    raise DriverError("an indirect table is inside an indirect table")
+                self._indirect(desc)
+            else:
+                self._buffer(desc)
+
+    def _indirect(self, desc: VringDesc) -> None:
+        """Read the table that an indirect descriptor points to."""
+        if desc.flags & DESC_NEXT:
+            raise DriverError("a descriptor is both indirect and followed by a next")
+        if desc.len == 0 or desc.len % 16:
+            raise DriverError(f"an indirect table has {desc.len} bytes, not a multiple of 16")
+        table = self.memory.translate(desc.addr, desc.len)
+        number = desc.len // 16
+        self._follow((VringDesc * number).from_buffer_copy(table), 0, indirect_allowed=False)
+
+    def _buffer(self, desc: VringDesc) -> None:
+        """Take one buffer."""
+        writable = bool(desc.flags & DESC_WRITE)
+        if not writable and self.buffers and self.buffers[-1].writable:
+            raise DriverError("a buffer to be read comes after one to be written")
+        view = self.memory.translate(desc.addr, desc.len)
+        self.buffers.append(MappedBuffer(desc.addr, desc.len, writable, view))

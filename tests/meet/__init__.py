@@ -1,0 +1,1 @@
+"""Where model and reference meet."""

@@ -1,0 +1,112 @@
+"""Every revision under every alternative of every gap: it can be built, run, and every step of it is reached."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from model import protocol
+from model.gaps import Alternative, Gap, apply, check
+from model.interpret import Machine
+from model.protocol import Subject
+from model.terms import ModelError
+from tests.model.runs import SUBJECTS, name_of, random_run
+
+LONG_WALKS = {("init-order", "version-first"), ("fresh-used-idx", "zero")}
+"""With these a fresh region's used_idx is 0, and recovery walks a list as long as the ring's first index."""
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=name_of)
+def test_random_runs_fit_their_fields_and_reach_every_step(subject: Subject) -> None:
+    """Nothing overflows a field or leaves an array in thousands of events, and each step is among them."""
+    first = 1 if LONG_WALKS & set(subject.choices) else 65530
+    machine = Machine(protocol.table(subject), protocol.sizes(subject, 2, first), check=True)
+    reached: set[str] = set()
+    for seed in range(100):
+        if seed >= 1 and reached == set(machine.index):
+            break
+        reached |= {step_id for step_id, _, _ in random_run(machine, seed, 2000)}
+    assert set(machine.index) == reached
+
+
+@pytest.mark.parametrize("subject", [s for s in SUBJECTS if s.choices], ids=name_of)
+def test_every_alternative_changes_the_table(subject: Subject) -> None:
+    """An alternative that edits nothing would be judged as the default is; `region-size` edits the sizes instead."""
+    usual = Subject(subject.ring, subject.revision)
+    changed = protocol.table(subject) != protocol.table(usual)
+    resized = protocol.sizes(subject, 4) != protocol.sizes(usual, 4)
+    assert changed or resized
+
+
+def test_every_gap_says_what_it_is_about() -> None:
+    """A gap has a question, a reason, and at least two alternatives, each with a meaning."""
+    for gap in protocol.gaps("split").values():
+        assert gap.question.endswith("?")
+        assert gap.reason
+        assert len({a.name for a in gap.alternatives}) >= 2
+        assert all(a.meaning for a in gap.alternatives)
+
+
+def test_gaps_are_those_of_the_architecture_page() -> None:
+    """The names of the gaps and their choices, the default first, are a contract with the reference."""
+    page = Path(__file__).parents[2] / "docs" / "architecture.md"
+    section = page.read_text(encoding="utf-8").split("### Gaps of the split ring")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|$", section, re.MULTILINE)
+    written = {gap: re.findall(r"`([\w-]+)`", choices) for gap, choices in rows}
+    found = {gap.name: [a.name for a in gap.alternatives] for gap in protocol.gaps("split").values()}
+    assert written == found
+
+
+GAPS = {"colour": Gap("colour", "which?", (Alternative("red", "r"), Alternative("blue", "b")), "none", ("merged",))}
+
+
+def test_an_unknown_gap_is_refused() -> None:
+    """The error names the gaps that there are."""
+    with pytest.raises(ModelError, match="there is no gap 'color'; there are: colour"):
+        check(GAPS, "merged", {"color": "red"})
+
+
+def test_an_unknown_choice_is_refused() -> None:
+    """The error names the choices that there are."""
+    with pytest.raises(ModelError, match="gap colour has no choice 'green'; it has: red, blue"):
+        check(GAPS, "merged", {"colour": "green"})
+
+
+def test_a_gap_that_a_revision_closes_is_refused() -> None:
+    """Only its default may be named then."""
+    check(GAPS, "v6", {"colour": "red"})
+    with pytest.raises(ModelError, match="revision v6 does not leave colour open"):
+        check(GAPS, "v6", {"colour": "blue"})
+
+
+def test_defaults_leave_the_table_as_it_is() -> None:
+    """Applying no choice is applying every default, and a default is what the table says already."""
+    table = protocol.table(Subject("split", "v6"))
+    gaps = protocol.gaps("split")
+    open_in_v6 = {name: gap for name, gap in gaps.items() if gap.open_in("v6")}
+    assert table == apply(table, open_in_v6, {})
+    assert table == apply(table, open_in_v6, {name: gap.default for name, gap in open_in_v6.items()})
+
+
+@pytest.mark.parametrize(
+    ("ring", "revision", "choices", "message"),
+    [
+        ("round", "v6", {}, "there is no ring 'round'; there are: split"),
+        ("split", "v7", {}, "there is no revision 'v7'; there are: v6, merged"),
+        ("split", "v6", {"counter-start": "one"}, "revision v6 does not leave counter-start open"),
+        ("split", "merged", {"reset": "often"}, "gap reset has no choice 'often'"),
+    ],
+)
+def test_a_subject_must_exist(ring: str, revision: str, choices: dict[str, str], message: str) -> None:
+    """A subject is checked when it is made."""
+    with pytest.raises(ModelError, match=message):
+        Subject.of(ring, revision, choices)
+
+
+def test_a_subject_leaves_defaults_out() -> None:
+    """Two ways to say the same are the same subject."""
+    assert Subject("split", "v6") == Subject.of("split", "v6", {"reset": "renewed"})
+    assert Subject.of("split", "v6", {"reset": "kept"}).choice("reset") == "kept"
+    assert Subject.of("split", "v6", {"reset": "kept"}).choice("batch-size") == "mod-65536"

@@ -1,0 +1,89 @@
+"""Leaving the notifications out is sound: the sentence in the docstring of model.split.quiet, checked."""
+
+from __future__ import annotations
+
+import pytest
+
+from model import protocol
+from model.interpret import Machine, StateTuple
+from model.protocol import Subject
+from model.record import record_term
+from model.split.quiet import NOTIFICATIONS
+from model.steps import Recorded, Table
+from model.terms import Term
+from tests.model.runs import SUBJECTS, name_of, operands, random_run, reads, writes
+
+LESS = {
+    "fetch.seen_avail": "a back-end that is about to rest reads avail.idx again, as `split.fetch.look` may do",
+}
+"""What a removed step writes and a kept one reads, and why that is no more than a kept step does."""
+
+
+UNARMED = "split.idle.unarmed"
+"""A notification's step that only the gap event-fields has. The quiet table keeps it, and it leads to where nothing
+goes on: a waste of states, not of runs, because a kept step leaves the same label under every condition."""
+
+
+def split(table: Table) -> tuple[list[Recorded], list[Recorded]]:
+    """Give the recorded steps that are left out, and those that stay."""
+    recorded = table.recorded()
+    gone = [r for r in recorded if r.step.id in NOTIFICATIONS]
+    return gone, [r for r in recorded if r.step.id not in NOTIFICATIONS and r.step.id != UNARMED]
+
+
+def read_by(kept: list[Recorded], table: Table) -> set[str]:
+    """Name what guards, stores, history and judgements of the kept steps read."""
+    found: set[str] = set()
+    for recorded in kept:
+        found |= reads([recorded.guard, *operands((*recorded.assigns, *recorded.history))])
+    for judgement in protocol.judgements(table.ring):
+        for recorded in kept:
+            if judgement.tag in recorded.step.tags:
+                chosen = judgement.before and recorded.step.choice
+                arguments = (Term("choice"),) if chosen else ()
+                found |= reads([record_term(table.vars, judgement.predicate, *arguments)])
+    return found
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=name_of)
+def test_what_is_left_out_writes_nothing_that_matters(subject: Subject) -> None:
+    """No guard, store or judgement that remains reads what a removed step writes, except what LESS explains."""
+    table = protocol.table(subject)
+    gone, kept = split(table)
+    written = {name for recorded in gone for name in writes(recorded)}
+    assert set(LESS) == written & read_by(kept, table)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=name_of)
+def test_the_quiet_table_has_every_run_of_the_other(subject: Subject) -> None:
+    """A random run with its notifications cut out is a run of the quiet table, through the same states.
+
+    A driver that wants to sleep during recovery disturbs it, and a quiet one does not: it is judged all the more.
+    """
+    sizes = protocol.sizes(subject, 2, 1)
+    full = Machine(protocol.table(subject), sizes)
+    quiet = Machine(protocol.table(subject, quiet=True), sizes)
+    gone, _ = split(full.table)
+    ignored = {name for recorded in gone for name in writes(recorded)} - set(LESS)
+    compared = [
+        full.place[v.name] for v in full.table.vars.values() if v.name not in ignored and not v.name.endswith(".at")
+    ]
+    state = quiet.initial()
+    for step_id, chosen, expected in random_run(full, 3, 1500):
+        state = follow(quiet, state, step_id, chosen)
+        assert [expected[n] for n in compared] == [state[n] for n in compared], step_id
+        assert full.get(expected, "history.undisturbed") <= quiet.get(state, "history.undisturbed")
+
+
+def follow(quiet: Machine, state: StateTuple, step_id: str, chosen: int) -> StateTuple:
+    """Take the event on the quiet table: a second look at the ring is a look, other notifications are nothing."""
+    if step_id == "split.idle.look":
+        return quiet.take(state, "split.fetch.look")
+    if step_id in NOTIFICATIONS or step_id == UNARMED:
+        return state
+    return quiet.take(state, step_id, chosen)
+
+
+def test_what_is_left_out_exists() -> None:
+    """Each name in NOTIFICATIONS is a step, so that none is left out by a misspelt name."""
+    assert set(NOTIFICATIONS) <= set(protocol.table(Subject("split", "v6")).steps)

@@ -1,0 +1,71 @@
+"""A back-end that a test drives message by message."""
+
+import os
+import socket
+
+from refimpl.backend import Backend
+from refimpl.blk import Disk
+from refimpl.choices import Choices
+from refimpl.codec import Message, Request
+from refimpl.codec_features import FEATURES, PROTOCOL_FEATURES
+from refimpl.codec_payload import NOTHING, Number, Payload, SingleRegion, VringFd, VringState
+from refimpl.guest_memory import GuestRam
+from refimpl.transport import Connection, Received
+from tests.refimpl.wire_rig import make_device
+
+QUEUE_SIZE = 8
+
+
+class Peer:
+    """A back-end with two queues, driven message by message."""
+
+    def __init__(self, disk: Disk, choices: Choices | None = None) -> None:
+        """Connect it."""
+        ours, theirs = socket.socketpair()
+        self.ours = Connection(ours, replies=True, timeout=5)
+        self.backend = Backend(Connection(theirs, replies=False), make_device(disk, choices))
+        self.ram = GuestRam(2, QUEUE_SIZE, 512)
+
+    def say(self, request: Request, payload: Payload = NOTHING, *fds: int, need_reply: bool = False) -> None:
+        """Send one message, and let the back-end handle it."""
+        self.ours.send(Message(request, payload, need_reply=need_reply), fds)
+        self.backend.handle(self.backend.connection.receive())
+
+    def ask(self, request: Request, payload: Payload = NOTHING, *fds: int, need_reply: bool = False) -> Received:
+        """Likewise, and return the reply."""
+        self.say(request, payload, *fds, need_reply=need_reply)
+        return self.ours.receive()
+
+    def number(self, request: Request) -> int:
+        """Ask for a number."""
+        payload = self.ask(request).message.payload
+        assert isinstance(payload, Number)
+        return payload.value
+
+    def negotiate(self) -> None:
+        """Accept everything."""
+        self.say(Request.SET_FEATURES, Number(FEATURES))
+        self.say(Request.SET_PROTOCOL_FEATURES, Number(PROTOCOL_FEATURES))
+
+    def describe(self, queue: int = 0) -> None:
+        """Give memory and addresses of a queue."""
+        self.say(Request.ADD_MEM_REG, SingleRegion(self.ram.region), self.ram.memory.fd)
+        self.say(Request.SET_VRING_NUM, VringState(queue, QUEUE_SIZE))
+        self.say(Request.SET_VRING_ADDR, self.ram.ring_address(queue))
+
+    def start(self, queue: int = 0) -> None:
+        """Give a kick fd, and enable the queue."""
+        self.kick(queue)
+        self.say(Request.SET_VRING_ENABLE, VringState(queue, 1))
+
+    def kick(self, queue: int = 0) -> None:
+        """Give a kick fd."""
+        fd = os.eventfd(0)
+        self.say(Request.SET_VRING_KICK, VringFd(queue), fd)
+        os.close(fd)
+
+    def close(self) -> None:
+        """Close both ends."""
+        self.backend.close()
+        self.ours.close()
+        self.ram.close()

@@ -1,0 +1,136 @@
+"""What the tests of the wire share: strategies for messages, a served back-end in a thread, and processes."""
+
+import contextlib
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from refimpl.backend_ring import Device
+from refimpl.backend_server import Server
+from refimpl.blk import Disk
+from refimpl.blk_queue import Schedule, Trace
+from refimpl.choices import Choices
+from refimpl.codec import KINDS, Message, Request
+from refimpl.codec_payload import (
+    NOTHING,
+    ConfigSpace,
+    Inflight,
+    LogArea,
+    MemoryRegion,
+    MemoryTable,
+    Number,
+    Payload,
+    SingleRegion,
+    VringAddress,
+    VringFd,
+    VringState,
+)
+from refimpl.hooks import Hook, silent
+
+U64 = st.integers(0, (1 << 64) - 1)
+U32 = st.integers(0, (1 << 32) - 1)
+U16 = st.integers(0, (1 << 16) - 1)
+REGIONS = st.builds(MemoryRegion, U64, U64, U64, U64)
+
+PAYLOADS: dict[type[Payload], st.SearchStrategy[Payload]] = {
+    Payload: st.just(NOTHING),
+    Number: st.builds(Number, U64),
+    VringState: st.builds(VringState, U32, U32),
+    VringAddress: st.builds(VringAddress, U32, U32, U64, U64, U64, U64),
+    VringFd: st.builds(VringFd, st.integers(0, 255), st.booleans()),
+    MemoryTable: st.builds(MemoryTable, st.lists(REGIONS, max_size=8).map(tuple)),
+    SingleRegion: st.builds(SingleRegion, REGIONS),
+    LogArea: st.builds(LogArea, U64, U64),
+    ConfigSpace: st.builds(ConfigSpace, U32, U32, st.binary(max_size=256)),
+    Inflight: st.builds(Inflight, U64, U64, U16, U16),
+}
+
+
+@st.composite
+def messages(draw: st.DrawFn, *, replies: bool) -> Message:
+    """Any message that one side may send."""
+    request = draw(st.sampled_from(Request))
+    kind = KINDS[request]
+    if not replies:
+        return Message(request, draw(PAYLOADS[kind.payload]), need_reply=draw(st.booleans()))
+    payload = draw(PAYLOADS[kind.reply or Number])
+    if kind.empty_reply and draw(st.booleans()):
+        payload = NOTHING
+    return Message(request, payload, reply=True)
+
+
+def open_fds() -> int:
+    """How many file descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def make_image(directory: Path, sectors: int = 256) -> Path:
+    """Make an empty disk."""
+    image = directory / "image"
+    image.write_bytes(bytes(512 * sectors))
+    return image
+
+
+def make_device(disk: Disk, choices: Choices | None = None, schedule: Schedule | None = None) -> Device:
+    """Return a device on a disk, without trace."""
+    choices = choices or Choices()
+    return Device(
+        disk=disk,
+        choices=choices,
+        hook=silent,
+        schedule=schedule or Schedule(),
+        trace=Trace(None),
+        rng=random.Random(1),
+    )
+
+
+class Served:
+    """A back-end that serves in a thread of this process: where, on which image, and what it logged."""
+
+    def __init__(self, path: Path, image: Path) -> None:
+        """Begin with an empty log."""
+        self.path = path
+        self.image = image
+        self.log: list[str] = []
+
+
+@contextlib.contextmanager
+def serving(  # noqa: PLR0917  # a test names what it gives
+    directory: Path,
+    queues: int = 1,
+    choices: Choices | None = None,
+    schedule: Schedule | None = None,
+    hook: Hook = silent,
+    trace: Path | None = None,
+) -> Iterator[Served]:
+    """Serve a fresh image in a thread until the end of the block."""
+    served = Served(directory / "socket", make_image(directory))
+    with Disk(served.image, queues) as disk, Trace(trace) as writer:
+        device = Device(
+            disk=disk,
+            choices=choices or Choices(),
+            hook=hook,
+            schedule=schedule or Schedule(),
+            trace=writer,
+            rng=random.Random(1),
+        )
+        with Server(served.path, device, served.log.append) as server:
+            thread = threading.Thread(target=server.serve)
+            thread.start()
+            try:
+                yield served
+            finally:
+                server.stop()
+                thread.join(20)
+                assert not thread.is_alive()
+
+
+def spawn(socket: Path, image: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a back-end as a process; what it says on standard error can be read."""
+    command = [sys.executable, "-m", "refimpl.process", "--socket", str(socket), "--image", str(image), *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

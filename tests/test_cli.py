@@ -1,0 +1,367 @@
+"""The command line: exit codes, one line for what a user can mend, and what each command explains."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import pytest
+
+import diagrams
+from model import protocol
+from model.properties import NAMES
+from model.terms import ModelError
+from refimpl.errors import FrontEndError
+from vhost_inflight import cli, explain
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process; give exit code, output and errors."""
+
+    def runs(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vhost-inflight", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return runs
+
+
+@pytest.mark.parametrize("command", ["verify", "replay", "explain", "backend", "crash-test", "diagrams"])
+def test_every_command_has_help(run: Run, command: str) -> None:
+    """Exit 0, and the help names the command."""
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert f"vhost-inflight {command}" in out
+
+
+def test_no_command_is_help(run: Run) -> None:
+    """Exit 2, and the commands are listed."""
+    code, out, err = run()
+    assert code == 2
+    assert "crash-test" in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["explain", "split.reconect.2"], "perhaps: split.reconnect.2"),
+        (["explain", "--ring", "round"], "there is no ring 'round'; perhaps: split"),
+        (["explain", "order", "--diff", "v6", "merged"], "either an ID or --diff"),
+        (["explain", "--diff", "v6", "mergd"], "there is no revision 'mergd'; perhaps: merged"),
+        (["backend", "--socket", "s", "--image", "i", "--gap", "reset"], "--gap wants NAME=CHOICE, not 'reset'"),
+        (["backend", "--socket", "s", "--image", "i", "--gap", "a=b", "--gap", "a=c"], "--gap a is given twice"),
+        (["backend", "--socket", "s", "--image", "i", "--queues", "0"], "--queues"),
+        (["crash-test", "--kills", "0"], "--kills"),
+        (["crash-test", "--revision", "v7"], "there is no revision 'v7'; perhaps: v6"),
+        (["verify", "--property", "ordre"], "there is no property 'ordre'; perhaps: order"),
+        (["verify", "--gap", "reset"], "--gap wants NAME=CHOICE, not 'reset'"),
+    ],
+)
+def test_bad_usage_is_exit_2(run: Run, arguments: list[str], message: str) -> None:
+    """What is wrong is named, and what is near it."""
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert not out
+    assert message in " ".join(err.split())
+
+
+def test_an_unknown_gap_is_one_line(run: Run, tmp_path: Path) -> None:
+    """The reference's own error, without a traceback."""
+    code, _, err = run("backend", "--socket", str(tmp_path / "s"), "--image", str(tmp_path / "i"), "--gap", "a=b")
+    assert code == 2
+    assert err.startswith("vhost-inflight: ")
+    assert "there is no gap 'a'" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ModelError("a table is wrong"), "vhost-inflight: a table is wrong\n"),
+        (FrontEndError("a message is too long"), "vhost-inflight: the front-end: a message is too long\n"),
+        (FileNotFoundError(2, "No such file or directory", "x.json"), "vhost-inflight: x.json: No such file or dir"),
+        (OSError("no space"), "vhost-inflight: no space\n"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    """The errors of model, reference and system are told without a traceback, and the exit code is 2."""
+
+    def fails(_: str) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(explain, "index", fails)
+    code, out, err = run("explain")
+    assert (code, out) == (2, "")
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+
+
+def test_pictures_without_graphviz_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The line says what to install."""
+
+    def fails(_: Path) -> NoReturn:
+        raise diagrams.RenderError("install Graphviz")
+
+    monkeypatch.setattr(diagrams, "write", fails)
+    assert run("diagrams", "--out", str(tmp_path)) == (2, "", "vhost-inflight: install Graphviz\n")
+
+
+def test_pictures_are_named_as_they_are_written(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A line for each file."""
+    monkeypatch.setattr(diagrams, "write", lambda out: [out / "a.dot", out / "a.svg"])
+    assert run("diagrams", "--out", str(tmp_path)) == (0, f"{tmp_path}/a.dot\n{tmp_path}/a.svg\n", "")
+
+
+VERIFY: dict[str, Any] = {
+    "ring": None,
+    "revision": None,
+    "property_name": None,
+    "gaps": {},
+    "search": False,
+    "json_file": None,
+}
+CRASH_TEST: dict[str, Any] = {
+    "ring": "split",
+    "revision": "merged",
+    "queue_size": 4,
+    "kills": 100,
+    "seed": 0,
+    "json_file": None,
+}
+
+
+@pytest.mark.parametrize(("answer", "code"), [(True, 0), (False, 1)])
+@pytest.mark.parametrize(
+    ("arguments", "module", "told"),
+    [
+        ("verify", "proofs.verify", VERIFY),
+        (
+            "verify --ring split --revision v6 --property order --gap reset=kept --gap a=b --search --json x",
+            "proofs.verify",
+            {
+                "ring": "split",
+                "revision": "v6",
+                "property_name": "order",
+                "gaps": {"reset": "kept", "a": "b"},
+                "search": True,
+                "json_file": Path("x"),
+            },
+        ),
+        ("replay x.json", "vhost_inflight.judging.replay", {"": (Path("x.json"),), "as_json": False}),
+        ("replay x.json --json", "vhost_inflight.judging.replay", {"": (Path("x.json"),), "as_json": True}),
+        ("crash-test", "vhost_inflight.judging.crashtest", CRASH_TEST),
+        (
+            "crash-test --revision v6 --queue-size 8 --kills 9 --seed 7",
+            "vhost_inflight.judging.crashtest",
+            CRASH_TEST | {"revision": "v6", "queue_size": 8, "kills": 9, "seed": 7},
+        ),
+    ],
+)
+def test_yes_is_exit_0_and_a_checked_no_exit_1(
+    *,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: str,
+    module: str,
+    told: dict[str, Any],
+    answer: bool,
+    code: int,
+) -> None:
+    """What does the work is told what was asked, and answers yes or no."""
+    calls: list[dict[str, Any]] = []
+
+    def works(*positional: Any, **named: Any) -> bool:
+        calls.append(named | ({"": positional} if positional else {}))
+        return answer
+
+    fake = ModuleType(module)
+    vars(fake)["run"] = works
+    monkeypatch.setitem(sys.modules, module, fake)
+    assert run(*arguments.split()) == (code, "", "")
+    assert calls == [told]
+
+
+def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any other exception keeps its traceback: it is a bug, not bad usage."""
+
+    def fails(_: str) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(explain, "index", fails)
+    monkeypatch.setattr(sys, "argv", ["vhost-inflight", "explain"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_the_list_has_every_name(run: Run) -> None:
+    """`explain` without an ID lists all of them, by kind."""
+    code, out, _ = run("explain")
+    assert code == 0
+    words = out.split()
+    assert set(explain.ids("split")) <= set(words)
+    assert out.index("\n    split.fetch.bump ") < out.index("\n    split.fetch.2 ")
+
+
+@pytest.mark.parametrize("name", explain.ids("split"))
+def test_every_name_is_explained(run: Run, name: str) -> None:
+    """As text and as JSON, of the kind that it is; each line fits a wide terminal."""
+    code, out, _ = run("explain", name)
+    assert code == 0
+    assert out.startswith(f"{name}: a ")
+    assert max(map(len, out.splitlines())) <= 120
+    code, out, _ = run("explain", name, "--json")
+    answer = json.loads(out)
+    kinds: dict[str, Any] = {"property": NAMES, "gap": protocol.gaps("split"), "revision": protocol.revisions("split")}
+    assert answer["kind"] == next((kind for kind, names in kinds.items() if name in names), "step")
+    assert (code, answer["id"]) == (0, name)
+
+
+def test_a_step_is_explained_as_it_is_in_each_revision(run: Run) -> None:
+    """Sentence, place in the text, labels, guard, store, judgements, and the choices that change it."""
+    _, out, _ = run("explain", "split.fetch.2")
+    assert out.splitlines() == [
+        "split.fetch.2: a step of the split ring, procedure fetch",
+        "",
+        "in         v6",
+        "text       v6 receiving, 2; merged receiving, 4",
+        "sentence   Mark the head as inflight.",
+        "label      leaves 'mark', goes to 'submit'",
+        "always     supply.open == 0",
+        "store      region.desc[fetch.head].inflight := 1",
+        "",
+        "in         merged",
+        "text       v6 receiving, 2; merged receiving, 4",
+        "sentence   Mark the head as inflight.",
+        "label      leaves \"before split.fetch.2'\", goes to 'submit'",
+        "always     supply.open == 0",
+        "store      region.desc[fetch.head].inflight := 1",
+        "",
+        "other with fetch-in-batch=always; fetch-in-batch=until-publish; region-size=smaller",
+    ]
+
+
+def test_a_step_of_a_gap_says_with_which_choice_it_exists(run: Run) -> None:
+    """It may be written differently with each."""
+    _, out, _ = run("explain", "queue.other", "--json")
+    answer = json.loads(out)
+    assert answer["revisions"] == []
+    assert answer["only_with"] == ["counter-scope=device-greatest", "counter-scope=device-last"]
+    assert [w["in"] for w in answer["writings"]] == [
+        ["merged counter-scope=device-greatest"],
+        ["merged counter-scope=device-last"],
+    ]
+
+
+def test_a_step_that_a_choice_removes_says_so(run: Run) -> None:
+    """Removed and changed are two things."""
+    _, out, _ = run("explain", "split.init.2", "--json")
+    answer = json.loads(out)
+    assert answer["changed_by"] == ["init-order=version-first"]
+    assert answer["missing_with"] == [
+        "fresh-used-idx=zero",
+        "fresh-used-idx=zero-and-skip",
+        "init-order=before-hand-over",
+    ]
+
+
+def test_judgements_name_their_steps(run: Run) -> None:
+    """A property is judged at steps; the steps name the property."""
+    _, out, _ = run("explain", "exactly-once", "--json")
+    assert [j["steps"] for j in json.loads(out)["judged"]] == [["split.supply.5"]]
+    _, out, _ = run("explain", "split.supply.5", "--json")
+    (writing,) = json.loads(out)["writings"]
+    assert writing["judged"] == ["intact", "exactly-once"]
+    assert writing["stores_to"] == "used.idx"
+
+
+def test_the_difference_of_two_revisions(run: Run) -> None:
+    """What merged inserted and replaced, in the order of its table."""
+    _, out, _ = run("explain", "--diff", "v6", "merged", "--json")
+    changes = {c["id"]: c["change"] for c in json.loads(out)["changes"]}
+    assert list(changes.items()) == [
+        ("split.position", "replaced"),
+        ("split.counter", "inserted"),
+        ("split.reconnect.2", "replaced"),
+        ("split.fetch.counter", "inserted"),
+        ("split.fetch.bump", "inserted"),
+        ("split.fetch.2", "replaced"),
+    ]
+
+
+def test_the_difference_the_other_way_removes(run: Run) -> None:
+    """What was inserted is removed; with itself there is none."""
+    _, out, _ = run("explain", "--diff", "merged", "v6")
+    assert [line for line in out.splitlines() if line.startswith("- split")] == [
+        "- split.counter",
+        "- split.fetch.counter",
+        "- split.fetch.bump",
+    ]
+    _, out, _ = run("explain", "--diff", "v6", "v6")
+    assert out.splitlines()[-1] == "no difference"
+
+
+def test_a_gap_shows_what_each_choice_changes(run: Run) -> None:
+    """The default changes nothing; the guard of a procedure counts as a change."""
+    _, out, _ = run("explain", "fetch-in-batch", "--json")
+    answer = json.loads(out)
+    assert answer["default"] == "never"
+    changes = {a["name"]: [c["id"] for c in a["changes"]] for a in answer["alternatives"]}
+    assert changes == {"never": [], "until-publish": ["procedure fetch"], "always": ["procedure fetch"]}
+
+
+def test_as_a_module() -> None:
+    """`python -m vhost_inflight` is the same command."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "vhost_inflight", "explain", "order"], check=True, capture_output=True, text=True
+    )
+    assert ran.stdout.startswith("order: a property\n")
+
+
+def test_a_reader_who_stops_reading_gets_no_traceback() -> None:
+    """`vhost-inflight explain | head -1`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "vhost_inflight", "explain", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_the_back_end_starts_without_the_solver(tmp_path: Path) -> None:
+    """A back-end that serves has imported neither z3 nor rich, nor the model's tables."""
+    image, socket = tmp_path / "image", tmp_path / "socket"
+    image.write_bytes(bytes(4096))
+    command = [sys.executable, "-X", "importtime", "-m", "vhost_inflight", "backend"]
+    with subprocess.Popen(
+        [*command, "--socket", str(socket), "--image", str(image)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            patience = time.monotonic() + 20
+            while not socket.exists() and process.poll() is None and time.monotonic() < patience:
+                time.sleep(0.02)
+            assert socket.exists()
+        finally:
+            process.send_signal(signal.SIGTERM)
+        imported = {line.split("|")[-1].strip() for line in process.stderr if line.startswith("import time:")}
+    assert "refimpl.process" in imported
+    assert not {"z3", "rich", "model.steps", "hypothesis", "graphviz"} & imported

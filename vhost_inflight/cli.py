@@ -1,0 +1,206 @@
+"""The command line. Exit 0: yes. Exit 1: a checked no. Exit 2: bad usage, or input that cannot be read.
+
+Each command imports what it needs when it runs: `backend` starts without the solver and without the model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from model.terms import ModelError
+from refimpl.errors import InflightError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="vhost-inflight",
+    help="Is vhost-user's inflight I/O tracking right? A model that is judged, and a back-end that is killed.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # so that nothing but a progress bar needs rich
+    pretty_exceptions_enable=False,
+)
+
+Ring = Annotated[str | None, typer.Option(help="split (all rings, if left out)")]
+Revision = Annotated[str | None, typer.Option(help="v6 or merged (all revisions, if left out)")]
+Gaps = Annotated[list[str] | None, typer.Option("--gap", metavar="NAME=CHOICE", help="a choice other than the default")]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write the answer to a file as JSON")]
+
+
+def _check(what: str, name: str | None, names: Iterable[str]) -> None:
+    """Raise BadParameter with the nearest names if there is none such; None stands for all of them."""
+    names = list(names)
+    if name is None or name in names:
+        return
+    near = difflib.get_close_matches(name, names) or names
+    raise typer.BadParameter(f"there is no {what} {name!r}; perhaps: {', '.join(near)}")
+
+
+def _check_ring(ring: str | None) -> None:
+    from model import protocol
+
+    _check("ring", ring, protocol.RINGS)
+
+
+def _check_revision(revision: str | None) -> None:
+    from model import protocol
+
+    _check("revision", revision, dict.fromkeys(v for r in protocol.RINGS for v in protocol.revisions(r)))
+
+
+def _choices(gaps: list[str] | None) -> dict[str, str]:
+    """Read ``NAME=CHOICE``; whether there is such a gap is for those to say who know it."""
+    choices: dict[str, str] = {}
+    for gap in gaps or ():
+        name, equals, chosen = gap.partition("=")
+        if not equals or not name or not chosen:
+            raise typer.BadParameter(f"--gap wants NAME=CHOICE, not {gap!r}")
+        if choices.setdefault(name, chosen) != chosen:
+            raise typer.BadParameter(f"--gap {name} is given twice: {choices[name]} and {chosen}")
+    return choices
+
+
+def _exit(yes: bool) -> NoReturn:
+    raise typer.Exit(0 if yes else 1)
+
+
+@app.command()
+def verify(
+    *,
+    ring: Ring = None,
+    revision: Revision = None,
+    property_: Annotated[str | None, typer.Option("--property", help="one property (all, if left out)")] = None,
+    gap: Gaps = None,
+    search: Annotated[bool, typer.Option("--search", help="find counterexamples anew; no time limit")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Judge the text: prove each property, or show a shortest run that breaks it. Exit 0: the verdicts recorded."""
+    from model.properties import NAMES
+
+    _check_ring(ring)
+    _check_revision(revision)
+    _check("property", property_, NAMES)
+    gaps = _choices(gap)
+
+    from proofs.verify import run
+
+    _exit(run(ring=ring, revision=revision, property_name=property_, gaps=gaps, search=search, json_file=json_file))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="a counterexample or a witness: a schedule file")],
+    as_json: Annotated[bool, typer.Option("--json", help="print the stores as JSON")] = False,
+) -> None:
+    """Play a schedule on real shared memory. Exit 0: it violates what it should."""
+    from vhost_inflight.judging.replay import run
+
+    _exit(run(file, as_json=as_json))
+
+
+@app.command()
+def explain(
+    id_: Annotated[str | None, typer.Argument(metavar="[ID]", help="a step, property, gap or revision")] = None,
+    diff: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="OLD NEW", help="two revisions, as a diff of steps")
+    ] = None,
+    ring: Annotated[str, typer.Option(help="split")] = "split",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Explain a step, a property, a gap or a revision, with its place in the text; without ID, list them all."""
+    from vhost_inflight import explain as explained
+    from vhost_inflight import explain_text
+
+    _check_ring(ring)
+    answer: explained.Answer
+    if diff is not None:
+        if id_ is not None:
+            raise typer.BadParameter("either an ID or --diff")
+        for name in diff:
+            _check_revision(name)
+        answer = explained.difference(ring, *diff)
+    elif id_ is None:
+        answer = explained.index(ring)
+    else:
+        _check("step, property, gap or revision", id_, explained.ids(ring))
+        answer = explained.explain(ring, id_)
+    typer.echo(json.dumps(answer, indent=2) if as_json else explain_text.text(answer))
+
+
+@app.command()
+def backend(
+    *,
+    socket: Annotated[Path, typer.Option(help="the socket to listen on")],
+    image: Annotated[Path, typer.Option(help="the disk's file")],
+    queues: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    revision: Annotated[str, typer.Option(help="v6 or merged")] = "merged",
+    gap: Gaps = None,
+    schedule: Annotated[Path | None, typer.Option(help="what to hold back, and the order of completion")] = None,
+    crash_at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="die right after the Nth such step")] = None,
+    trace: Annotated[Path | None, typer.Option(help="append a line for each thing that really happened")] = None,
+    seed: Annotated[int, typer.Option(help="of the order of completion")] = 0,
+) -> None:
+    """Serve a file as a vhost-user-blk device."""
+    from refimpl.choices import Choices
+    from refimpl.process import run_backend
+
+    choices = Choices.from_mapping(_choices(gap), revision)
+    run_backend(
+        socket, image, queues=queues, choices=choices, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed
+    )
+
+
+@app.command("crash-test")
+def crash_test(
+    *,
+    ring: Annotated[str, typer.Option(help="split")] = "split",
+    revision: Annotated[str, typer.Option(help="v6 or merged")] = "merged",
+    queue_size: Annotated[int, typer.Option(min=1, max=32768)] = 4,
+    kills: Annotated[int, typer.Option(min=1)] = 100,
+    seed: Annotated[int, typer.Option()] = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Kill a real back-end at its stores and judge what happened. Exit 1: a property was violated."""
+    _check_ring(ring)
+    _check_revision(revision)
+
+    from vhost_inflight.judging.crashtest import run
+
+    _exit(run(ring=ring, revision=revision, queue_size=queue_size, kills=kills, seed=seed, json_file=json_file))
+
+
+@app.command()
+def diagrams(out: Annotated[Path, typer.Option(help="the folder to write to")]) -> None:
+    """Draw the procedures, the region and a counterexample, from the model's own tables."""
+    from diagrams import RenderError, write
+
+    try:
+        written = write(out)
+    except RenderError as error:
+        _refuse(str(error))
+    for path in written:
+        typer.echo(path)
+
+
+def main() -> NoReturn:
+    """Run the command line; what a user can mend is said in one line."""
+    try:
+        app()
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        _refuse(what)
+    except (ModelError, InflightError) as error:
+        _refuse(str(error))
+    sys.exit(0)
+
+
+def _refuse(what: str) -> NoReturn:
+    print(f"vhost-inflight: {what}", file=sys.stderr)
+    sys.exit(2)

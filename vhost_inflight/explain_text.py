@@ -1,0 +1,164 @@
+"""The answers of vhost_inflight.explain as text for a reader, at most about a screen wide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+from typing import Any
+
+from vhost_inflight.explain import Answer
+
+__all__ = ["text"]
+
+_WIDTH = 100
+_PARTS = {
+    "goes_to": "goes to",
+    "procedure_guard": "always",
+    "assigns": "does",
+    "stores_to": "stores to",
+}
+
+
+def text(answer: Answer) -> str:
+    """Write an answer, whatever its kind, as lines of text."""
+    writers = {
+        "step": _step,
+        "property": _property,
+        "gap": _gap,
+        "revision": _revision,
+        "index": _index,
+        "difference": _difference,
+    }
+    return "\n".join(writers[answer["kind"]](answer))
+
+
+def _lines(label: str, value: str, indent: int = 0) -> Iterator[str]:
+    """Yield a label and what stands beside it, wrapped."""
+    start = " " * indent + f"{label:<10} "
+    yield from wrap(value, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
+
+
+def _step(answer: Answer) -> Iterator[str]:
+    yield f"{answer['id']}: a step of the {answer['ring']} ring, procedure {answer['procedure']}"
+    for written in answer["writings"]:
+        yield ""
+        yield from _lines("in", ", ".join(written["in"]))
+        yield from _writing(written)
+    if answer["changed_by"] or answer["missing_with"]:
+        yield ""
+        yield from _lines("other with", "; ".join(answer["changed_by"]))
+        yield from _lines("not with", "; ".join(answer["missing_with"]))
+
+
+def _writing(written: Answer) -> Iterator[str]:
+    yield from _lines("text", written["text"])
+    yield from _lines("sentence", written["sentence"])
+    if written["leaves"]:
+        leaves = " or ".join(repr(label) for label in written["leaves"])
+        goes = f"goes to {written['goes_to']!r}" if written["goes_to"] else "stays there (a loop)"
+        yield from _lines("label", f"leaves {leaves}, {goes}")
+    if written["choice"]:
+        yield from _lines("choice", f"a {written['choice']}, any that the guard allows")
+    yield from _lines("always", written["procedure_guard"])
+    yield from _lines("guard", written["guard"])
+    for assignment in written["assigns"]:
+        stores = written["stores_to"] is not None and _target(assignment) == written["stores_to"]
+        yield from _lines("store" if stores else "local", assignment)
+    for assignment in written["history"]:
+        yield from _lines("history", assignment)
+    yield from _lines("judged", ", ".join(written["judged"]))
+
+
+def _target(assignment: str) -> str:
+    """Give the name of the variable that an assignment writes, without its index."""
+    name = assignment.split(" := ", maxsplit=1)[0]
+    start, end = name.find("["), name.rfind("]") + 1
+    if start < 0:
+        return name
+    return f"{name[:start]}[]{name[end:]}" if name[end:] else name[:start]
+
+
+def _property(answer: Answer) -> Iterator[str]:
+    yield f"{answer['id']}: a property"
+    yield from _lines("says", answer["sentence"], 2)
+    for judged in answer["judged"]:
+        yield from _lines("judged", judged["when"], 2)
+        if judged["sentence"]:
+            yield from _lines("", judged["sentence"], 2)
+            yield from _lines("", judged["predicate"], 2)
+
+
+def _gap(answer: Answer) -> Iterator[str]:
+    yield f"{answer['id']}: a gap of the {answer['ring']} ring's text, open in {_list(answer['revisions'])}"
+    yield from _lines("question", answer["question"], 2)
+    yield from _lines("default", answer["default"], 2)
+    yield from _lines("reason", answer["reason"], 2)
+    for alternative in answer["alternatives"]:
+        yield ""
+        yield f"* {alternative['name']}: {alternative['meaning']}"
+        yield from _changes(alternative["changes"])
+
+
+def _revision(answer: Answer) -> Iterator[str]:
+    yield f"{answer['id']}: a revision of the text"
+    yield from _lines("is", answer["sentence"], 2)
+    yield from _lines("steps", str(len(answer["steps"])), 2)
+    yield from _lines("open gaps", _list(answer["open_gaps"]), 2)
+    if answer["before"]:
+        yield ""
+        yield f"{answer['before']} -> {answer['id']}"
+        yield from _changes(answer["changes"])
+
+
+def _difference(answer: Answer) -> Iterator[str]:
+    yield f"--- {answer['before']}, {answer['ring']} ring"
+    yield f"+++ {answer['after']}"
+    yield from _changes(answer["changes"]) if answer["changes"] else ["no difference"]
+
+
+def _changes(changes: list[Answer]) -> Iterator[str]:
+    procedure = None
+    for change in changes:
+        if change["procedure"] != procedure:
+            procedure = change["procedure"]
+            yield f"@@ {procedure}"
+        mark = {"inserted": "+", "removed": "-", "replaced": "~"}[change["change"]]
+        yield f"{mark} {change['id']}"
+        for part in change["parts"]:
+            if part["part"] in ("stores_to", "history", "judged") and change["change"] != "replaced":
+                continue
+            yield from _part("-", part["part"], part["old"])
+            yield from _part("+", part["part"], part["new"])
+
+
+def _part(mark: str, name: str, value: Any) -> Iterator[str]:
+    values = value if isinstance(value, list) and name in ("assigns", "history") else [value]
+    for one in values:
+        words = _list(one) if isinstance(one, list) else str(one or "")
+        if words:
+            start = f"{mark}     {_PARTS.get(name, name):<11}"
+            follow = mark + " " * (len(start) - 1)
+            yield from wrap(words, _WIDTH, initial_indent=start, subsequent_indent=follow, break_on_hyphens=False)
+
+
+def _index(answer: Answer) -> Iterator[str]:
+    yield f"steps of the {answer['ring']} ring"
+    procedure = None
+    for step in answer["steps"]:
+        if step["procedure"] != procedure:
+            procedure = step["procedure"]
+            yield f"  {procedure}"
+        yield f"    {step['id']:<26}{_short(step['sentence'])}"
+    for kind in ("properties", "gaps", "revisions"):
+        yield kind
+        for name, sentence in answer[kind].items():
+            yield f"    {name:<26}{_short(sentence)}"
+
+
+def _short(sentence: str) -> str:
+    room = _WIDTH - 30
+    return sentence if len(sentence) <= room else sentence[: room - 4].rstrip() + " ..."
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,1 @@
+"""Where model and reference meet: schedules played on real memory, judged by what really happened there."""

@@ -1,0 +1,78 @@
+"""Restartable: recovery cut off and run again ends as it would have without the crash; tried on copies of memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from refimpl.errors import InflightError
+from vhost_inflight.judging.world import Memory
+
+__all__ = ["End", "not_restartable"]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What recovery ends in: the region's bytes, the resubmit list, the position of the next fetch, the counter.
+
+    ``refused`` instead is the rule that it found broken.
+    """
+
+    region: bytes = b""
+    resubmitted: tuple[int, ...] = ()
+    last_avail: int = 0
+    counter: int = 0
+    refused: str = ""
+
+    def difference(self, other: End) -> str:
+        """Say in what another end differs."""
+        names = ("refused", "resubmitted", "last_avail", "counter")
+        found = [
+            f"{name} {getattr(self, name)}, and {getattr(other, name)} after the crash"
+            for name in names
+            if getattr(self, name) != getattr(other, name)
+        ]
+        if self.region != other.region:
+            found.append("the region's bytes differ")
+        return "; ".join(found)
+
+
+class _CutError(BaseException):
+    """The crash. Nothing in the reference catches it."""
+
+
+def not_restartable(memory: Memory, image: bytes) -> str | None:
+    """Recover a copy of ``image`` without a crash, and cut off after each step and again; return the first difference.
+
+    None: every such crash leads to the same end. ``memory`` says what the image is of, and is not touched. The driver
+    is idle all along.
+    """
+    whole = Memory(memory.choices, memory.size, memory.entries, memory.first, image)
+    steps: list[str] = []
+    end = _recover(whole, steps)
+    for cut in range(1, len(steps) + 1):
+        copy = Memory(memory.choices, memory.size, memory.entries, memory.first, image)
+        try:
+            _recover(copy, [], cut)
+        except _CutError:
+            again = _recover(copy, [])
+            if again != end:
+                return f"recovery ends with {end.difference(again)} at {steps[cut - 1]}"
+    return None
+
+
+def _recover(memory: Memory, steps: list[str], cut: int = 0) -> End:
+    """Recover, and add the steps to ``steps``; raise _CutError after so many (0: never)."""
+    resubmitted: list[int] = []
+
+    def hook(step: str, _choice: int | None) -> None:
+        steps.append(step)
+        if len(steps) == cut:
+            raise _CutError
+
+    memory.hand_over()
+    queue = memory.queue(hook, resubmitted.append)
+    try:
+        queue.start()
+    except InflightError as error:
+        return End(refused=str(error))
+    return End(memory.region_image, tuple(resubmitted), queue.last_avail, queue.counter.value)

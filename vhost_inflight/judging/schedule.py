@@ -1,0 +1,152 @@
+"""Schedules: read from a file, checked against a JSON Schema, and said what they need to be played.
+
+A schedule holds choices and events, never stores or states: who plays it computes every byte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+
+from model.properties import NAMES
+from refimpl.choices import Choices
+from refimpl.errors import InflightError, UsageError
+from refimpl.hooks import STEP_IDS
+
+__all__ = ["FORMAT", "NOTIFICATIONS", "Event", "Schedule", "ScheduleError", "load", "parse"]
+
+FORMAT: Final = "vhost-inflight schedule 1"
+"""What a schedule file says that it is."""
+
+NOTIFICATIONS: Final = frozenset(
+    {
+        "split.idle.arm",
+        "split.idle.unarmed",
+        "split.idle.look",
+        "split.idle.wake",
+        "split.notify.look",
+        "split.notify.call",
+        "split.notify.none",
+        "driver.kick.look",
+        "driver.kick.1",
+        "driver.kick.none",
+        "driver.sleep.1",
+        "driver.sleep.again",
+        "driver.sleep.2",
+        "driver.wake",
+    },
+)
+"""The steps that a schedule without notifications leaves out; what does not depend on them is searched without them."""
+
+
+class ScheduleError(InflightError):
+    """A file or a document is no schedule. Raised by `load` and `parse`, before anything is played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: a step's id and its choice (a head), None where it has none."""
+
+    step: str
+    choice: int | None = None
+
+    def text(self) -> str:
+        """Write it as the id and the choice."""
+        return self.step if self.choice is None else f"{self.step} {self.choice}"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The contents of a schedule file.
+
+    ``property`` is what it violates (None: a run that violates nothing, for instance a witness). ``entries`` is the
+    number of the region's entries, ``first`` the index at which the ring begins. ``notifications`` says whether the
+    steps in NOTIFICATIONS are part of the schedule; where they are not, they happen unseen.
+    """
+
+    revision: str
+    gaps: Mapping[str, str]
+    mutant: str | None
+    property: str | None
+    witness: bool
+    size: int
+    entries: int
+    first: int
+    notifications: bool
+    events: tuple[Event, ...]
+
+    def choices(self) -> Choices:
+        """Give the revision and the gaps' choices as the reference wants them. Raises UsageError for an unknown one."""
+        return Choices.from_mapping(self.gaps, self.revision)
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    text = files("vhost_inflight.judging").joinpath("schedule.schema.json").read_text(encoding="utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def load(path: Path) -> Schedule:
+    """Read a schedule file. Raises ScheduleError, naming the file and the place in it; OSError when it cannot be read."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ScheduleError(f"{path}: no JSON: {error}") from error
+    try:
+        return parse(document)
+    except ScheduleError as error:
+        raise ScheduleError(f"{path}: {error}") from error
+
+
+def parse(document: Any) -> Schedule:
+    """Check the contents of a schedule file and give them a form. Raises ScheduleError that names the place."""
+    error = next(iter(sorted(_validator().iter_errors(document), key=lambda e: list(map(str, e.path)))), None)
+    if error is not None:
+        raise ScheduleError(f"at {_place(error.absolute_path)}: {error.message}")
+    wanted = document.get("property")
+    if wanted is not None and wanted not in NAMES:
+        raise ScheduleError(f"at property: there is no property {wanted!r}; there are {', '.join(NAMES)}")
+    events = tuple(Event(*event) for event in document["schedule"])
+    mutant = document.get("mutant")
+    for number, event in enumerate(events):
+        if mutant is None and event.step not in STEP_IDS | {"crash"}:
+            raise ScheduleError(f"at schedule[{number}]: there is no step {event.step!r}")
+    schedule = Schedule(
+        revision=document["revision"],
+        gaps=document.get("gaps", {}),
+        mutant=mutant,
+        property=wanted,
+        witness=bool(document.get("witness")),
+        size=document["queue_size"],
+        entries=document["region_size"],
+        first=document["first_index"],
+        notifications=document.get("notifications", wanted == "drains" or _has_notifications(events)),
+        events=events,
+    )
+    try:
+        schedule.choices()
+    except UsageError as unknown:
+        raise ScheduleError(f"at revision or gaps: {unknown}") from unknown
+    return schedule
+
+
+def _place(path: Iterable[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.lstrip(".") or "the top"
+
+
+def _has_notifications(events: Iterable[Event]) -> bool:
+    """Say whether a schedule that does not tell has the notifications' steps.
+
+    A driver that made a request available reads next whether to kick, a back-end that supplied a batch whether to
+    notify: where neither is to be seen though something came after, they were left out.
+    """
+    seen = {event.step for event in events}
+    return bool(seen & NOTIFICATIONS) or not seen & {"driver.make.3", "split.supply.7"}
