@@ -99,8 +99,8 @@ def counterexample(ring: str, revision: str, judged: str) -> dict[str, Any]:
 def _searched(subject: Subject, judged: str) -> dict[str, Any]:
     wanted, bounds = frozenset({judged}), Bounds(2, 2, 1)
     sizes = protocol.sizes(subject, bounds.size)
-    found = explore(table_for(subject, wanted), sizes, bounds, wanted, ring=subject.ring)
-    if found.property is None:
+    found = explore(table_for(subject, wanted), sizes, bounds, wanted)
+    if found.violated is None:
         raise LookupError(f"{subject.ring} {subject.revision} does not violate {judged} within {bounds.text()}")
     return {
         "format": FORMAT, "ring": subject.ring, "revision": subject.revision, "gaps": {}, "mutant": None,

@@ -95,7 +95,7 @@ def _run(subject: Subject, sizes: Sizes, schedule: Mapping[str, Any], *, quiet: 
     moments = tuple(_moments(machine, judge, schedule["schedule"]))
     violated = next((m.violates for m in moments if m.violates), None)
     if violated is None and moments:
-        violated = judge.state(moments[-1].after)
+        violated = next(iter(judge.state(moments[-1].after)), None)
     return Run(subject, machine, moments, wanted, violated)
 
 
@@ -109,7 +109,7 @@ def _moments(machine: Machine, judge: Judge, events: Iterable[list[Any]]) -> Ite
             raise ModelError(f"event {number} of the schedule: {error}") from error
         place = machine.index[step_id]
         recorded = machine.steps[place]
-        violates = judge.event(state, (place, chosen, after))
+        violates = next(iter(judge.event(state, (place, chosen, after))), None)
         yield Moment(number, recorded, chosen, state, after, _stores(machine, recorded, state, chosen), violates)
         state = after
 

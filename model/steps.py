@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from model.record import Assign, State, Vars, record, record_term, refuse_ghost
+from model.record import SHARED, Assign, State, Vars, record, record_term, refuse_ghost
 from model.terms import ModelError, Operand, Term, all_of, any_of, choice, constant, variable
 
 __all__ = ["After", "Before", "Edit", "Guard", "History", "Procedure", "Recorded", "Remove", "Replace", "Step", "Table"]
@@ -219,6 +219,10 @@ class Recorded:
     guard: Term
     assigns: tuple[Assign, ...]
     history: tuple[Assign, ...]
+
+    def stores(self, variables: Vars) -> list[Assign]:
+        """Give its stores to memory that outlives the process."""
+        return [a for a in self.assigns if variables[a.name].kind in SHARED]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ __all__ = ["Query", "Result", "hints", "queries", "solve"]
 TRIES = ((3000, 0), (10000, 7), (20000, 23))
 """Milliseconds and seed of the tries at a goal."""
 
-ASSISTS = {"restartable": ("base", "order", "restartable")}
+ASSISTS = {"order": ("base", "counters", "order"), "restartable": ("base", "counters")}
 """The groups whose atoms a goal may use, where they are not the base and its own."""
 
 
@@ -75,7 +75,7 @@ def queries(proof: Proof, known: dict[str, list[str]]) -> list[Query]:
     for work, text, goals in _works(proof):
         for number, goal in enumerate(goals):
             hinted = known.get(hint_key(work, goal.name))
-            used = everything if hinted is None else "".join(proof.texts.get(a, a) for a in hinted)
+            used = "" if work == "initial" else everything if hinted is None else "".join(proof.texts.get(a, a) for a in hinted)
             key = hashlib.sha256("\n".join([work, text, goal.group, goal.text, used]).encode()).hexdigest()
             found.append(Query(work, goal.group, goal.name, key, number))
     fair = "".join(w.text for w in proof.works.values()) + everything
@@ -91,8 +91,10 @@ def _works(proof: Proof) -> Iterator[tuple[str, str, list[Goal]]]:
         yield step_id, work.text, work.goals()
 
 
-def solve(proof: Proof, wanted: Iterable[Query], known: dict[str, list[str]], *, core: bool = False) -> list[Result]:
-    """Run queries of one subject; `core` also finds the atoms that each needs."""
+def solve(
+    proof: Proof, wanted: Iterable[Query], known: dict[str, list[str]], *, core: bool = False, tries: int = len(TRIES)
+) -> list[Result]:
+    """Run queries of one subject; `core` also finds the atoms that each needs; `tries` says how often to try."""
     results: list[Result] = []
     goals: dict[str, list[Goal]] = {}
     for query in wanted:
@@ -103,7 +105,7 @@ def solve(proof: Proof, wanted: Iterable[Query], known: dict[str, list[str]], *,
         if query.work not in goals:
             goals[query.work] = proof.initial_goals() if work is None else work.goals()
         goal = goals[query.work][query.number]
-        results.append(_initial(proof, query, goal) if work is None else _step(work, query, goal, known, core))
+        results.append(_initial(proof, query, goal) if work is None else _step(work, query, goal, known, core, tries))
     return results
 
 
@@ -113,18 +115,20 @@ def _initial(proof: Proof, query: Query, goal: Goal) -> Result:
     return Result(query, "proved" if proved else "unknown", time.monotonic() - started)
 
 
-def _step(work: StepWork, query: Query, goal: Goal, known: dict[str, list[str]], core: bool) -> Result:
+def _step(
+    work: StepWork, query: Query, goal: Goal, known: dict[str, list[str]], core: bool, tries: int
+) -> Result:
     started = time.monotonic()
     groups = ASSISTS.get(goal.group, ("base", goal.group))
     usable = {name: atom for name, atom in work.proof.atoms.items() if atom.group in groups}
     expr = goal.expr()
     hinted = known.get(hint_key(query.work, goal.name))
-    if hinted is not None and not core:
+    if hinted is not None:
         names = [n for n in hinted if n in usable]
         if _proves([*work.facts, *(work.hypothesis(usable[n]) for n in names)], expr, TRIES[:1]):
-            return Result(query, "proved", time.monotonic() - started, tuple(names))
+            return Result(query, "proved", time.monotonic() - started, tuple(hinted))
     hypotheses = {name: work.hypothesis(atom) for name, atom in usable.items()}
-    proved = _proves([*work.facts, *hypotheses.values()], expr)
+    proved = _proves([*work.facts, *hypotheses.values()], expr, TRIES[:tries])
     used = tuple(_core(work.facts, hypotheses, expr)) if proved and core else tuple(hypotheses)
     return Result(query, "proved" if proved else "unknown", time.monotonic() - started, used)
 

@@ -19,7 +19,10 @@ Outcome = tuple[object, ...]
 
 
 class Restarts:
-    """What recovery ends in when nothing else happens: region, resubmit list, fetch position, counter."""
+    """What recovery ends in when nothing else happens: region, resubmit list, fetch position, counter.
+
+    A walk over more than twice the entries there are is not followed: its outcome is "walks on".
+    """
 
     def __init__(self, machine: Machine) -> None:
         """Compile the steps of recovery alone."""
@@ -28,6 +31,7 @@ class Restarts:
         self._crash = machine.only(lambda r: r.step.id == "crash")
         variables = machine.table.vars.values()
         self._at = machine.place["recover.at"]
+        self._left, self._cut = machine.place["recover.left"], 2 * machine.sizes.heads
         self._idle = machine.place["history.undisturbed"]
         self._region = [machine.place[v.name] for v in variables if v.kind == "region"]
         self._end = [machine.place[name] for name in ("fetch.last_avail", "counter")]
@@ -46,6 +50,9 @@ class Restarts:
         todo: list[tuple[StateTuple, tuple[int, ...]]] = [(state, ())]
         while todo:
             here, resubmitted = todo.pop()
+            if here[self._left] > self._cut:
+                yield ("walks on",)
+                continue
             if here[self._at] == RUNNING:
                 yield (tuple(here[n] for n in self._region), resubmitted, tuple(here[n] for n in self._end))
                 continue
@@ -59,6 +66,8 @@ class Restarts:
         before = self._resubmitted(state)
         ((_, _, dead),) = self._crash(state)
         again = self.outcomes(dead)
+        if ("walks on",) in again or ("walks on",) in self.outcomes(state):
+            return again == self.outcomes(state)
         on = {(region, frozenset(before), rest, order) for region, order, rest in self.outcomes(state)}
         cut = {(region, rest, order) for region, order, rest in again}
         return all(any(self._agree(o, c) for c in cut) for o in on) and all(any(self._agree(o, c) for o in on) for c in cut)
@@ -99,24 +108,18 @@ class Judge:
         self._restarts = Restarts(machine) if "restartable" in self.properties else None
         self._drains = "drains" in self.properties
 
-    def event(self, state: StateTuple, successor: Successor) -> str | None:
-        """Name the property that this event violates, if any."""
+    def event(self, state: StateTuple, successor: Successor) -> list[str]:
+        """Name the properties that this event violates."""
         number, chosen, after = successor
-        for name, predicate in self._before[number]:
-            if not predicate(state, chosen):
-                return name
-        for name, predicate in self._after[number]:
-            if not predicate(after):
-                return name
-        return None
+        broken = [name for name, predicate in self._before[number] if not predicate(state, chosen)]
+        return broken + [name for name, predicate in self._after[number] if not predicate(after)]
 
-    def state(self, state: StateTuple) -> str | None:
-        """Name the property that this state violates, if any."""
-        if self._drains and self.stuck(state):
-            return "drains"
+    def state(self, state: StateTuple) -> list[str]:
+        """Name the properties that this state violates."""
+        broken = ["drains"] if self._drains and self.stuck(state) else []
         if self._restarts is not None and not self._restarts.same_after_crash(state):
-            return "restartable"
-        return None
+            broken.append("restartable")
+        return broken
 
     def stuck(self, state: StateTuple) -> bool:
         """Whether the driver waits for a request and nothing that is owed can happen."""

@@ -11,7 +11,7 @@ from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
 from model.split.recover import RUNNING
 from model.steps import Table
-from model.terms import Term, all_of, parameter, wrap
+from model.terms import Term, all_of, any_of, parameter, wrap
 from proofs.judges import Judge
 
 __all__ = ["Bounds", "Event", "Found", "explore", "table_for"]
@@ -40,18 +40,27 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: the violated property and a shortest schedule, or neither; and how much it saw.
+    """What a search found: for each violated property a shortest schedule; and how much it saw.
 
-    `complete`: every state within the bounds was seen (always so when nothing was found and it did not give up).
+    `complete`: every state within the bounds was seen, or every property asked for was violated.
     """
 
-    property: str | None
-    schedule: tuple[Event, ...]
+    violations: dict[str, tuple[Event, ...]]
     states: int
     transitions: int
     depth: int
     seconds: float
     complete: bool
+
+    @property
+    def violated(self) -> str | None:
+        """Give the property that was violated first, if any."""
+        return next(iter(self.violations), None)
+
+    @property
+    def schedule(self) -> tuple[Event, ...]:
+        """Give the schedule that violates it, or nothing."""
+        return next(iter(self.violations.values()), ())
 
 
 def table_for(subject: protocol.Subject, properties: frozenset[str]) -> Table:
@@ -81,72 +90,93 @@ def _event(machine: Machine, number: int, chosen: int) -> Event:
 
 
 def beyond_the_ring(s: Any) -> Term:
-    """Whether a back-end that has gone wrong is about to fetch more requests than the ring holds.
+    """Whether a back-end that has gone wrong is about to fetch more requests than the ring holds, or to walk for long.
 
-    A search goes no further there: every back-end must take that for a broken driver.
+    A search goes no further there: every back-end must take the first for a broken driver, and the second (more than
+    twice as many entries as there are) does again and again what it has done.
     """
     ahead = wrap(s.avail.idx - s.fetch.last_avail, 16)
-    return all_of(s.recover.at == RUNNING, ahead > parameter("size"))
+    far = s.recover.left > parameter("heads") + parameter("heads")
+    return any_of(all_of(s.recover.at == RUNNING, ahead > parameter("size")), far)
 
 
-def explore(  # noqa: C901, PLR0912
+def explore(
     table: Table,
     sizes: Sizes,
     bounds: Bounds,
     properties: frozenset[str],
     *,
-    ring: str = "split",
-    visit: Callable[[StateTuple], None] | None = None,
+    every: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Found:
-    """Search; `visit` is called with each new state, `progress` with depth and number of states now and then."""
+    """Search until a property is violated, or, with `every`, until each is or all has been seen.
+
+    `progress` is called with depth and number of states after each depth.
+    """
     started = time.monotonic()
-    machine = Machine(table, sizes)
-    judge = Judge(machine, protocol.judgements(ring), properties)
-    make, crash = machine.index["driver.make.1"], machine.index["crash"]
-    rare = {machine.index[name] for name in RARE if name in machine.index}
-    requests = machine.place["driver.requests"]
-    start: _Key = (machine.initial(), 0, 0)
-    parents: _Parents = {start: None}
-    frontier, depth, transitions = [start], 0, 0
-
-    def found(name: str | None, schedule: list[Event], complete: bool) -> Found:
-        seconds = time.monotonic() - started
-        return Found(name, tuple(schedule), len(parents), transitions, depth, seconds, complete)
-
-    def within(key: _Key, number: int, after: StateTuple) -> _Key | None:
-        state, crashes, rarely = key
-        if number == make and state[requests] > bounds.requests:
-            return None
-        crashes += number == crash
-        rarely += number in rare
-        return None if crashes > bounds.crashes or rarely > bounds.rare else (after, crashes, rarely)
-
-    beyond = machine.predicate(beyond_the_ring)
-    judge_states = judge.properties & {"drains", "restartable"}
-    while frontier:
+    search = _Search(Machine(table, sizes), bounds, properties, every=every)
+    frontier, depth = [search.start], 0
+    while frontier and not search.enough and len(search.parents) <= bounds.states:
         following: list[_Key] = []
         for key in frontier:
-            state = key[0]
-            if visit:
-                visit(state)
-            if judge_states and (name := judge.state(state)):
-                return found(name, _schedule(machine, parents, key), complete=False)
-            for number, chosen, after in machine.successors(state):
-                new = within(key, number, after)
-                if new is None:
-                    continue
-                transitions += 1
-                if name := judge.event(state, (number, chosen, after)):
-                    schedule = [*_schedule(machine, parents, key), _event(machine, number, chosen)]
-                    return found(name, schedule, complete=False)
-                if new not in parents and not beyond(after):
-                    parents[new] = (key, number, chosen)
-                    following.append(new)
+            search.expand(key, following)
+            if search.enough:
+                break
         frontier = following
         depth += 1
         if progress:
-            progress(depth, len(parents))
-        if len(parents) > bounds.states:
-            return found(None, [], complete=False)
-    return found(None, [], complete=True)
+            progress(depth, len(search.parents))
+    complete = search.enough or not frontier
+    seconds = time.monotonic() - started
+    return Found(search.violations, len(search.parents), search.transitions, depth, seconds, complete)
+
+
+class _Search:
+    """The states seen so far, and what was violated."""
+
+    def __init__(self, machine: Machine, bounds: Bounds, properties: frozenset[str], *, every: bool) -> None:
+        self.machine, self.bounds, self._every = machine, bounds, every
+        self.judge = Judge(machine, protocol.judgements(machine.table.ring), properties)
+        self._beyond = machine.predicate(beyond_the_ring)
+        self._make, self._crash = machine.index["driver.make.1"], machine.index["crash"]
+        self._rare = {machine.index[name] for name in RARE if name in machine.index}
+        self._requests = machine.place["driver.requests"]
+        self._judge_states = bool(properties & {"drains", "restartable"})
+        self.start: _Key = (machine.initial(), 0, 0)
+        self.parents: _Parents = {self.start: None}
+        self.violations: dict[str, tuple[Event, ...]] = {}
+        self.transitions = 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether there is nothing more to look for."""
+        return len(self.violations) == (len(self.judge.properties) if self._every else 1)
+
+    def _within(self, key: _Key, number: int, after: StateTuple) -> _Key | None:
+        state, crashes, rarely = key
+        if number == self._make and state[self._requests] > self.bounds.requests:
+            return None
+        crashes += number == self._crash
+        rarely += number in self._rare
+        return None if crashes > self.bounds.crashes or rarely > self.bounds.rare else (after, crashes, rarely)
+
+    def _violated(self, names: list[str], key: _Key, *last: Event) -> None:
+        for name in names:
+            if name not in self.violations:
+                self.violations[name] = (*_schedule(self.machine, self.parents, key), *last)
+
+    def expand(self, key: _Key, following: list[_Key]) -> None:
+        """Judge a state and the events that leave it; append the states that are new."""
+        state = key[0]
+        if self._judge_states and (names := self.judge.state(state)):
+            self._violated(names, key)
+        for number, chosen, after in self.machine.successors(state):
+            new = self._within(key, number, after)
+            if new is None:
+                continue
+            self.transitions += 1
+            if names := self.judge.event(state, (number, chosen, after)):
+                self._violated(names, key, _event(self.machine, number, chosen))
+            if new not in self.parents and not self._beyond(after):
+                self.parents[new] = (key, number, chosen)
+                following.append(new)

@@ -158,7 +158,7 @@ def _counters(p: Places) -> list[Conjunct]:
 
     return [
         Conjunct("ages apart", apart),
-        *([Conjunct("counters by age", by_age, "order"), Conjunct("counter", counter, "order")] if p.stamped else []),
+        *([Conjunct("counters by age", by_age, "counters"), Conjunct("counter", counter, "counters")] if p.stamped else []),
     ]
 
 

@@ -37,9 +37,9 @@ def _recover_stage(table: Table) -> list[str]:
     order, label = [DEAD, "init", "init used_idx", "init version", "init desc_num", "compare", "compared", "clear",
                     "position"], "position"  # fmt: skip
     while label != RUNNING:
-        (following,) = {s.to for s in table.of("recover") if label in s.at and s.to and s.to != label}
-        order.append(following)
-        label = following
+        following = sorted({s.to for s in table.of("recover") if label in s.at and s.to and s.to != label})
+        label = next((name for name in following if name != RUNNING), RUNNING)
+        order.append(label)
     return order
 
 

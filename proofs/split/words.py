@@ -20,8 +20,8 @@ HEADS, ENTRIES, SIZE = parameter("heads"), parameter("entries"), parameter("size
 class Conjunct:
     """One named sentence of the invariant.
 
-    `group` says what it is for: ``base`` for every property, ``order`` or ``drains`` for those alone. A sentence may
-    be proved from the base and its own group only.
+    `group` says what it is for: ``base`` for every property, ``counters`` for `order` and `restartable`, ``order`` or
+    ``drains`` for those alone.
     """
 
     name: str

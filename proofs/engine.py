@@ -1,0 +1,104 @@
+"""Runs the goals of many subjects on all cores, each shared query once, and says which properties they prove."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+from model import protocol
+from model.properties import NAMES
+from proofs.goals import Proof
+from proofs.induction import Query, Result, hint_key, hints, queries, solve
+
+__all__ = ["Outcome", "prove_all"]
+
+RESTS_ON = {"order": ("base", "counters", "order"), "restartable": ("base", "counters", "restartable")}
+"""The groups of goals that a property needs; others need the base and their own."""
+
+
+@dataclass
+class Outcome:
+    """What was proved: per subject the queries, per key the result."""
+
+    asked: dict[protocol.Subject, list[Query]] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
+    cores: dict[str, list[str]] = field(default_factory=dict)
+    wanted: dict[protocol.Subject, set[str]] = field(default_factory=dict)
+    failed: dict[protocol.Subject, str] = field(default_factory=dict)
+
+    def properties(self, subject: protocol.Subject) -> set[str]:
+        """Give the properties that are proved for a subject."""
+        if subject in self.failed or subject not in self.asked:
+            return set()
+        bad = {q.group for q in self.asked[subject] if self.results[q.key].status != "proved"}
+        return {name for name in self.wanted[subject] if not bad & groups_for([name])}
+
+    def unproved(self, subject: protocol.Subject) -> list[Query]:
+        """Give the goals of a subject that the solver did not prove."""
+        return [q for q in self.asked.get(subject, []) if self.results[q.key].status != "proved"]
+
+    def seconds(self, subject: protocol.Subject) -> float:
+        """Give the solver's time on the goals of a subject, shared ones included."""
+        return sum(self.results[q.key].seconds for q in self.asked.get(subject, []))
+
+
+_proofs: dict[protocol.Subject, Proof] = {}
+_known: dict[str, list[str]] = {}
+
+
+def groups_for(properties: Iterable[str]) -> set[str]:
+    """Give the groups of goals that some properties rest on."""
+    return {group for name in properties for group in RESTS_ON.get(name, ("base", name))}
+
+
+def _run(job: tuple[protocol.Subject, list[Query], bool]) -> list[Result]:
+    subject, wanted, core = job
+    return solve(_proofs[subject], wanted, _known, core=core, tries=1 if core and subject.choices else 3)
+
+
+def prove_all(
+    subjects: Iterable[protocol.Subject],
+    *,
+    core: bool = False,
+    properties: Mapping[protocol.Subject, set[str]] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """Prove what can be proved of the subjects; with `core`, find hints for goals that have none.
+
+    `properties` says which properties of a subject to prove (all of them, if left out); `progress` is told how many of
+    how many goals are done.
+    """
+    outcome = Outcome()
+    _known.clear()
+    _known.update(hints())
+    jobs: dict[tuple[protocol.Subject, str], list[Query]] = {}
+    seen: set[str] = set()
+    for subject in subjects:
+        try:
+            _proofs[subject] = Proof(subject)
+        except (KeyError, StopIteration, ValueError, LookupError) as error:
+            outcome.failed[subject] = str(error)
+            continue
+        outcome.wanted[subject] = set(NAMES) if properties is None else properties[subject]
+        groups = groups_for(outcome.wanted[subject])
+        asked = [q for q in queries(_proofs[subject], _known) if q.group in groups]
+        outcome.asked[subject] = asked
+        for query in asked:
+            if query.key not in seen:
+                seen.add(query.key)
+                jobs.setdefault((subject, query.work), []).append(query)
+    work = [(s, q, core) for (s, _), q in sorted(jobs.items(), key=lambda item: -len(item[1]))]
+    total, done = sum(len(q) for _, q, _ in work), 0
+    context = get_context("fork")  # the proofs made above are shared, not made again
+    with context.Pool(os.cpu_count() or 1) as pool:
+        for results in pool.imap_unordered(_run, work):
+            for result in results:
+                outcome.results[result.query.key] = result
+                if core and result.status == "proved" and result.query.work not in ("initial", "drains"):
+                    outcome.cores[hint_key(result.query.work, result.query.name)] = sorted(result.used)
+            done += len(results)
+            if progress:
+                progress(done, total)
+    return outcome

@@ -1,0 +1,125 @@
+"""The table that `verify` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from model.properties import NAMES
+from proofs.verdicts import Verdict, load_schedule, recorded_folder
+
+if TYPE_CHECKING:
+    from proofs.verify import Judged
+
+__all__ = ["progress", "show"]
+
+COLOURS = {"proved": "green", "violated": "red", "bounded": "yellow", "unknown": "magenta"}
+
+
+def show(console: Console, judged: Sequence[Judged], notes: Iterable[str], written: int, seconds: float) -> None:
+    """Print the defaults property by property, the deviations where they differ from them, and what it rests on."""
+    rings = dict.fromkeys(j.now.ring for j in judged)
+    for ring in rings:
+        mine = [j for j in judged if j.now.ring == ring]
+        defaults = [j for j in mine if not j.now.gaps]
+        if defaults:
+            console.print(_defaults(ring, defaults))
+        others = [j for j in mine if j.now.gaps]
+        if others:
+            console.print(_deviations(ring, others, defaults))
+    console.print(_scope(judged))
+    for note in notes:
+        console.print(f"  {note}", highlight=False)
+    if written:
+        console.print(f"  {written} counterexamples written to counterexamples/; see one with: "
+                      "vhost-inflight replay counterexamples/v6-order.json", highlight=False)  # fmt: skip
+    differing = [j for j in judged if j.differs]
+    for one in differing:
+        now, was = one.now, one.was
+        console.print(f"DIFFERS from the record: {now.ring} {now.revision} {now.gaps or ''} {now.property}: "
+                      f"{now.verdict}, was {was.verdict if was else '-'}", style="bold red")  # fmt: skip
+    recorded = sum(j.was is not None for j in judged)
+    console.print(f"{len(judged)} verdicts in {seconds:.0f} s; {recorded - len(differing)} of {recorded} as recorded",
+                  style="bold", highlight=False)  # fmt: skip
+
+
+def _cell(verdict: Verdict) -> str:
+    text = verdict.verdict
+    if verdict.counterexample:
+        schedule = load_schedule(recorded_folder(verdict.ring) / verdict.counterexample)
+        crashes = sum(e[0] == "crash" for e in schedule.events)
+        text += f" ({len(schedule.events)} steps, {schedule.stores()} stores, {crashes} crash{'es' * (crashes != 1)})"
+    return f"[{COLOURS[verdict.verdict]}]{text}[/]"
+
+
+def _defaults(ring: str, judged: Sequence[Judged]) -> Table:
+    revisions = list(dict.fromkeys(j.now.revision for j in judged))
+    table = Table(title=f"{ring} ring, every gap at its default", title_justify="left")
+    table.add_column("property")
+    for revision in revisions:
+        table.add_column(revision)
+    cells = {(j.now.property, j.now.revision): _cell(j.now) for j in judged}
+    for name in NAMES:
+        if any((name, r) in cells for r in revisions):
+            table.add_row(name, *(cells.get((name, r), "") for r in revisions))
+    return table
+
+
+def _deviations(ring: str, judged: Sequence[Judged], defaults: Sequence[Judged]) -> Table:
+    revisions = list(dict.fromkeys(j.now.revision for j in judged))
+    table = Table(title=f"{ring} ring, one gap at another choice: what differs", title_justify="left", show_lines=False)
+    table.add_column("choice", overflow="fold")
+    for revision in revisions:
+        table.add_column(revision, overflow="fold")
+    usual = {(j.now.revision, j.now.property): j.now.verdict for j in defaults}
+    rows: dict[str, dict[str, list[Verdict]]] = {}
+    for j in judged:
+        label = ", ".join(f"{g}={c}" for g, c in j.now.gaps.items())
+        rows.setdefault(label, {}).setdefault(j.now.revision, []).append(j.now)
+    for label, by_revision in rows.items():
+        table.add_row(label, *(_difference(by_revision.get(r), usual) for r in revisions))
+    return table
+
+
+def _difference(verdicts: Sequence[Verdict] | None, usual: dict[tuple[str, str], str]) -> str:
+    if verdicts is None:
+        return "[dim]not open[/]"
+    other = [v for v in verdicts if usual.get((v.revision, v.property), "proved") != v.verdict]
+    if not other:
+        return "[green]the same[/]"
+    parts = []
+    for kind in ("violated", "bounded", "unknown", "proved"):
+        names = [v.property for v in other if v.verdict == kind]
+        if names:
+            parts.append(f"[{COLOURS[kind]}]{kind}[/]: {', '.join(names)}")
+    return "; ".join(parts)
+
+
+def _scope(judged: Sequence[Judged]) -> str:
+    lines = ["What the words mean:"]
+    kinds = {j.now.verdict for j in judged}
+    if "proved" in kinds:
+        lines.append("  proved: by induction, for every queue size (powers of two to 32768), any number of requests, batches"
+                     " and crashes, 16-bit indexes that wrap; a chain is one content, read through its head")  # fmt: skip
+        lines.append("  assumed: a crash keeps the stores in program order; the device's own I/O dies with the process;"
+                     " a 64-bit counter does not wrap")  # fmt: skip
+    if "violated" in kinds:
+        lines.append("  violated: a run breaks it; no run within its bounds takes fewer steps")
+    if "bounded" in kinds:
+        bounds = sorted({b.text() for j in judged for b in j.now.bounds if j.now.verdict == "bounded"})
+        lines.append("  bounded: not proved; no run breaks it within: " + "; or ".join(bounds))
+    return "\n".join(lines)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal's standard error; gives a function to say how many of how many are done."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

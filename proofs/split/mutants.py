@@ -1,0 +1,395 @@
+"""Mutants of the split ring's text: a store dropped, two neighbouring ones swapped, a guard weakened.
+
+A mutant is a list of edits of a revision's table. Drops and weakened guards are generated from the table, so that a new
+step brings its mutants along. Swaps are written by hand: each value is what it was in the original order, as a compiler
+or a processor would have it, and that is the part that no rule gets right for a loop.
+
+Where nothing kills a mutant, `REASONS` says which store, order or guard is not needed, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from model.record import SHARED, Assign, State, record, record_term
+from model.split.quiet import NOTIFICATIONS
+from model.split.recover import pending
+from model.split.serve import in_hand
+from model.steps import Add, Edit, GuardOf, HistoryOf, Procedure, Replace, Step, Table
+from model.terms import Operand, Term, all_of, any_of, choice, forall, ite, negate, parameter, show, slot, wrap
+
+__all__ = ["Mutant", "mutants"]
+
+PROCEDURES = ("recover", "fetch", "supply")
+"""The back-end's procedures: what is mutated. The driver is as virtio has it."""
+
+SIZE = parameter("size")
+_new = Procedure("mutants")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A changed table: a unique name, a kind (``drop``, ``swap``, ``guard``), what it is in a sentence, the edits.
+
+    `notifies` says that it changes the steps of notification, so that it has to be searched with them.
+    """
+
+    name: str
+    kind: str
+    sentence: str
+    edits: tuple[Edit, ...]
+    notifies: bool = False
+
+
+def mutants(table: Table) -> tuple[Mutant, ...]:
+    """Give the mutants of a revision's table, in the order of kind and step."""
+    return (*_drops(table), *_swaps(table), *_guards(table))
+
+
+def _steps(table: Table) -> Iterator[Step]:
+    for procedure in PROCEDURES:
+        yield from table.of(procedure)
+
+
+# A store dropped
+
+
+def _write(s: State, assign: Assign) -> None:
+    """Write what was recorded: a scalar, or one element of an array or of a field of an array of structures."""
+    array, _, member = assign.name.partition("[].")
+    *path, last = array.split(".")
+    node: Any = s
+    for name in path:
+        node = getattr(node, name)
+    if assign.index is None:
+        setattr(node, last, assign.value)
+    elif member:
+        setattr(getattr(node, last)[assign.index], member, assign.value)
+    else:
+        getattr(node, last)[assign.index] = assign.value
+
+
+def _without_store(table: Table, step: Step) -> Callable[..., None]:
+    """Give the effect of a step less its store to shared memory."""
+
+    def do(s: State, *args: Term) -> None:
+        for assign in record(table.vars, step.do, *args):
+            if table.vars[assign.name].kind not in SHARED:
+                _write(s, assign)
+
+    return do
+
+
+def _nothing(_: State) -> None:
+    """Nothing happened."""
+
+
+def _drops(table: Table) -> Iterator[Mutant]:
+    for step in _steps(table):
+        stores = [a.name for a in table.record(step).assigns if table.vars[a.name].kind in SHARED]
+        if not stores:
+            continue
+        changes: dict[str, Any] = {"do": _without_store(table, step)}
+        edits: list[Edit] = [Replace(step.id, changes)]
+        if step.id == "split.supply.5":
+            # Nothing becomes visible, so there is nothing to judge there and no history.
+            changes["tags"] = frozenset()
+            edits.append(HistoryOf(step.id, _nothing))
+        sentence = f"{step.id} does not store to {stores[0]}."
+        yield Mutant(f"drop {step.id}", "drop", sentence, tuple(edits), step.id in NOTIFICATIONS)
+    if "split.fetch.bump" in table.steps:
+        edit = Replace("split.fetch.bump", {"do": _nothing})
+        yield Mutant("drop split.fetch.bump", "drop", "The global counter is not increased.", (edit,))
+
+
+# Two neighbours swapped
+
+
+def _exchanged(table: Table, one: str, other: str) -> tuple[Edit, ...]:
+    """Exchange the places of two steps, neither of which reads what the other writes."""
+    a, b = table.step(one), table.step(other)
+    return (Replace(one, {"at": b.at, "to": b.to}), Replace(other, {"at": a.at, "to": a.to}))
+
+
+def _add(step: Step, procedure: str) -> Add:
+    return Add(replace(step, procedure=procedure))
+
+
+def _swaps(table: Table) -> Iterator[Mutant]:
+    def swap(one: str, other: str, sentence: str, *edits: Edit, notifies: bool = False) -> Mutant:
+        return Mutant(f"swap {one}, {other}", "swap", sentence, edits, notifies)
+
+    for one, other, sentence in (
+        ("split.init.1", "split.init.2", "used_idx is set before desc_num."),
+        ("split.init.2", "split.init.3", "version is set before used_idx: the region counts before it is right."),
+        ("split.fetch.2", "split.fetch.submit", "The device gets the request before the head is marked."),
+        ("split.supply.id", "split.supply.len", "The used element's len is written before its id."),
+        ("split.supply.len", "split.supply.2", "The entry is linked before the used element's len is written."),
+    ):
+        yield swap(one, other, sentence, *_exchanged(table, one, other))
+    if "split.fetch.counter" in table.steps:
+        yield swap("split.fetch.counter", "split.fetch.2", "The head is marked before its counter is set.",
+                   *_exchanged(table, "split.fetch.counter", "split.fetch.2"),
+                   Replace("split.fetch.counter", {"do": _late_counter}))  # fmt: skip
+    yield swap("split.supply.2", "split.supply.3", "The list is led by an entry that is not linked yet.",
+               Replace("split.supply.3", {"at": ("link",), "to": "lead", "do": _early_lead}),
+               Replace("split.supply.2", {"at": ("lead",), "to": "more", "do": _late_link}))  # fmt: skip
+    yield swap("split.supply.3", "split.supply.id", "The next used element's id is written before the entry leads.",
+               *_next_id_before_lead(table))  # fmt: skip
+    yield swap("split.supply.3", "split.supply.5", "The batch is published before its last entry leads the list.",
+               Replace("split.supply.2", {"do": _link_to_register}), Replace("split.supply.3", {"do": _count_only}),
+               Replace("split.supply.5", {"to": "late lead"}), _add(late_lead, "supply"))  # fmt: skip
+    yield swap("split.supply.5", "split.supply.6", "The first inflight field is cleared before the batch is published.",
+               _add(early_clear, "supply"), Replace("split.supply.5", {"at": ("cleared",), "do": _publish_cleared}))  # fmt: skip
+    yield swap("split.supply.6", "split.supply.6", "The inflight fields are cleared from the last to the first.",
+               Replace("split.supply.6", {"do": _clear_backwards}))  # fmt: skip
+    yield swap("split.supply.6", "split.supply.7", "The batch is settled before its last inflight field is cleared.",
+               Replace("split.supply.6", {"when": lambda s: s.supply.cursor + 1 < s.supply.count}),
+               Replace("split.supply.7", {"when": lambda s: s.supply.cursor + 1 >= s.supply.count, "to": "late clear",
+                                          "do": _settle_only}),
+               _add(late_clear, "supply"))  # fmt: skip
+    yield from _notification_swaps(swap)
+    yield from _recovery_swaps(swap)
+
+
+def _late_counter(s: Any) -> None:
+    """Set the counter that was the global one before it was increased."""
+    s.region.desc[s.fetch.head].counter = s.counter - 1
+
+
+def _early_lead(s: Any) -> None:
+    """Keep the old head of the list in a register; old_idx is one that nothing uses before the publishing."""
+    s.supply.old_idx = s.region.last_batch_head
+    s.region.last_batch_head = s.supply.head
+
+
+def _late_link(s: Any) -> None:
+    s.region.desc[s.supply.head].next = s.supply.old_idx
+    s.supply.count = s.supply.count + 1
+
+
+def _next_id_before_lead(table: Table) -> tuple[Edit, ...]:
+    """Where another request follows, its id is written between the link and the lead of the one before.
+
+    A request is then in hand while the next is being got, so a second step gets the next one at the lead.
+    """
+    get = table.step("split.supply.1")
+
+    def get_next(s: Any, i: Term) -> None:
+        s.supply.batch[s.supply.count + 1] = i
+        s.device.state[i] = 3
+        s.supply.old_idx = i
+
+    def early_id(s: Any) -> None:
+        s.used.ring[slot(wrap(s.used.idx + s.supply.count + 1, 16))].id = s.supply.old_idx
+
+    def lead(s: Any) -> None:
+        s.region.last_batch_head = s.supply.head
+        s.supply.head = s.supply.old_idx
+        s.supply.count = s.supply.count + 1
+
+    def part(name: str, at: str, to: str, do: Callable[..., None], **other: Any) -> Add:
+        return Add(replace(get, id=name, at=(at,), to=to, do=do, **other))
+
+    always = {"when": lambda _: all_of(), "choice": None}
+    return (
+        Replace("split.supply.1", {"at": ("idle",)}),
+        part("split.supply.1.next", "lead", "next id", get_next),
+        part("split.supply.id.next", "next id", "late lead", early_id, **always),
+        part("split.supply.3.late", "late lead", "element len", lead, **always),
+    )
+
+
+def _link_to_register(s: Any) -> None:
+    """Link to the head of the list as a register has it: memory has the one before the batch."""
+    first = s.supply.count == 0
+    s.region.desc[s.supply.head].next = ite(first, s.region.last_batch_head, s.supply.batch[s.supply.count - 1])
+
+
+def _count_only(s: Any) -> None:
+    s.supply.count = s.supply.count + 1
+
+
+@_new.step("split.supply.3.late", at="late lead", to="clear", text="v6 supplying, 3")
+def late_lead(s: Any) -> None:
+    """Set the head of the batch list, after the publishing."""
+    s.region.last_batch_head = s.supply.batch[s.supply.count - 1]
+
+
+@_new.step("split.supply.6.early", at="more", to="cleared", text="v6 supplying, 6")
+def early_clear(s: Any) -> None:
+    """Set the inflight field of the first entry of the batch to 0, before the publishing."""
+    s.region.desc[s.supply.batch[0]].inflight = 0
+
+
+def _publish_cleared(s: Any) -> None:
+    s.supply.old_idx = s.used.idx
+    s.used.idx = wrap(s.used.idx + s.supply.count, 16)
+    s.supply.open = 2
+    s.supply.cursor = 1
+    s.device.state[s.supply.batch[0]] = 0
+    s.device.given[s.supply.batch[0]] = 0
+
+
+def _clear_backwards(s: Any) -> None:
+    head = s.supply.batch[s.supply.count - 1 - s.supply.cursor]
+    s.region.desc[head].inflight = 0
+    s.device.state[head] = 0
+    s.device.given[head] = 0
+    s.supply.cursor = s.supply.cursor + 1
+
+
+def _settle_only(s: Any) -> None:
+    s.region.used_idx = s.used.idx
+
+
+@_new.step("split.supply.6.late", at="late clear", to="notify", text="v6 supplying, 6")
+def late_clear(s: Any) -> None:
+    """Set the inflight field of the last entry of the batch to 0, after the batch was settled."""
+    s.region.desc[in_hand(s)].inflight = 0
+    s.device.state[in_hand(s)] = 0
+    s.device.given[in_hand(s)] = 0
+    s.supply.open = 0
+    s.supply.count = 0
+
+
+Swap = Callable[..., Mutant]
+
+
+def _cleared(s: Any) -> Term:
+    return s.supply.cursor >= s.supply.count  # type: ignore[no-any-return]
+
+
+def _notification_swaps(swap: Swap) -> Iterator[Mutant]:
+    """Give the swaps of a store with a notification, or with the look that decides on one."""
+
+    def look_before(s: Any) -> None:
+        s.supply.wanted = ite(wrap(s.avail.used_event - s.used.idx, 16) < s.supply.count, 1, 0)
+
+    nothing_there = lambda s: s.fetch.seen_avail == s.fetch.last_avail  # noqa: E731
+    yield swap("split.supply.5", "split.notify.look", "Whether the driver wants to be notified is read before publishing.",
+               Replace("split.notify.look", {"at": ("more",), "to": "looked", "do": look_before}),
+               Replace("split.supply.5", {"at": ("looked",)}), Replace("split.supply.7", {"to": "notified"}),
+               notifies=True)  # fmt: skip
+    yield swap("split.supply.7", "split.notify.look", "Whether the driver wants to be notified is read before settling.",
+               Replace("split.notify.look", {"at": ("clear",), "to": "settle", "when": _cleared}),
+               Replace("split.supply.7", {"at": ("settle",), "to": "notified"}), notifies=True)  # fmt: skip
+    yield swap("split.supply.7", "split.notify.call", "The driver is notified before the batch is settled.",
+               Replace("split.notify.look", {"at": ("clear",), "when": _cleared}),
+               Replace("split.notify.call", {"to": "settle"}), Replace("split.notify.none", {"to": "settle"}),
+               Replace("split.supply.7", {"at": ("settle",), "to": "idle"}), notifies=True)  # fmt: skip
+    yield swap("split.idle.arm", "split.idle.look", "The ring is looked at again before asking to be kicked.",
+               Replace("split.idle.look", {"at": ("take",), "to": "armed", "when": nothing_there}),
+               Replace("split.idle.arm", {"at": ("armed",), "to": "rest", "when": lambda _: all_of()}),
+               notifies=True)  # fmt: skip
+    woken = lambda s: all_of(nothing_there(s), s.kick == 1)  # noqa: E731
+    yield swap("split.idle.wake", "split.fetch.look", "The ring is looked at before the kick is taken.",
+               Replace("split.idle.wake", {"at": ("woken",), "to": "take", "when": lambda _: all_of()}),
+               Add(replace(look_then_take, procedure="fetch", when=woken)), notifies=True)  # fmt: skip
+    yield swap("split.reconnect.1c", "split.reconnect.signal", "Recovery notifies before it commits used_idx.",
+               Replace("split.reconnect.signal", {"at": ("clear",), "to": "signalled clear",
+                                                  "when": lambda s: s.recover.left <= 0}),
+               Replace("split.reconnect.1c", {"at": ("signalled clear",)}),
+               Replace("split.reconnect.1.else", {"to": "unsignalled"}), _add(signal_alone, "recover"),
+               Replace("split.reconnect.ready", {"at": ("resubmit",), "when": _nothing_pending}),
+               notifies=True)  # fmt: skip
+
+
+@_new.step("split.fetch.look.early", at="rest", to="woken", text="virtio: available ring")
+def look_then_take(s: Any) -> None:
+    """Read the idx value of the available ring; the kick is taken afterwards."""
+    s.fetch.seen_avail = s.avail.idx
+
+
+@_new.step("split.reconnect.signal.else", at="unsignalled", to="position", text="gap signal-at-start")
+def signal_alone(s: Any) -> None:
+    """Notify the driver where there was nothing to repair."""
+    s.call = 1
+
+
+def _nothing_pending(s: Any) -> Term:
+    return forall(parameter("entries"), lambda h: negate(pending(s, h)))
+
+
+def _recovery_swaps(swap: Swap) -> Iterator[Mutant]:
+    yield swap("split.reconnect.1b", "split.reconnect.1b", "Of two in-progress entries the second is cleared first.",
+               Replace("split.reconnect.1b", {"when": lambda s: s.recover.left == 1}),
+               _add(clear_second, "recover"), _add(clear_first, "recover"))  # fmt: skip
+    yield swap("split.reconnect.1b", "split.reconnect.1c", "used_idx is committed before the last entry is cleared.",
+               Replace("split.reconnect.1b", {"when": lambda s: s.recover.left > 1}),
+               Replace("split.reconnect.1c", {"when": lambda s: s.recover.left <= 1, "to": "late clear"}),
+               _add(clear_late, "recover"))  # fmt: skip
+
+
+@_new.step("split.reconnect.1b.second", at="clear", to="clear first", text="v6 reconnecting, 1(b)",
+           when=lambda s: s.recover.left > 1)  # fmt: skip
+def clear_second(s: Any) -> None:
+    """Set the inflight field of the in-progress entry after the next to 0."""
+    s.region.desc[s.region.desc[s.recover.entry].next].inflight = 0
+
+
+@_new.step("split.reconnect.1b.first", at="clear first", to="clear", text="v6 reconnecting, 1(b)")
+def clear_first(s: Any) -> None:
+    """Set the inflight field of the next in-progress entry to 0, and go on after both."""
+    s.region.desc[s.recover.entry].inflight = 0
+    s.recover.entry = s.region.desc[s.region.desc[s.recover.entry].next].next
+    s.recover.left = s.recover.left - 2
+
+
+@_new.step("split.reconnect.1b.late", at="late clear", to="position", text="v6 reconnecting, 1(b)")
+def clear_late(s: Any) -> None:
+    """Set the inflight field of the last in-progress entry to 0, after used_idx was committed."""
+    s.region.desc[s.recover.entry].inflight = 0
+
+
+# A guard weakened
+
+
+def _conjuncts(term: Term) -> list[Term]:
+    if term.op != "and":
+        return [term]
+    return [c for arg in term.args if isinstance(arg, Term) for c in _conjuncts(arg)]
+
+
+def _guards(table: Table) -> Iterator[Mutant]:
+    for step in _steps(table):
+        args = (choice(),) if step.choice else ()
+        conjuncts = _conjuncts(record_term(table.vars, step.when, *args))
+        for number, gone in enumerate(conjuncts):
+            rest = all_of(*conjuncts[:number], *conjuncts[number + 1 :])
+            yield _weakened(step, gone, rest)
+    yield from _guards_by_hand()
+
+
+def _weakened(step: Step, gone: Term, rest: Term) -> Mutant:
+    asked = show(gone).removeprefix("(").removesuffix(")") if gone.op != "forall" else "it is the next one in order"
+    sentence = f"{step.id} is taken without asking whether {asked}."
+    if step.id == "split.supply.6":
+        # Past the end of the array there is nothing to read.
+        rest, sentence = all_of(rest, _one_too_far()), f"{step.id} clears one entry more than the batch has."
+    when: Callable[..., Operand] = lambda *_: rest  # noqa: E731
+    return Mutant(f"guard {step.id}: {asked}", "guard", sentence, (Replace(step.id, {"when": when}),),
+                  step.id in NOTIFICATIONS)  # fmt: skip
+
+
+def _one_too_far() -> Term:
+    cursor, count = Term("var", ("supply.cursor",)), Term("var", ("supply.count",))
+    return all_of(cursor <= count, cursor < SIZE)
+
+
+def _guards_by_hand() -> Iterator[Mutant]:
+    always = lambda _: all_of()  # noqa: E731
+    yield Mutant("guard fetch: never in a batch", "guard", "Requests are fetched at any time in a batch.",
+                 (GuardOf("fetch", always),))  # fmt: skip
+    yield Mutant("guard fetch: not after publishing", "guard", "Requests are fetched until the batch is published.",
+                 (GuardOf("fetch", lambda s: s.supply.open < 2),))  # fmt: skip
+    yield Mutant("guard supply: no request in hand", "guard", "Requests are supplied while one is being fetched.",
+                 (GuardOf("supply", always),))  # fmt: skip
+    yield Mutant("guard split.supply.1: or still worked on", "guard", "A request is supplied that is not finished.",
+                 (Replace("split.supply.1", {"when": lambda s, i: any_of(s.device.state[i] == 2, s.device.state[i] == 1)}),))  # fmt: skip
+    yield Mutant("guard split.reconnect.1b: stops early", "guard", "Recovery commits with one entry still to clear.",
+                 (Replace("split.reconnect.1c", {"when": lambda s: s.recover.left <= 1}),))  # fmt: skip
+    yield Mutant("guard split.supply.7: settles early", "guard", "A batch is settled with one entry still to clear.",
+                 (Replace("split.supply.7", {"when": lambda s: s.supply.cursor + 1 >= s.supply.count}),))  # fmt: skip

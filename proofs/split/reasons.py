@@ -1,0 +1,2 @@
+"""Why."""
+REASONS: dict[str, str] = {}

@@ -1,0 +1,163 @@
+"""Verdicts: what is known of each property of each subject, and the record of them that ships with the program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from model import protocol
+from model.interpret import Machine
+from model.properties import NAMES
+from model.terms import ModelError
+from proofs.judges import Judge
+from proofs.search import Bounds, Event, table_for
+
+__all__ = ["Schedule", "Verdict", "load_schedule", "recorded", "recorded_folder", "subjects", "violates"]
+
+ANY = "any"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One verdict. `bounds` are those of the searches behind a bounded one; `counterexample` is a file of the record."""
+
+    ring: str
+    revision: str
+    gaps: dict[str, str]
+    property: str
+    verdict: str
+    bounds: tuple[Bounds, ...] = ()
+    counterexample: str | None = None
+
+    @property
+    def subject(self) -> protocol.Subject:
+        """Give what it is about."""
+        return protocol.Subject.of(self.ring, self.revision, self.gaps)
+
+    def answer(self, seconds: float) -> dict[str, Any]:
+        """Give it in the form of design.md, for programs."""
+        scope: dict[str, Any] = dict.fromkeys(("queue_size", "requests", "crashes", "batch", "chain"), ANY)
+        counterexample: dict[str, Any] | None = None
+        method = {"proved": "induction", "violated": "counterexample", "bounded": "search"}[self.verdict]
+        if self.verdict == "bounded":
+            scope = {"queue_size": max(b.size for b in self.bounds), "requests": max(b.requests for b in self.bounds),
+                     "crashes": max(b.crashes for b in self.bounds), "batch": ANY, "chain": ANY}  # fmt: skip
+        if self.counterexample:
+            schedule = load_schedule(recorded_folder(self.ring) / self.counterexample)
+            events = [e[0] for e in schedule.events]
+            scope = {"queue_size": schedule.queue_size, "requests": events.count("driver.make.3"),
+                     "crashes": events.count("crash"), "batch": ANY, "chain": ANY}  # fmt: skip
+            counterexample = {"path": self.counterexample, "stores": schedule.stores(), "crashes": events.count("crash")}
+        return {
+            "ring": self.ring, "revision": self.revision, "gaps": self.gaps, "property": self.property,
+            "verdict": self.verdict, "method": method, "scope": scope, "seconds": round(seconds, 3),
+            "counterexample": counterexample,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule file: the choices and the events, never stores or states."""
+
+    ring: str
+    revision: str
+    gaps: dict[str, str]
+    property: str | None
+    queue_size: int
+    region_size: int
+    first_index: int
+    notifications: bool
+    events: tuple[Event, ...]
+
+    def machine(self) -> Machine:
+        """Build the machine that plays it."""
+        subject = protocol.Subject.of(self.ring, self.revision, self.gaps)
+        table = protocol.table(subject, quiet=not self.notifications)
+        return Machine(table, protocol.sizes(subject, self.queue_size, self.first_index), check=True)
+
+    def stores(self) -> int:
+        """Count the stores of the back-end to shared memory."""
+        machine = self.machine()
+        storing = {r.step.id for r in machine.steps if r.stores(machine.table.vars) and r.step.procedure in BACK_END}
+        return sum(e[0] in storing for e in self.events)
+
+    def json(self) -> dict[str, Any]:
+        """Give it in the form of a schedule file."""
+        data = asdict(self)
+        events = [list(e) for e in data.pop("events")]
+        head = {"format": "vhost-inflight schedule 1", "kind": "counterexample", "mutant": None}
+        return {**head, **data, "schedule": events}
+
+
+BACK_END = ("recover", "fetch", "supply")
+
+
+def recorded_folder(ring: str) -> Path:
+    """Give the folder of the record."""
+    return Path(str(resources.files("proofs"))) / "recorded" / ring
+
+
+def load_schedule(path: Path) -> Schedule:
+    """Read a schedule file; raise `ModelError` if it is none."""
+    data = json.loads(path.read_text())
+    if data.get("format") != "vhost-inflight schedule 1":
+        raise ModelError(f"{path.name} is no schedule file")
+    events = tuple((str(e[0]), int(e[1])) if len(e) > 1 else (str(e[0]),) for e in data["schedule"])
+    keep = {k: data[k] for k in ("ring", "revision", "gaps", "property", "queue_size", "region_size", "first_index")}
+    return Schedule(**keep, notifications=data.get("notifications", True), events=events)
+
+
+def violates(schedule: Schedule) -> bool:
+    """Play a schedule on the interpreter: does its last event, and none before it, violate its property?
+
+    Raise `ModelError` if an event is not possible where it stands.
+    """
+    machine = schedule.machine()
+    name = str(schedule.property)
+    judge = Judge(machine, protocol.judgements(schedule.ring), {name})
+    state = machine.initial()
+    for place, event in enumerate(schedule.events):
+        chosen = event[1] if len(event) > 1 else -1
+        after = machine.take(state, event[0], chosen)
+        last = place == len(schedule.events) - 1
+        if name in judge.event(state, (machine.index[event[0]], chosen, after)):
+            return last
+        state = after
+        if name in judge.state(state):
+            return last
+    return False
+
+
+def recorded(ring: str) -> list[Verdict]:
+    """Read the recorded verdicts."""
+    path = recorded_folder(ring) / "verdicts.json"
+    if not path.is_file():
+        return []
+    return [_verdict(entry) for entry in json.loads(path.read_text())]
+
+
+def _verdict(entry: dict[str, Any]) -> Verdict:
+    bounds = tuple(Bounds(**b) for b in entry.pop("bounds", ()))
+    return Verdict(bounds=bounds, **entry)
+
+
+def subjects(ring: str, revisions: Iterable[str] | None = None) -> Iterator[protocol.Subject]:
+    """Give what is judged: each revision under the defaults, and under each single deviation."""
+    for revision in revisions or protocol.revisions(ring):
+        yield protocol.Subject.of(ring, revision, {})
+        for gap in protocol.gaps(ring).values():
+            if gap.open_in(revision):
+                for alternative in gap.alternatives[1:]:
+                    yield protocol.Subject.of(ring, revision, {gap.name: alternative.name})
+
+
+def table_and_sizes(subject: protocol.Subject, bounds: Bounds, properties: frozenset[str]) -> tuple[Any, Any]:
+    """Build what a search needs."""
+    return table_for(subject, properties), protocol.sizes(subject, bounds.size, bounds.first)
+
+
+PROPERTIES = NAMES

@@ -1,0 +1,198 @@
+"""The main job: judge every property of every subject, compare with the record, print the table.
+
+Proofs are run each time; a recorded counterexample is played again; what is bounded is searched again within its bounds.
+`search` finds the counterexamples anew, and so shows that none is shorter; that takes as long as it takes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from rich.console import Console
+
+from model import protocol
+from model.properties import NAMES
+from proofs import mutants, report, witnesses
+from proofs.engine import Outcome, prove_all
+from proofs.search import Bounds, Found, explore
+from proofs.solver import slot_lemma
+from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, subjects, table_and_sizes, violates
+
+__all__ = ["FOLDER", "Judged", "run"]
+
+FOLDER = Path("counterexamples")
+"""Where counterexamples are written, below the folder in which the command runs."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict as it came out now, the recorded one, and the seconds that it took."""
+
+    now: Verdict
+    was: Verdict | None
+    seconds: float
+
+    @property
+    def differs(self) -> bool:
+        """Whether the record says something else."""
+        return self.was is not None and self.was.verdict != self.now.verdict
+
+
+@dataclass
+class Run:
+    """All that a run found."""
+
+    judged: list[Judged] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    good: bool = True
+
+
+def run(
+    *,
+    ring: str | None,
+    revision: str | None,
+    property_name: str | None,
+    gaps: Mapping[str, str],
+    search: bool,
+    json_file: Path | None,
+) -> bool:
+    """Judge; print the table; True if every verdict is the one recorded (without a record: if nothing is violated)."""
+    started = time.monotonic()
+    found = Run()
+    for name in (ring,) if ring else protocol.RINGS:
+        chosen = _subjects(name, revision, gaps)
+        _judge(found, name, chosen, property_name, search)
+    written = _write(found)
+    console = Console(soft_wrap=True)
+    report.show(console, found.judged, found.notes, written, time.monotonic() - started)
+    if json_file:
+        answers = [j.now.answer(j.seconds) for j in found.judged]
+        for answer in answers:
+            if answer["counterexample"]:
+                answer["counterexample"]["path"] = str(FOLDER / Path(answer["counterexample"]["path"]).name)
+        json_file.write_text(json.dumps(answers, indent=1) + "\n")
+    return found.good and not any(j.differs or (j.was is None and j.now.verdict == "violated") for j in found.judged)
+
+
+def _subjects(ring: str, revision: str | None, gaps: Mapping[str, str]) -> list[protocol.Subject]:
+    if not gaps:
+        return list(subjects(ring, [revision] if revision else None))
+    open_in = [r for r in protocol.revisions(ring) if all(g not in protocol.gaps(ring) or protocol.gaps(ring)[g].open_in(r)
+                                                          for g in gaps)]  # fmt: skip
+    return [protocol.Subject.of(ring, r, gaps) for r in ([revision] if revision else open_in)]
+
+
+def _judge(found: Run, ring: str, chosen: list[protocol.Subject], property_name: str | None, search: bool) -> None:
+    names = [property_name] if property_name else list(NAMES)
+    record = {(v.subject, v.property): v for v in recorded(ring)}
+    asked = [(s, n) for s in chosen for n in names]
+    to_prove: dict[protocol.Subject, set[str]] = {}
+    for subject, name in asked:
+        if (was := record.get((subject, name))) is None or was.verdict == "proved":
+            to_prove.setdefault(subject, set()).add(name)
+    if not slot_lemma():
+        found.good = False
+        found.notes.append("the lemma about slots was not proved")
+    with report.progress("proving") as step:
+        proved = prove_all(to_prove, properties=to_prove, progress=step)
+    searched = _search_again(asked, record, search, proved)
+    for subject, name in asked:
+        found.judged.append(_verdict(subject, name, record.get((subject, name)), proved, searched))
+    found.notes += _notes(proved, to_prove)
+    for check in (mutants.check, witnesses.check):
+        result = check()
+        found.notes.append(result.line())
+        found.good = found.good and result.good
+
+
+def _notes(proved: Outcome, subjects_: Iterable[protocol.Subject]) -> list[str]:
+    goals = sum(len(proved.asked.get(s, ())) for s in subjects_)
+    return [f"{goals} goals, {len(proved.results)} of them different; each proved by Z3 now, none taken from a file"]
+
+
+def _search_again(
+    asked: list[tuple[protocol.Subject, str]],
+    record: Mapping[tuple[protocol.Subject, str], Verdict],
+    search: bool,
+    proved: Outcome,
+) -> dict[tuple[protocol.Subject, Bounds], Found]:
+    """Search where a verdict rests on a search: bounded ones, unrecorded ones, and with `search` violated ones too."""
+    jobs: dict[tuple[protocol.Subject, Bounds], set[str]] = {}
+    for subject, name in asked:
+        verdict = record.get((subject, name))
+        if verdict is None:
+            bounds: tuple[Bounds, ...] = () if name in proved.properties(subject) else default_bounds(name)
+        elif verdict.verdict == "proved" or (verdict.verdict == "violated" and not search):
+            bounds = ()
+        else:
+            bounds = verdict.bounds
+        for bound in bounds:
+            jobs.setdefault((subject, bound), set()).add(name)
+    if not jobs:
+        return {}
+    with report.progress("searching") as step, ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+        results = {}
+        work = [(s, b, frozenset(names)) for (s, b), names in jobs.items()]
+        for done, (key, result) in enumerate(zip(jobs, pool.map(_search, work), strict=True), start=1):
+            results[key] = result
+            step(done, len(jobs))
+    return results
+
+
+def default_bounds(name: str) -> tuple[Bounds, ...]:
+    """Give the bounds within which an unrecorded subject is searched."""
+    return (Bounds(2, 1, 1),) if name == "drains" else (Bounds(2, 3, 2),)
+
+
+def _search(job: tuple[protocol.Subject, Bounds, frozenset[str]]) -> Found:
+    subject, bounds, properties = job
+    table, sizes = table_and_sizes(subject, bounds, properties)
+    return explore(table, sizes, bounds, properties, every=True)
+
+
+def _verdict(
+    subject: protocol.Subject,
+    name: str,
+    was: Verdict | None,
+    proved: Outcome,
+    searched: Mapping[tuple[protocol.Subject, Bounds], Found],
+) -> Judged:
+    started = time.monotonic()
+    gaps = dict(subject.choices)
+    looked = [(b, f) for (s, b), f in searched.items() if s == subject and (was is None or b in was.bounds)]
+    hit = next((f.violations[name] for _, f in looked if name in f.violations), None)
+    if was is not None and was.verdict == "violated":
+        same = violates(load_schedule(recorded_folder(subject.ring) / str(was.counterexample)))
+        if looked:
+            same = same and hit is not None and len(hit) == len(
+                load_schedule(recorded_folder(subject.ring) / str(was.counterexample)).events)  # fmt: skip
+        now = was if same else Verdict(subject.ring, subject.revision, gaps, name, "unknown")
+        return Judged(now, was, time.monotonic() - started)
+    if name in proved.properties(subject):
+        seconds = proved.seconds(subject)
+        return Judged(Verdict(subject.ring, subject.revision, gaps, name, "proved"), was, seconds)
+    seconds = sum(f.seconds for _, f in looked)
+    bounds = tuple(b for b, _ in looked)
+    if hit is not None:
+        return Judged(Verdict(subject.ring, subject.revision, gaps, name, "violated", bounds), was, seconds)
+    complete = bool(looked) and all(f.complete for _, f in looked)
+    return Judged(
+        Verdict(subject.ring, subject.revision, gaps, name, "bounded" if complete else "unknown", bounds), was, seconds
+    )
+
+
+def _write(found: Run) -> int:
+    """Write the counterexamples to files; give their number."""
+    wanted = [j.now for j in found.judged if j.now.counterexample]
+    if wanted:
+        FOLDER.mkdir(exist_ok=True)
+    for verdict in wanted:
+        source = recorded_folder(verdict.ring) / str(verdict.counterexample)
+        (FOLDER / source.name).write_text(source.read_text())
+    return len(wanted)
