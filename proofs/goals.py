@@ -1,9 +1,10 @@
 """What induction has to show for one subject (ring, revision, choices), goal by goal.
 
 For each step: the atoms of the invariant that the step may change hold after it; each store fits its field; each
-judgement made at the step holds; recovery depends on nothing that it changes; the rank falls. Each goal is its own small
-query. Goals come in groups: ``base`` carries every property, the others only the property that they are named after
-(`restartable` rests on ``order`` too), so that a deviation that breaks one property leaves the others provable.
+judgement made at the step holds; recovery depends on nothing that it changes; the rank falls. Each goal is a small
+query of its own. Goals come in groups: ``base`` carries every property, the others only the property that they are
+named after (`order` and `restartable` rest on ``counters`` too), so that a deviation that breaks one property leaves
+the others provable.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import z3
@@ -125,7 +126,9 @@ class Proof:
             return values
 
         def goal(atom: Atom) -> Goal:
-            return Goal(atom.group, atom.name, f"initially {show(atom.term)}", lambda: translator.expr(atom.term, world()))
+            return Goal(
+                atom.group, atom.name, f"initially {show(atom.term)}", lambda: translator.expr(atom.term, world())
+            )
 
         return [goal(atom) for atom in self.atoms.values()]
 
@@ -174,7 +177,9 @@ class StepWork:
         translator = self.translator
         known = list(self._transition[1])
         guard = translator.expr(self.recorded.guard, self.before)
-        chosen = [translator.choice >= 0, translator.choice < translator.region_size] if self.recorded.step.choice else []
+        chosen = (
+            [translator.choice >= 0, translator.choice < translator.region_size] if self.recorded.step.choice else []
+        )
         return [*translator.axioms(), guard, *chosen, *known, *translator.facts]
 
     def hypothesis(self, atom: Atom) -> Any:
@@ -188,8 +193,16 @@ class StepWork:
 
     def _rewrites(self) -> Iterator[Goal]:
         for name, pos in REWRITES.get(self.id, {}).items():
-            yield Goal("base", f"{name} is a position", f"{name} {pos}",
-                       lambda n=name, p=pos: self.before[n] == self.before[p] % 65536)  # fmt: skip
+            yield Goal("base", f"{name} is a position", f"{name} {pos}", partial(self._is_position, name, pos))
+
+    def _is_position(self, name: str, position: str) -> Any:
+        return self.before[name] == self.before[position] % 65536
+
+    def _from_0(self, array: str, before: bool) -> Any:
+        return self._world(before)[array][0] == 0
+
+    def _counts_on(self, node: Term, where: str, before: bool) -> Any:
+        return self._count(node, where, self._world(before))[1]
 
     def _counts(self) -> Iterator[Goal]:
         """Show that each count is an element of an array of sums: by induction over the heads."""
@@ -199,9 +212,9 @@ class StepWork:
             for node in walk(term):
                 if node.op == "count":
                     array, _ = COUNTS[where]
-                    yield Goal("base", f"{array} counts from 0", array, lambda a=array, b=before: self._world(b)[a][0] == 0)
-                    yield Goal("base", f"{array} counts on", f"{array} {show(node)}",
-                               lambda n=node, w=where, b=before: self._count(n, w, self._world(b))[1])  # fmt: skip
+                    yield Goal("base", f"{array} counts from 0", array, partial(self._from_0, array, before))
+                    text = f"{array} {show(node)}"
+                    yield Goal("base", f"{array} counts on", text, partial(self._counts_on, node, where, before))
 
     def _world(self, before: bool) -> dict[str, Any]:
         return self.before if before else self.after
@@ -246,12 +259,15 @@ class StepWork:
 
         return substitute(term, exchange)
 
+    def _said(self, term: Term, before: bool) -> Any:
+        return self.translator.expr(term, self._world(before))
+
     def _kept(self) -> Iterator[Goal]:
         writes = {a.name for a in (*self.recorded.assigns, *self.recorded.history)}
         for atom in self.proof.atoms.values():
             if reads(atom.term) & writes:
-                yield Goal(atom.group, atom.name, f"kept {self.proof.texts[atom.name]}",
-                           lambda a=atom: self.translator.expr(a.term, self.after))  # fmt: skip
+                text = f"kept {self.proof.texts[atom.name]}"
+                yield Goal(atom.group, atom.name, text, partial(self._said, atom.term, False))
 
     def _fits(self) -> Iterator[Goal]:
         for assign in self.recorded.assigns:
@@ -298,8 +314,8 @@ class StepWork:
             yield Goal("restartable", "touches nothing", f"touches {sorted(touched)}", lambda: z3.BoolVal(not touched))
         if "recovered" in step.tags:
             for number, part in enumerate(atoms(record_term(self.table.vars, outcome))):
-                yield Goal("restartable", f"outcome:{number}", f"outcome {show(part)}",
-                           lambda p=part: self.translator.expr(p, self.before))  # fmt: skip
+                text = f"outcome {show(part)}"
+                yield Goal("restartable", f"outcome:{number}", text, partial(self._said, part, True))
         if step.procedure == "recover":
             yield from self._deterministic()
 
@@ -307,10 +323,13 @@ class StepWork:
         step = self.recorded.step
         for other in self.proof.steps:
             if other.step.procedure == "recover" and other.step.id > step.id and set(other.step.at) & set(step.at):
-                yield Goal("restartable", f"not where {other.step.id}", f"not {show(other.guard)}",
-                           lambda o=other: z3.Not(self._guard_for_some_head(o)))  # fmt: skip
+                text = f"not {show(other.guard)}"
+                yield Goal("restartable", f"not where {other.step.id}", text, partial(self._not_enabled, other))
         if step.choice:
             yield Goal("restartable", "only one is next", "only one", self._only_one)
+
+    def _not_enabled(self, other: Recorded) -> Any:
+        return z3.Not(self._guard_for_some_head(other))
 
     def _guard_for_some_head(self, other: Recorded) -> Any:
         translator = self.translator

@@ -1,9 +1,9 @@
 """Induction with Z3: runs the goals of `proofs.goals`, each with no more of the invariant than it needs.
 
-Which atoms of the invariant a goal needs was found once (an unsatisfiable core) and is recorded as a hint. A hint is not
-trusted: a goal is proved from the hinted atoms by the solver, each time; if that fails, from all of them. Hints keep
-queries small, so that they take milliseconds and do not depend on luck, and they let subjects that share a step share
-the proof: two goals with the same step, the same text and the same hinted atoms are one query.
+Which atoms of the invariant a goal needs was found once (an unsatisfiable core) and is recorded as a hint. A hint is
+not trusted: a goal is proved from the hinted atoms by the solver, each time; if that fails, from all of them. Hints
+keep queries small, so that they take milliseconds and do not depend on luck, and they let subjects that share a step
+share the proof: two goals with the same step, the same text and the same hinted atoms are one query.
 
 A model that the solver offers where a goal fails is no run of the protocol, so it is never called a counterexample.
 """
@@ -25,7 +25,6 @@ from proofs.goals import Goal, Proof, StepWork
 from proofs.judges import UNFAIR
 from proofs.solver import INT, Translator
 from proofs.split.rank import stuck
-from proofs.split.words import Places
 
 __all__ = ["Query", "Result", "hints", "queries", "solve"]
 
@@ -75,8 +74,14 @@ def queries(proof: Proof, known: dict[str, list[str]]) -> list[Query]:
     for work, text, goals in _works(proof):
         for number, goal in enumerate(goals):
             hinted = known.get(hint_key(work, goal.name))
-            used = "" if work == "initial" else everything if hinted is None else "".join(proof.texts.get(a, a) for a in hinted)
-            key = hashlib.sha256("\n".join([work, text, goal.group, goal.text, used]).encode()).hexdigest()
+            used = (
+                ""
+                if work == "initial"
+                else everything
+                if hinted is None
+                else "".join(proof.texts.get(a, a) for a in hinted)
+            )
+            key = hashlib.sha256(f"{work}\n{text}\n{goal.group}\n{goal.text}\n{used}".encode()).hexdigest()
             found.append(Query(work, goal.group, goal.name, key, number))
     fair = "".join(w.text for w in proof.works.values()) + everything
     for number, group in enumerate(("drains",)):
@@ -99,7 +104,7 @@ def solve(
     goals: dict[str, list[Goal]] = {}
     for query in wanted:
         if query.work == "drains":
-            results.append(_stuck(proof, query))
+            results.append(_stuck(proof, query, TRIES[:tries]))
             continue
         work = proof.works.get(query.work)
         if query.work not in goals:
@@ -115,7 +120,7 @@ def _initial(proof: Proof, query: Query, goal: Goal) -> Result:
     return Result(query, "proved" if proved else "unknown", time.monotonic() - started)
 
 
-def _step(
+def _step(  # noqa: PLR0917
     work: StepWork, query: Query, goal: Goal, known: dict[str, list[str]], core: bool, tries: int
 ) -> Result:
     started = time.monotonic()
@@ -153,8 +158,8 @@ def _solver(timeout: int, seed: int) -> Any:
 
 
 def _core(facts: Iterable[Any], hypotheses: dict[str, Any], goal: Any) -> list[str]:
-    """Find atoms that are enough, then leave out one at a time those that are not needed."""
-    for timeout, seed in TRIES:
+    """Find atoms that are enough, then leave out one at a time those that are not needed, if they are not too many."""
+    for timeout, seed in TRIES[:1]:
         solver = _solver(timeout, seed)
         solver.set("unsat_core", True)
         solver.add(*facts)
@@ -166,14 +171,14 @@ def _core(facts: Iterable[Any], hypotheses: dict[str, Any], goal: Any) -> list[s
             break
     else:
         return list(hypotheses)
-    for name in list(needed):
+    for name in list(needed) if len(needed) < 30 else ():
         fewer = [n for n in needed if n != name]
-        if _proves([*facts, *(hypotheses[n] for n in fewer)], goal, ((300, 0),)):
+        if _proves([*facts, *(hypotheses[n] for n in fewer)], goal, ((150, 0),)):
             needed = fewer
     return needed
 
 
-def _stuck(proof: Proof, query: Query) -> Result:
+def _stuck(proof: Proof, query: Query, tries: Iterable[tuple[int, int]]) -> Result:
     """Show that where nothing that is owed can happen, the driver has seen everything: a chain of small goals."""
     started = time.monotonic()
     translator = Translator(proof.table, proof.entries)
@@ -183,14 +188,14 @@ def _stuck(proof: Proof, query: Query) -> Result:
     facts += [_not_enabled(proof, translator, world, step_id) for step_id in proof.works if step_id not in UNFAIR]
     facts.append(_least(proof, translator, world))
     proved = True
-    for name, holds in stuck(Places(proof.table)):
+    for name, holds in stuck():
         if name == "everything is visible":
             sums, k = world["proof.live_sum"], translator.fresh("k", INT)
             said = z3.And(k >= 0, k < translator.region_size, sums[k] == 0, world["proof.marked"][k] >= -1)
-            proved = proved and _proves(facts, z3.Implies(said, sums[k + 1] == 0))
+            proved = proved and _proves(facts, z3.Implies(said, sums[k + 1] == 0), tries)
             facts.append(sums[translator.region_size] == 0)
         goal = translator.expr(record_term(proof.table.vars, holds), world)
-        proved = proved and _proves(facts, goal)
+        proved = proved and _proves(facts, goal, tries)
         facts.append(goal)
     return Result(query, "proved" if proved else "unknown", time.monotonic() - started)
 

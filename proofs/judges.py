@@ -70,7 +70,9 @@ class Restarts:
             return again == self.outcomes(state)
         on = {(region, frozenset(before), rest, order) for region, order, rest in self.outcomes(state)}
         cut = {(region, rest, order) for region, order, rest in again}
-        return all(any(self._agree(o, c) for c in cut) for o in on) and all(any(self._agree(o, c) for o in on) for c in cut)
+        return all(any(self._agree(o, c) for c in cut) for o in on) and all(
+            any(self._agree(o, c) for o in on) for c in cut
+        )
 
     def _resubmitted(self, state: StateTuple) -> list[int]:
         return [h for h, done in enumerate(self._machine.get(state, "recover.resubmitted")) if done]

@@ -100,9 +100,7 @@ def main() -> None:
     write(search_all(everything), {s: proved.properties(s) for s in everything})
 
 
-def _verdict(
-    subject: protocol.Subject, name: str, found: Looked, proved: bool
-) -> Verdict:
+def _verdict(subject: protocol.Subject, name: str, found: Looked, proved: bool) -> Verdict:
     looked = [(bounds, result) for bounds, properties, result in found if name in properties]
     broken = [(len(r.violations[name]), b, r) for b, r in looked if name in r.violations]
     gaps = dict(subject.choices)
@@ -127,6 +125,7 @@ def _write_hints(cores: dict[str, list[str]]) -> None:
     known = {**hints(), **cores}
     lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(known.items()))
     (recorded_folder("split") / "hints.json").write_text("{\n" + lines + "\n}\n")
+
 
 if __name__ == "__main__":
     main()

@@ -14,7 +14,9 @@ from model.properties import NAMES
 from proofs.verdicts import Verdict, load_schedule, recorded_folder
 
 if TYPE_CHECKING:
+    from proofs.mutants import Checked
     from proofs.verify import Judged
+    from proofs.witnesses import Witnessed
 
 __all__ = ["progress", "show"]
 
@@ -100,14 +102,29 @@ def _difference(verdicts: Sequence[Verdict] | None, usual: dict[tuple[str, str],
     return "; ".join(parts)
 
 
+def mutants(checked: Checked) -> str:
+    """Say what the mutants showed."""
+    faults = "".join(f"\n    wrong: {fault}" for fault in checked.faults)
+    return (f"{checked.dead} mutants dead, each by a recorded run played again; "
+            f"{len(checked.survivors)} survive, and docs/orders.md says why{faults}")  # fmt: skip
+
+
+def witnesses(seen: Witnessed) -> str:
+    """Say what the witnesses showed."""
+    faults = "".join(f"\n    wrong: {fault}" for fault in seen.faults)
+    return f"witnesses take every step; the invariant holds in each of their {seen.states} states{faults}"
+
+
 def _scope(judged: Sequence[Judged]) -> str:
     lines = ["What the words mean:"]
     kinds = {j.now.verdict for j in judged}
     if "proved" in kinds:
-        lines.append("  proved: by induction, for every queue size (powers of two to 32768), any number of requests, batches"
-                     " and crashes, 16-bit indexes that wrap; a chain is one content, read through its head")  # fmt: skip
-        lines.append("  assumed: a crash keeps the stores in program order; the device's own I/O dies with the process;"
-                     " a 64-bit counter does not wrap")  # fmt: skip
+        lines += [
+            "  proved: by induction, for every queue size (powers of two to 32768), any number of requests, batches",
+            "    and crashes, 16-bit indexes that wrap; a chain is one content, read through its head",
+            "  assumed: a crash keeps the stores in program order; the device's own I/O dies with the process;",
+            "    a 64-bit counter does not wrap",
+        ]
     if "violated" in kinds:
         lines.append("  violated: a run breaks it; no run within its bounds takes fewer steps")
     if "bounded" in kinds:

@@ -22,8 +22,11 @@ Event = tuple[str] | tuple[str, int]
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a search is limited to: queue size, requests the driver makes, crashes, rare events (resets, second
-    kick fds, other queues' fetches), first index; and the number of states at which it gives up."""
+    """What a search is limited to.
+
+    Queue size, requests the driver makes, crashes, rare events (resets, second kick fds, other queues' fetches), first
+    index; and the number of states at which it gives up.
+    """
 
     size: int
     requests: int
@@ -35,7 +38,9 @@ class Bounds:
     def text(self) -> str:
         """Say them in words."""
         rare = f", {self.rare} rare events" if self.rare else ""
-        return f"queue size {self.size}, {self.requests} requests, {self.crashes} crashes{rare}, first index {self.first}"
+        return (
+            f"queue size {self.size}, {self.requests} requests, {self.crashes} crashes{rare}, first index {self.first}"
+        )
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,8 @@ class Translator:
             self.size >= 1, self.size <= 32768,
             self.first >= 0, self.first < 65536,
             z3.ForAll([p], z3.And(slot(p) >= 0, slot(p) < self.size), patterns=[slot(p)]),
-            z3.ForAll([p], z3.And(place(p) >= 0, place(p) < self.size, place(p) == slot(p % 65536)), patterns=[place(p)]),
+            z3.ForAll([p], z3.And(place(p) >= 0, place(p) < self.size), patterns=[place(p)]),
+            z3.ForAll([p], place(p) == slot(p % 65536), patterns=[place(p)]),
             z3.ForAll([p, q], z3.Implies(z3.And(place(p) == place(q), p - q < self.size, q - p < self.size), p == q),
                       patterns=[z3.MultiPattern(place(p), place(q))]),
         ]  # fmt: skip
@@ -192,7 +193,9 @@ def _operator(translator: Translator, term: Term, parts: list[Any]) -> Any:
         "not": lambda: z3.Not(parts[0]),
         "ite": lambda: _ite(*parts),
         "wrap": lambda: _modulo(parts[0], 1 << int(str(term.args[1]))),
-        "slot": lambda: translator.place(inner) if (inner := _wrapped(parts[0])) is not None else translator.slot(parts[0]),
+        "slot": lambda: (
+            translator.place(inner) if (inner := _wrapped(parts[0])) is not None else translator.slot(parts[0])
+        ),
         "place": lambda: translator.place(parts[0]),
     }
     return table[term.op]()

@@ -11,7 +11,6 @@ from typing import Any
 
 from model import protocol
 from model.interpret import Machine
-from model.properties import NAMES
 from model.terms import ModelError
 from proofs.judges import Judge
 from proofs.search import Bounds, Event, table_for
@@ -23,7 +22,7 @@ ANY = "any"
 
 @dataclass(frozen=True)
 class Verdict:
-    """One verdict. `bounds` are those of the searches behind a bounded one; `counterexample` is a file of the record."""
+    """One verdict. `bounds` are those of the searches behind it; `counterexample` is a file of the record."""
 
     ring: str
     revision: str
@@ -33,7 +32,6 @@ class Verdict:
     bounds: tuple[Bounds, ...] = ()
     counterexample: str | None = None
 
-    @property
     def subject(self) -> protocol.Subject:
         """Give what it is about."""
         return protocol.Subject.of(self.ring, self.revision, self.gaps)
@@ -51,7 +49,11 @@ class Verdict:
             events = [e[0] for e in schedule.events]
             scope = {"queue_size": schedule.queue_size, "requests": events.count("driver.make.3"),
                      "crashes": events.count("crash"), "batch": ANY, "chain": ANY}  # fmt: skip
-            counterexample = {"path": self.counterexample, "stores": schedule.stores(), "crashes": events.count("crash")}
+            counterexample = {
+                "path": self.counterexample,
+                "stores": schedule.stores(),
+                "crashes": events.count("crash"),
+            }
         return {
             "ring": self.ring, "revision": self.revision, "gaps": self.gaps, "property": self.property,
             "verdict": self.verdict, "method": method, "scope": scope, "seconds": round(seconds, 3),
@@ -112,7 +114,7 @@ def load_schedule(path: Path) -> Schedule:
 
 
 def violates(schedule: Schedule) -> bool:
-    """Play a schedule on the interpreter: does its last event, and none before it, violate its property?
+    """Play a schedule on the interpreter: whether its last event, and none before it, violates its property.
 
     Raise `ModelError` if an event is not possible where it stands.
     """
@@ -158,6 +160,3 @@ def subjects(ring: str, revisions: Iterable[str] | None = None) -> Iterator[prot
 def table_and_sizes(subject: protocol.Subject, bounds: Bounds, properties: frozenset[str]) -> tuple[Any, Any]:
     """Build what a search needs."""
     return table_for(subject, properties), protocol.sizes(subject, bounds.size, bounds.first)
-
-
-PROPERTIES = NAMES

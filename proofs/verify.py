@@ -1,6 +1,6 @@
 """The main job: judge every property of every subject, compare with the record, print the table.
 
-Proofs are run each time; a recorded counterexample is played again; what is bounded is searched again within its bounds.
+Proofs are run each time; a recorded counterexample is played again; what is bounded is searched again.
 `search` finds the counterexamples anew, and so shows that none is shorter; that takes as long as it takes.
 """
 
@@ -83,14 +83,14 @@ def run(
 def _subjects(ring: str, revision: str | None, gaps: Mapping[str, str]) -> list[protocol.Subject]:
     if not gaps:
         return list(subjects(ring, [revision] if revision else None))
-    open_in = [r for r in protocol.revisions(ring) if all(g not in protocol.gaps(ring) or protocol.gaps(ring)[g].open_in(r)
-                                                          for g in gaps)]  # fmt: skip
+    known = protocol.gaps(ring)
+    open_in = [r for r in protocol.revisions(ring) if all(g not in known or known[g].open_in(r) for g in gaps)]
     return [protocol.Subject.of(ring, r, gaps) for r in ([revision] if revision else open_in)]
 
 
 def _judge(found: Run, ring: str, chosen: list[protocol.Subject], property_name: str | None, search: bool) -> None:
     names = [property_name] if property_name else list(NAMES)
-    record = {(v.subject, v.property): v for v in recorded(ring)}
+    record = {(v.subject(), v.property): v for v in recorded(ring)}
     asked = [(s, n) for s in chosen for n in names]
     to_prove: dict[protocol.Subject, set[str]] = {}
     for subject, name in asked:
@@ -105,10 +105,9 @@ def _judge(found: Run, ring: str, chosen: list[protocol.Subject], property_name:
     for subject, name in asked:
         found.judged.append(_verdict(subject, name, record.get((subject, name)), proved, searched))
     found.notes += _notes(proved, to_prove)
-    for check in (mutants.check, witnesses.check):
-        result = check()
-        found.notes.append(result.line())
-        found.good = found.good and result.good
+    dead, seen = mutants.check(), witnesses.check()
+    found.notes += [report.mutants(dead), report.witnesses(seen)]
+    found.good = found.good and dead.holds and seen.holds
 
 
 def _notes(proved: Outcome, subjects_: Iterable[protocol.Subject]) -> list[str]:

@@ -58,7 +58,7 @@ UNREACHED: Mapping[str, frozenset[str]] = {"v6": frozenset({"order"})}
 
 @dataclass(frozen=True)
 class Witness:
-    """A recorded run: what it is for (a property, or ``steps``), its sizes, its schedule (steps of notification too)."""
+    """A recorded run: what it is for (a property, or ``steps``), its sizes, its schedule, notifications too."""
 
     name: str
     revision: str
@@ -124,31 +124,35 @@ class Marker:
 
     def follow(self, before: StateTuple, step: str, chosen: int, after: StateTuple) -> None:
         """Take one event in."""
-        get, reach = self._get, self._reach
         if step == "crash":
-            self._crashes += 1
-            self._order, self._left = [], 0
-            if self._before in CRASH_AFTER:
-                reach("restartable", CRASH_AFTER.index(self._before))
+            self._crashed()
         elif step == "split.reconnect.1a":
-            self._left = get(after, "recover.left")
+            self._left = self._get(after, "recover.left")
         elif step == "split.reconnect.2":
             self._resubmitted(before, chosen)
         elif step == "split.reconnect.ready":
             self._recovered(after)
         elif step == "split.supply.5":
-            count = get(before, "supply.count")
-            if count > 1:
-                reach("exactly-once")
-            if self._again & set(get(before, "supply.batch")[:count]):
-                reach("intact")
+            self._published(before)
         elif step == "split.idle.wake":
-            reach("drains", 1)
-        elif step == "driver.wake":
-            self._slept = True
-        if self._slept and get(after, "driver.num_free") == self._size:
-            reach("drains")
+            self._reach("drains", 1)
+        self._slept = self._slept or step == "driver.wake"
+        if self._slept and self._get(after, "driver.num_free") == self._size:
+            self._reach("drains")
         self._before = step
+
+    def _crashed(self) -> None:
+        self._crashes += 1
+        self._order, self._left = [], 0
+        if self._before in CRASH_AFTER:
+            self._reach("restartable", CRASH_AFTER.index(self._before))
+
+    def _published(self, before: StateTuple) -> None:
+        count = self._get(before, "supply.count")
+        if count > 1:
+            self._reach("exactly-once")
+        if self._again & set(self._get(before, "supply.batch")[:count]):
+            self._reach("intact")
 
     def _reach(self, name: str, number: int = 0) -> None:
         self.marks.add(MARKS[name][number])
@@ -188,7 +192,7 @@ def _machine(subject: Subject, sizes: Sizes) -> tuple[Machine, Judge, Mapping[st
 def play(witness: Witness) -> Seen:
     """Play a witness: at every state evaluate the invariant, at every event and state every property."""
     machine, judge, conjuncts = _machine(Subject("split", witness.revision), witness.sizes)
-    marker, steps, faults = Marker(machine), Counter[str](), []
+    marker, steps, faults = Marker(machine), Counter[str](), list[str]()
 
     def judged(state: StateTuple, number: int, more: Iterable[str] = ()) -> None:
         wrong = [*more, *judge.state(state), *(name for name, holds in conjuncts.items() if not holds(state))]
@@ -261,7 +265,8 @@ def write(witness: Witness) -> None:
 # Finding
 
 EVENTS = 700
-SEEDS = 400
+SEEDS = 150
+"""How long a walk is, and how many are tried at least."""
 
 
 def find(subject: Subject) -> Iterator[Witness]:
@@ -280,9 +285,9 @@ def _find(subject: Subject, name: str, sizes: Sizes, wanted: frozenset[str]) -> 
     """
     machine, judge, _ = _machine(subject, sizes)
     runs: list[tuple[Event, ...]] = []
-    for seed in range(SEEDS):
+    for seed in range(10 * SEEDS):
         runs += [run for run in [_walk(machine, judge, seed, wanted)] if run]
-        if runs and seed > 40:
+        if runs and seed >= SEEDS:
             break
     if not runs:
         raise ModelError(f"no walk of {EVENTS} events shows {name}")
@@ -314,17 +319,24 @@ def _walk(machine: Machine, judge: Judge, seed: int, wanted: frozenset[str]) -> 
 
 
 def _cut(machine: Machine, judge: Judge, schedule: tuple[Event, ...], wanted: frozenset[str]) -> tuple[Event, ...]:
-    """Leave out pieces of a run, large ones first, as long as it shows what is wanted and violates nothing."""
-    length = len(schedule) // 2
-    while length:
-        start = 0
-        while start < len(schedule):
-            shorter = (*schedule[:start], *schedule[start + length :])
-            if _shows(machine, judge, shorter, wanted):
-                schedule = shorter
-            else:
-                start += max(1, length // 3)
-        length //= 2
+    """Leave out pieces of a run, as long as it shows what is wanted and violates nothing.
+
+    A piece is a stretch of the run, or of what one procedure does in it: a request comes and goes in several hands.
+    """
+    steps = machine.table.steps
+    for length in (100, 50, 25, 12, 8, 6, 5, 4, 3, 2, 1):
+        for strand in ("", *machine.table.guards):
+            start = 0
+            while True:
+                places = [n for n, event in enumerate(schedule) if strand in ("", steps[event[0]].procedure)]
+                gone = set(places[start : start + length])
+                if not gone:
+                    break
+                shorter = tuple(event for n, event in enumerate(schedule) if n not in gone)
+                if _shows(machine, judge, shorter, wanted):
+                    schedule = shorter
+                else:
+                    start += max(1, length // 2)
     return schedule
 
 

@@ -305,5 +305,5 @@ def test_what_the_batch_list_is_for(what: str, edits: list[Any], violated: str |
     subject, wanted = Subject("split", "v6"), frozenset({"no-used-resubmitted"})
     bounds = Bounds(2, 3, 1)
     found = explore(table_for(subject, wanted).edited(edits), protocol.sizes(subject, 2), bounds, wanted)
-    assert found.property == violated, what
+    assert found.violated == violated, what
     assert found.complete == (violated is None)

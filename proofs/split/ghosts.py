@@ -42,7 +42,7 @@ _extra = History()
 
 def _count(array: Any, head: Operand, by: int) -> None:
     """Count a head in (+1) or out (-1) of a sum."""
-    array.each(lambda k: ite(head < k, array_at(array, k) + by, array_at(array, k)))  # type: ignore[operator]
+    array.each(lambda k: ite(head < k, array_at(array, k) + by, array_at(array, k)))
 
 
 def array_at(array: Any, k: Term) -> Term:

@@ -35,7 +35,12 @@ from proofs.split.words import (
 
 __all__ = ["invariant"]
 
-def _ring(p: Places) -> list[Conjunct]:
+
+def _below(number: Term, limit: Term) -> Term:
+    return all_of(number >= 0, number < limit)
+
+
+def _ring() -> list[Conjunct]:  # noqa: C901  # a list of sentences
     def positions(s: Any) -> Term:
         h = s.history
         return all_of(
@@ -65,8 +70,8 @@ def _ring(p: Places) -> list[Conjunct]:
     def in_range(s: Any) -> Term:
         return all_of(
             s.driver.head >= 0, s.driver.head < SIZE,
-            forall(SIZE, lambda q: all_of(s.avail.ring[q] >= 0, s.avail.ring[q] < SIZE), lambda q: s.avail.ring[q]),
-            forall(SIZE, lambda q: all_of(s.used.ring[q].id >= 0, s.used.ring[q].id < SIZE), lambda q: s.used.ring[q].id),
+            forall(SIZE, lambda q: _below(s.avail.ring[q], SIZE), lambda q: s.avail.ring[q]),
+            forall(SIZE, lambda q: _below(s.used.ring[q].id, SIZE), lambda q: s.used.ring[q].id),
         )  # fmt: skip
 
     def to_fetch(s: Any) -> Term:
@@ -96,7 +101,7 @@ def _ring(p: Places) -> list[Conjunct]:
     ]  # fmt: skip
 
 
-def _requests(p: Places) -> list[Conjunct]:
+def _requests() -> list[Conjunct]:
     def per_head(body: Callable[[Any, Term], Term], *hints: Callable[[Any, Term], Term]) -> Guard:
         return lambda s: forall(HEADS, lambda h: body(s, h), *(lambda h, hint=hint: hint(s, h) for hint in hints))
 
@@ -109,7 +114,7 @@ def _requests(p: Places) -> list[Conjunct]:
             implies(waiting(s, h), s.avail.ring[place(s.history.made[h])] == h),
             implies(live(s, h), s.history.got[h] == s.proof.marked[h]),
             implies(live(s, h), s.history.made[h] == s.proof.marked[h]),
-            implies(h >= SIZE, all_of(s.history.made[h] == -1)),  # type: ignore[list-item]
+            implies(h >= SIZE, all_of(s.history.made[h] == -1)),
         )  # fmt: skip
 
     def owned(s: Any, h: Term) -> Term:
@@ -211,7 +216,7 @@ def _region(p: Places) -> list[Conjunct]:
     ]  # fmt: skip
 
 
-def _sums(p: Places) -> list[Conjunct]:
+def _sums() -> list[Conjunct]:
     def total(array: Callable[[Any], Any], flag: Callable[[Any, Operand], Term]) -> Guard:
         def holds(s: Any) -> Term:
             def one(h: Term) -> Term:
@@ -251,7 +256,9 @@ def _sums(p: Places) -> list[Conjunct]:
         Conjunct("rest sum rises", rises(lambda s: s.proof.rest_sum)),
         Conjunct("working sum", total(lambda s: s.proof.working_sum, lambda s, h: s.device.state[h] == WORKING)),
         Conjunct("working sum rises", rises(lambda s: s.proof.working_sum)),
-        Conjunct("resubmitted sum", total(lambda s: s.proof.resubmitted_sum, lambda s, h: s.recover.resubmitted[h] == 1)),
+        Conjunct(
+            "resubmitted sum", total(lambda s: s.proof.resubmitted_sum, lambda s, h: s.recover.resubmitted[h] == 1)
+        ),
         Conjunct("resubmitted sum rises", rises(lambda s: s.proof.resubmitted_sum)),
         Conjunct("totals", totals),
     ]
@@ -260,4 +267,4 @@ def _sums(p: Places) -> list[Conjunct]:
 def invariant(table: Table) -> list[Conjunct]:
     """Give the invariant for a table: its sentences, in order."""
     p = Places(table)
-    return [*_ring(p), *_requests(p), *_region(p), *_sums(p), *process(p), *drains(p)]
+    return [*_ring(), *_requests(), *_region(p), *_sums(), *process(p), *drains(p)]

@@ -4,7 +4,7 @@ A mutant is a list of edits of a revision's table. Drops and weakened guards are
 step brings its mutants along. Swaps are written by hand: each value is what it was in the original order, as a compiler
 or a processor would have it, and that is the part that no rule gets right for a loop.
 
-Where nothing kills a mutant, `REASONS` says which store, order or guard is not needed, and why.
+Where nothing kills a mutant, proofs.split.reasons says which store, order or guard is not needed, and why.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from model.record import SHARED, Assign, State, record, record_term
+from model.record import SHARED, Assign, State, record
 from model.split.quiet import NOTIFICATIONS
 from model.split.recover import pending
-from model.split.serve import in_hand
-from model.steps import Add, Edit, GuardOf, HistoryOf, Procedure, Replace, Step, Table
-from model.terms import Operand, Term, all_of, any_of, choice, forall, ite, negate, parameter, show, slot, wrap
+from model.split.serve import IN_BATCH, in_hand
+from model.steps import Add, Edit, HistoryOf, Procedure, Replace, Step, Table
+from model.terms import Term, all_of, forall, ite, negate, parameter, slot, wrap
+from proofs.split.guards import weakened
 
 __all__ = ["Mutant", "mutants"]
 
 PROCEDURES = ("recover", "fetch", "supply")
 """The back-end's procedures: what is mutated. The driver is as virtio has it."""
 
-SIZE = parameter("size")
 _new = Procedure("mutants")
 
 
@@ -33,7 +33,8 @@ _new = Procedure("mutants")
 class Mutant:
     """A changed table: a unique name, a kind (``drop``, ``swap``, ``guard``), what it is in a sentence, the edits.
 
-    `notifies` says that it changes the steps of notification, so that it has to be searched with them.
+    `notifies` says that it changes the steps of notification, so that it has to be searched with them; `ends`, that
+    recovery comes to an end by itself, without which `restartable` cannot be judged.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Mutant:
     sentence: str
     edits: tuple[Edit, ...]
     notifies: bool = False
+    ends: bool = True
 
 
 def mutants(table: Table) -> tuple[Mutant, ...]:
@@ -141,8 +143,9 @@ def _swaps(table: Table) -> Iterator[Mutant]:
     yield swap("split.supply.3", "split.supply.5", "The batch is published before its last entry leads the list.",
                Replace("split.supply.2", {"do": _link_to_register}), Replace("split.supply.3", {"do": _count_only}),
                Replace("split.supply.5", {"to": "late lead"}), _add(late_lead, "supply"))  # fmt: skip
-    yield swap("split.supply.5", "split.supply.6", "The first inflight field is cleared before the batch is published.",
-               _add(early_clear, "supply"), Replace("split.supply.5", {"at": ("cleared",), "do": _publish_cleared}))  # fmt: skip
+    yield swap("split.supply.5", "split.supply.6", "The first inflight field is cleared before the publishing.",
+               _add(early_clear, "supply"),
+               Replace("split.supply.5", {"at": ("cleared",), "do": _publish_cleared}))  # fmt: skip
     yield swap("split.supply.6", "split.supply.6", "The inflight fields are cleared from the last to the first.",
                Replace("split.supply.6", {"do": _clear_backwards}))  # fmt: skip
     yield swap("split.supply.6", "split.supply.7", "The batch is settled before its last inflight field is cleared.",
@@ -179,7 +182,7 @@ def _next_id_before_lead(table: Table) -> tuple[Edit, ...]:
 
     def get_next(s: Any, i: Term) -> None:
         s.supply.batch[s.supply.count + 1] = i
-        s.device.state[i] = 3
+        s.device.state[i] = IN_BATCH
         s.supply.old_idx = i
 
     def early_id(s: Any) -> None:
@@ -262,18 +265,21 @@ def _cleared(s: Any) -> Term:
     return s.supply.cursor >= s.supply.count  # type: ignore[no-any-return]
 
 
+def _nothing_there(s: Any) -> Term:
+    return s.fetch.seen_avail == s.fetch.last_avail  # type: ignore[no-any-return]
+
+
 def _notification_swaps(swap: Swap) -> Iterator[Mutant]:
     """Give the swaps of a store with a notification, or with the look that decides on one."""
 
     def look_before(s: Any) -> None:
         s.supply.wanted = ite(wrap(s.avail.used_event - s.used.idx, 16) < s.supply.count, 1, 0)
 
-    nothing_there = lambda s: s.fetch.seen_avail == s.fetch.last_avail  # noqa: E731
-    yield swap("split.supply.5", "split.notify.look", "Whether the driver wants to be notified is read before publishing.",
+    yield swap("split.supply.5", "split.notify.look", "Whether to notify is read before publishing.",
                Replace("split.notify.look", {"at": ("more",), "to": "looked", "do": look_before}),
                Replace("split.supply.5", {"at": ("looked",)}), Replace("split.supply.7", {"to": "notified"}),
                notifies=True)  # fmt: skip
-    yield swap("split.supply.7", "split.notify.look", "Whether the driver wants to be notified is read before settling.",
+    yield swap("split.supply.7", "split.notify.look", "Whether to notify is read before settling.",
                Replace("split.notify.look", {"at": ("clear",), "to": "settle", "when": _cleared}),
                Replace("split.supply.7", {"at": ("settle",), "to": "notified"}), notifies=True)  # fmt: skip
     yield swap("split.supply.7", "split.notify.call", "The driver is notified before the batch is settled.",
@@ -281,10 +287,10 @@ def _notification_swaps(swap: Swap) -> Iterator[Mutant]:
                Replace("split.notify.call", {"to": "settle"}), Replace("split.notify.none", {"to": "settle"}),
                Replace("split.supply.7", {"at": ("settle",), "to": "idle"}), notifies=True)  # fmt: skip
     yield swap("split.idle.arm", "split.idle.look", "The ring is looked at again before asking to be kicked.",
-               Replace("split.idle.look", {"at": ("take",), "to": "armed", "when": nothing_there}),
+               Replace("split.idle.look", {"at": ("take",), "to": "armed", "when": _nothing_there}),
                Replace("split.idle.arm", {"at": ("armed",), "to": "rest", "when": lambda _: all_of()}),
                notifies=True)  # fmt: skip
-    woken = lambda s: all_of(nothing_there(s), s.kick == 1)  # noqa: E731
+    woken = lambda s: all_of(_nothing_there(s), s.kick == 1)  # noqa: E731
     yield swap("split.idle.wake", "split.fetch.look", "The ring is looked at before the kick is taken.",
                Replace("split.idle.wake", {"at": ("woken",), "to": "take", "when": lambda _: all_of()}),
                Add(replace(look_then_take, procedure="fetch", when=woken)), notifies=True)  # fmt: skip
@@ -347,49 +353,8 @@ def clear_late(s: Any) -> None:
 # A guard weakened
 
 
-def _conjuncts(term: Term) -> list[Term]:
-    if term.op != "and":
-        return [term]
-    return [c for arg in term.args if isinstance(arg, Term) for c in _conjuncts(arg)]
-
-
 def _guards(table: Table) -> Iterator[Mutant]:
-    for step in _steps(table):
-        args = (choice(),) if step.choice else ()
-        conjuncts = _conjuncts(record_term(table.vars, step.when, *args))
-        for number, gone in enumerate(conjuncts):
-            rest = all_of(*conjuncts[:number], *conjuncts[number + 1 :])
-            yield _weakened(step, gone, rest)
-    yield from _guards_by_hand()
-
-
-def _weakened(step: Step, gone: Term, rest: Term) -> Mutant:
-    asked = show(gone).removeprefix("(").removesuffix(")") if gone.op != "forall" else "it is the next one in order"
-    sentence = f"{step.id} is taken without asking whether {asked}."
-    if step.id == "split.supply.6":
-        # Past the end of the array there is nothing to read.
-        rest, sentence = all_of(rest, _one_too_far()), f"{step.id} clears one entry more than the batch has."
-    when: Callable[..., Operand] = lambda *_: rest  # noqa: E731
-    return Mutant(f"guard {step.id}: {asked}", "guard", sentence, (Replace(step.id, {"when": when}),),
-                  step.id in NOTIFICATIONS)  # fmt: skip
-
-
-def _one_too_far() -> Term:
-    cursor, count = Term("var", ("supply.cursor",)), Term("var", ("supply.count",))
-    return all_of(cursor <= count, cursor < SIZE)
-
-
-def _guards_by_hand() -> Iterator[Mutant]:
-    always = lambda _: all_of()  # noqa: E731
-    yield Mutant("guard fetch: never in a batch", "guard", "Requests are fetched at any time in a batch.",
-                 (GuardOf("fetch", always),))  # fmt: skip
-    yield Mutant("guard fetch: not after publishing", "guard", "Requests are fetched until the batch is published.",
-                 (GuardOf("fetch", lambda s: s.supply.open < 2),))  # fmt: skip
-    yield Mutant("guard supply: no request in hand", "guard", "Requests are supplied while one is being fetched.",
-                 (GuardOf("supply", always),))  # fmt: skip
-    yield Mutant("guard split.supply.1: or still worked on", "guard", "A request is supplied that is not finished.",
-                 (Replace("split.supply.1", {"when": lambda s, i: any_of(s.device.state[i] == 2, s.device.state[i] == 1)}),))  # fmt: skip
-    yield Mutant("guard split.reconnect.1b: stops early", "guard", "Recovery commits with one entry still to clear.",
-                 (Replace("split.reconnect.1c", {"when": lambda s: s.recover.left <= 1}),))  # fmt: skip
-    yield Mutant("guard split.supply.7: settles early", "guard", "A batch is settled with one entry still to clear.",
-                 (Replace("split.supply.7", {"when": lambda s: s.supply.cursor + 1 >= s.supply.count}),))  # fmt: skip
+    for name, sentence, edit in weakened(table, _steps(table)):
+        notifies = isinstance(edit, Replace) and edit.target in NOTIFICATIONS
+        ends = not name.startswith("split.reconnect.2: recover.resubmitted")
+        yield Mutant(f"guard {name}", "guard", sentence, (edit,), notifies, ends)

@@ -22,7 +22,7 @@ REWRITES: dict[str, dict[str, str]] = {"split.fetch.1": {"fetch.last_avail": "pr
 
 
 def outcome(s: Any) -> Term:
-    """When recovery ends, all that it leaves is settled by what it found: history, and fields that it does not touch."""
+    """When recovery ends, all that it leaves follows from what it found: history, and untouched fields."""
     return all_of(
         s.region.version == 1,
         s.region.desc_num == HEADS,

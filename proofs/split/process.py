@@ -86,7 +86,8 @@ def _fetch(p: Places) -> list[Conjunct]:
             implies(at(s.fetch.at, *p.in_hand, "submit"), all_of(s.device.state[h] == 0, negate(s.supply.open == 2))),
             implies(at(s.fetch.at, *p.in_hand, "submit", "armed"), p.may_fetch(s)),
             implies(at(s.fetch.at, *p.in_hand),
-                    all_of(s.history.made[h] == s.proof.marked_pos, s.history.got[h] == s.history.made[h], waiting(s, h))),
+                    all_of(s.history.made[h] == s.proof.marked_pos, s.history.got[h] == s.history.made[h],
+                           waiting(s, h))),
             implies(s.fetch.at == "submit",
                     all_of(live(s, h), s.proof.marked[h] == s.proof.marked_pos - 1)),
         )  # fmt: skip
@@ -135,7 +136,8 @@ def _counters(p: Places) -> list[Conjunct]:
             return forall(
                 HEADS,
                 lambda g: implies(
-                    all_of(live(s, h), live(s, g), s.proof.marked[h] == s.proof.marked[g]), h == g  # type: ignore[arg-type]
+                    all_of(live(s, h), live(s, g), s.proof.marked[h] == s.proof.marked[g]),
+                    h == g,
                 ),
                 lambda g: s.proof.marked[g],
             )
@@ -144,9 +146,14 @@ def _counters(p: Places) -> list[Conjunct]:
 
     def counter(s: Any) -> Term:
         h = s.fetch.head
-        below = lambda limit: forall(  # noqa: E731
-            HEADS, lambda g: implies(live(s, g), s.region.desc[g].counter < limit), lambda g: s.region.desc[g].counter
-        )
+
+        def below(limit: Term) -> Term:
+            return forall(
+                HEADS,
+                lambda g: implies(live(s, g), s.region.desc[g].counter < limit),
+                lambda g: s.region.desc[g].counter,
+            )
+
         return all_of(
             s.counter >= 0,
             forall(HEADS, lambda g: s.region.desc[g].counter >= 0, lambda g: s.region.desc[g].counter),
@@ -158,7 +165,11 @@ def _counters(p: Places) -> list[Conjunct]:
 
     return [
         Conjunct("ages apart", apart),
-        *([Conjunct("counters by age", by_age, "counters"), Conjunct("counter", counter, "counters")] if p.stamped else []),
+        *(
+            [Conjunct("counters by age", by_age, "counters"), Conjunct("counter", counter, "counters")]
+            if p.stamped
+            else []
+        ),
     ]
 
 
@@ -187,6 +198,10 @@ def _supply(p: Places) -> list[Conjunct]:
 
         return forall(HEADS, one, lambda h: s.device.state[h], lambda h: s.history.twice[h])
 
+    def as_listed(s: Any) -> Term:
+        batch, listed = s.supply.batch, s.proof.list_at
+        return forall(s.supply.count, lambda k: batch[k] == listed[k], lambda k: batch[k])
+
     def batch(s: Any) -> Term:
         open_, count = s.supply.open, s.supply.count
         return all_of(
@@ -200,9 +215,10 @@ def _supply(p: Places) -> list[Conjunct]:
             implies(open_ == 1, at(s.supply.at, "more", *p.supplying)),
             implies(at(s.supply.at, "more", *p.supplying), open_ == 1),
             implies(s.supply.at == "more", count > 0),
-            implies(open_ == 1, forall(count, lambda k: s.supply.batch[k] == s.proof.list_at[k], lambda k: s.supply.batch[k])),
-            implies(open_ == 1, forall(HEADS, lambda h: implies(in_list(s, h), live(s, h)), lambda h: s.proof.in_list[h])),
-            implies(open_ == 2, forall(count, lambda k: s.supply.batch[k] == s.proof.list_at[k], lambda k: s.supply.batch[k])),
+            implies(open_ == 1, as_listed(s)),
+            implies(open_ == 1, forall(HEADS, lambda h: implies(in_list(s, h), live(s, h)),
+                                       lambda h: s.proof.in_list[h])),
+            implies(open_ == 2, as_listed(s)),
         )  # fmt: skip
 
     def supplying(s: Any) -> Term:
@@ -255,4 +271,3 @@ def _supply(p: Places) -> list[Conjunct]:
 def process(p: Places) -> list[Conjunct]:
     """Give the sentences about the process, for the labels of a table."""
     return [*_recover(p), *_fetch(p), *_counters(p), *_supply(p)]
-

@@ -90,7 +90,7 @@ def rank(table: Table) -> list[Guard]:
     ]
 
 
-def stuck(p: Places) -> list[tuple[str, Guard]]:
+def stuck() -> list[tuple[str, Guard]]:
     """Give what holds where nothing that is owed can happen, in an order in which each follows from those before.
 
     Between the last two, the solver is given that the sum over no live request is 0 (shown by induction).
@@ -130,9 +130,7 @@ def drains(p: Places) -> list[Conjunct]:
 
     def back_end_sleeps(s: Any) -> Term:
         seen, h = s.proof.seen_avail_pos, s.history
-        kicking = any_of(
-            s.driver.at == "published", all_of(s.driver.at == "kick", s.driver.wants_kick == 1)
-        )
+        kicking = any_of(s.driver.at == "published", all_of(s.driver.at == "kick", s.driver.wants_kick == 1))
         return all_of(
             implies(at(s.fetch.at, "armed", "rest"), s.used.avail_event == wrap(s.proof.marked_pos, 16)),
             implies(
@@ -146,7 +144,8 @@ def drains(p: Places) -> list[Conjunct]:
         h = s.history
         behind = h.used_pos - h.seen_pos
         window = all_of(
-            at(s.supply.at, *dict.fromkeys([*p.published, "clear", "notify"])), s.supply.old_idx == wrap(h.seen_pos, 16),
+            at(s.supply.at, *dict.fromkeys([*p.published, "clear", "notify"])),
+            s.supply.old_idx == wrap(h.seen_pos, 16),
         )  # fmt: skip
         will_call = any_of(
             all_of(negate(s.recover.at == RUNNING), negate(s.recover.at == "signalled")),

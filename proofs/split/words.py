@@ -11,7 +11,21 @@ from model.split.serve import BETWEEN
 from model.steps import Guard, Table
 from model.terms import Operand, Term, all_of, any_of, as_term, ite, negate, parameter
 
-__all__ = ["ENTRIES", "HEADS", "SIZE", "Conjunct", "Places", "at", "iff", "implies", "in_list", "live", "owed", "rest", "waiting"]
+__all__ = [
+    "ENTRIES",
+    "HEADS",
+    "SIZE",
+    "Conjunct",
+    "Places",
+    "at",
+    "iff",
+    "implies",
+    "in_list",
+    "live",
+    "owed",
+    "rest",
+    "waiting",
+]
 
 HEADS, ENTRIES, SIZE = parameter("heads"), parameter("entries"), parameter("size")
 

@@ -7,8 +7,7 @@ from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
 from model.layout import region as layout_of
 from model.protocol import Subject
-from refimpl.errors import InflightError, UsageError
-from vhost_inflight.judging.player import DivergenceError, Player
+from vhost_inflight.judging.player import Player
 from vhost_inflight.judging.schedule import Event, Schedule
 
 UNREAD = ("off", "look")
@@ -102,14 +101,20 @@ class Both:
 class Run:
     """A run of both over the same events; `play` compares after each, and keeps what either judge says."""
 
-    def __init__(self, both: Both, events: list[tuple[str, int]], *, start: int = 0) -> None:
-        """Let the interpreter take the events; compare from the event at `start` on."""
+    def __init__(
+        self, both: Both, events: list[tuple[str, int]], *, states: list[StateTuple] | None = None, start: int = 0
+    ) -> None:
+        """Let the interpreter take the events (unless `states` has done it); compare from the event at `start` on."""
         self.both, self.events, self.start = both, events, start
-        self.states: list[StateTuple] = [both.machine.initial()]
-        for step, choice in events:
-            self.states.append(both.machine.take(self.states[-1], step, choice))
+        self.states = self._taken() if states is None else states
         self.player = Player(both.schedule(events), after=self._compare)
         self.compared = 0
+
+    def _taken(self) -> list[StateTuple]:
+        states = [self.both.machine.initial()]
+        for step, choice in self.events:
+            states.append(self.both.machine.take(states[-1], step, choice))
+        return states
 
     def play(self) -> None:
         """Play on the reference."""
@@ -118,9 +123,9 @@ class Run:
         assert self.player.place == len(self.events)
 
     def _compare(self, place: int) -> None:
-        self.compared += 1
         if place < self.start:
             return
+        self.compared += 1
         state, player = self.states[place + 1], self.player
         assert self.both.image(state) == player.memory.image, self._where(place)
         actual = {"kick": int(player.kicked), "call": int(player.called)}
@@ -135,19 +140,9 @@ class Run:
         return "\n".join([*lines[-30:], str(self.player.memory.fields())])
 
     def violations(self) -> Iterator[tuple[int, set[str], set[str]]]:
-        """Give for each event what the model and what the reference's own judge say is violated by it."""
-        for number, (step, choice) in enumerate(self.events):
+        """Give for each event from `start` on what the model and what the reference's judge say is violated by it."""
+        for number in range(self.start, len(self.events)):
+            step, choice = self.events[number]
             model = self.both.violated(self.states[number], step, choice, self.states[number + 1])
             ours = {v.property for v in self.player.judge.violations if v.event == number + 1}
             yield number, model, ours
-
-
-def play_until_refused(run: Run) -> InflightError | None:
-    """Play; give the rule that the reference found broken, if any; its own mistakes are raised."""
-    try:
-        run.play()
-    except (DivergenceError, UsageError):
-        raise
-    except InflightError as error:
-        return error
-    return None

@@ -68,6 +68,7 @@ class Judge:
         self.resubmitted: list[int] = []
         self._last_given = -1
         self._in_order = True
+        self._twice: set[int] = set()
 
     def outstanding(self) -> list[Request]:
         """Return the requests made available and not visible as used, in the order in which they were made."""
@@ -103,14 +104,20 @@ class Judge:
             self._fetched[head] = request
 
     def submitted(self, head: int, again: bool) -> None:
-        """Judge what is given to the device, ``again`` at recovery or after a fetch."""
+        """Judge what is about to be given to the device, ``again`` at recovery or after a fetch.
+
+        A head that it works on already is worked on twice from now on: when one of both is done, the other is not.
+        """
         request = self._fetched.get(head)
         what = f"head {head}, request {request.number if request else 'none'}"
         if request is None or request.visible:
             self._violated("no-used-resubmitted", f"{what}, is given to the device, and is visible as used")
         desc = self.memory.ring.desc[head]
-        if request is not None and (desc.addr, desc.len, desc.flags) != (request.number, 0, 0):
+        latest = self._at_head.get(head)
+        if (desc.addr, desc.len, desc.flags) != (latest.number if latest else 0, 0, 0):
             self._violated("intact", f"{what}, is given to the device as {desc.addr}")
+        if self.device.work.get(head) is Work.WORKING:
+            self._twice.add(head)
         position = request.position if request else -1
         self._in_order = self._in_order and self._last_given < position
         self._last_given = position
@@ -145,7 +152,8 @@ class Judge:
         if not finished or request is None or length != request.number:
             state = work.value if work else "nothing"
             self._violated("intact", f"{what}, length {length}; the device's state of it: {state}")
-        if request is None or request.visible or head in named or work is Work.WORKING:
+        at_work = work is Work.WORKING or head in self._twice
+        if request is None or request.visible or head in named or at_work:
             self._violated("exactly-once", f"{what}, used before or still worked on")
 
     def settled(self) -> None:

@@ -42,8 +42,9 @@ class Player:
 
     ``after`` is called after each event, with its place (from 0). ``to_end``: let the procedure that waits go on when
     the schedule is over, rather than stop; `play` then returns at the top of the back-end's loop. ``judge`` judges what
-    happens. ``starts`` are copies of the memory at each start of a process. ``making`` is the driver's last step towards
-    a request that is not yet made, "" if there is none; ``kick_wanted`` is what it read when it looked whether to kick.
+    happens. ``starts`` are copies of the memory at each start of a process. ``making`` is the driver's last step
+    towards a request that is not yet made, "" if there is none; ``kick_wanted`` is what it read when it looked whether
+    to kick.
     """
 
     def __init__(self, schedule: Schedule, *, to_end: bool = False, after: Callable[[int], None] | None = None) -> None:
@@ -58,7 +59,7 @@ class Player:
         self.queue: SplitQueue | None = None
         self.starts: list[bytes] = []
         self.kicked = self.called = False
-        self._after = after
+        self.after = after
         self._to_end = to_end
         self._free = False
         self._as_fresh = False
@@ -191,8 +192,8 @@ class Player:
         self.judge.event = self.place + 1
         self._happened(step)
         self.place += 1
-        if self._after is not None:
-            self._after(self.place - 1)
+        if self.after is not None:
+            self.after(self.place - 1)
 
     def _happened(self, step: str) -> None:
         queue, ring = self.queue, self.memory.ring
@@ -235,16 +236,13 @@ class Player:
     def _submit(self, head: int) -> None:
         assert self.queue is not None
         self.judge.event = self.place + 1
-        self.device.submit(head, self.memory.ring.desc[head].addr)
         self.judge.submitted(head, self._recovering)
+        self.device.submit(head, self.memory.ring.desc[head].addr)
 
     def _choose(self, candidates: Sequence[int]) -> int:
         """Say which of the heads is resubmitted next: the schedule's, else the first."""
-        if not self._free:
-            event = self.events[self.place]
-            if event.step == "split.reconnect.2" and event.choice in candidates:
-                return event.choice
-        return candidates[0]
+        wanted = None if self._free else self.events[self.place].choice
+        return wanted if wanted is not None and wanted in candidates else candidates[0]
 
     def _next_finished(self) -> int | None:
         """Give the next head of the batch that the schedule builds; None when the next step is to publish it."""

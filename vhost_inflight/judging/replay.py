@@ -68,9 +68,13 @@ class Replay:
 
 
 def replay(schedule: Schedule) -> Replay:
-    """Play a schedule where it can be played, and judge it. Raises DivergenceError when the reference does otherwise."""
+    """Play a schedule where it can be played, and judge it.
+
+    Raises DivergenceError when the reference does otherwise than the schedule says, ScheduleError for a mutant that
+    does not exist.
+    """
     if schedule.mutant is not None:
-        from vhost_inflight.judging.model_replay import replay_on_model  # noqa: PLC0415  # the model alone needs it
+        from vhost_inflight.judging.model_replay import replay_on_model  # noqa: PLC0415  # it imports this module
 
         return replay_on_model(schedule)
     return _replay_on_memory(schedule)
@@ -79,7 +83,7 @@ def replay(schedule: Schedule) -> Replay:
 def _replay_on_memory(schedule: Schedule) -> Replay:
     """Play on the reference, over real shared memory."""
     moments: list[Moment] = []
-    player = Player(schedule, to_end=schedule.property == "drains", after=lambda place: note(place))
+    player = Player(schedule, to_end=schedule.property == "drains")
     before = player.memory.fields()
 
     def note(place: int) -> None:
@@ -89,6 +93,7 @@ def _replay_on_memory(schedule: Schedule) -> Replay:
         moments.append(Moment(place + 1, schedule.events[place], changes))
         before = now
 
+    player.after = note
     refused = ""
     try:
         player.play()

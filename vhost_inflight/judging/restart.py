@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from refimpl.errors import InflightError
+from refimpl.split_state import Choose, choose_first
 from vhost_inflight.judging.world import Memory
 
 __all__ = ["End", "not_restartable"]
@@ -36,6 +37,10 @@ class End:
         return "; ".join(found)
 
 
+_MANY = 100
+"""Of longer recoveries, crashes are tried after so many steps at the beginning and at the end."""
+
+
 class _CutError(BaseException):
     """The crash. Nothing in the reference catches it."""
 
@@ -49,18 +54,35 @@ def not_restartable(memory: Memory, image: bytes) -> str | None:
     whole = Memory(memory.choices, memory.size, memory.entries, memory.first, image)
     steps: list[str] = []
     end = _recover(whole, steps)
-    for cut in range(1, len(steps) + 1):
+    for cut in _cuts(len(steps)):
         copy = Memory(memory.choices, memory.size, memory.entries, memory.first, image)
         try:
             _recover(copy, [], cut)
         except _CutError:
-            again = _recover(copy, [])
-            if again != end:
-                return f"recovery ends with {end.difference(again)} at {steps[cut - 1]}"
+            again = _ends(copy)
+        else:
+            continue
+        for other in again:
+            if other != end:
+                return f"recovery ends with {end.difference(other)} at {steps[cut - 1]}"
     return None
 
 
-def _recover(memory: Memory, steps: list[str], cut: int = 0) -> End:
+def _cuts(steps: int) -> list[int]:
+    """Give the steps after which to crash: all, or of a recovery that walks over entries for long, the ends of it."""
+    everywhere = range(1, steps + 1)
+    return list(everywhere) if steps <= 2 * _MANY else [*everywhere[:_MANY], *everywhere[-_MANY:]]
+
+
+def _ends(memory: Memory) -> list[End]:
+    """Recover twice: with the first and with the last of the entries of which any may be resubmitted next.
+
+    The second time begins with what the first left: where that makes a difference, recovery is not restartable either.
+    """
+    return [_recover(memory, []), _recover(memory, [], choose=lambda candidates: candidates[-1])]
+
+
+def _recover(memory: Memory, steps: list[str], cut: int = 0, choose: Choose = choose_first) -> End:
     """Recover, and add the steps to ``steps``; raise _CutError after so many (0: never)."""
     resubmitted: list[int] = []
 
@@ -70,7 +92,7 @@ def _recover(memory: Memory, steps: list[str], cut: int = 0) -> End:
             raise _CutError
 
     memory.hand_over()
-    queue = memory.queue(hook, resubmitted.append)
+    queue = memory.queue(hook, resubmitted.append, choose=choose)
     try:
         queue.start()
     except InflightError as error:

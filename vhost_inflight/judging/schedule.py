@@ -66,9 +66,9 @@ class Event:
 class Schedule:
     """The contents of a schedule file.
 
-    ``property`` is what it violates (None: a run that violates nothing, for instance a witness). ``entries`` is the
-    number of the region's entries, ``first`` the index at which the ring begins. ``notifications`` says whether the
-    steps in NOTIFICATIONS are part of the schedule; where they are not, they happen unseen.
+    ``property`` is what it violates; None: nothing. ``witness``: it violates nothing, but ``property`` is judged in it.
+    ``entries`` is the number of the region's entries, ``first`` the index at which the ring begins. ``notifications``
+    says whether the steps in NOTIFICATIONS are part of the schedule; where they are not, they happen unseen.
     """
 
     revision: str
@@ -94,7 +94,10 @@ def _validator() -> Draft202012Validator:
 
 
 def load(path: Path) -> Schedule:
-    """Read a schedule file. Raises ScheduleError, naming the file and the place in it; OSError when it cannot be read."""
+    """Read a schedule file.
+
+    Raises ScheduleError, naming the file and the place in it; OSError when it cannot be read.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -123,7 +126,7 @@ def parse(document: Any) -> Schedule:
         gaps=document.get("gaps", {}),
         mutant=mutant,
         property=wanted,
-        witness=bool(document.get("witness")),
+        witness=document.get("kind") == "witness",
         size=document["queue_size"],
         entries=document["region_size"],
         first=document["first_index"],

@@ -122,8 +122,8 @@ class Memory:
         return True
 
     def driver(self, hook: Hook, kick: Callable[[], None], call_taken: Callable[[], None]) -> SplitDriver:
-        """Return a new driver of the ring."""
-        return SplitDriver(self.ring, hook, kick=kick, call_taken=call_taken)
+        """Return a new driver of the ring, that believes what the device says, as the one of the model does."""
+        return SplitDriver(self.ring, hook, kick=kick, call_taken=call_taken, strict=False)
 
     def queue(
         self,

@@ -1,0 +1,83 @@
+"""Names and numbers that both sides write on their own: step ids, stores, gaps, layouts."""
+
+import ctypes
+from typing import Any
+
+import pytest
+
+from model import protocol
+from model.layout import PAYLOAD, REVISIONS, RINGS, Struct, region
+from model.record import SHARED
+from model.split.quiet import NOTIFICATIONS
+from refimpl.choices import GAPS, ONLY_IN
+from refimpl.hooks import STEP_IDS, STORING_STEP_IDS
+from refimpl.layout import InflightPayload, region_size, region_type
+from tests.strategies import subjects
+from vhost_inflight.judging.schedule import NOTIFICATIONS as OURS
+
+
+def recorded_ids(*, storing: bool) -> set[str]:
+    """Give the ids of the model's steps in all revisions and gaps; those alone that store to shared memory."""
+    found = set()
+    for subject in subjects():
+        table = protocol.table(subject)
+        for recorded in table.recorded():
+            kinds = {table.vars[a.name].kind for a in recorded.assigns}
+            memory = bool(kinds & (set(SHARED) - {"eventfd"})) and recorded.step.id != "split.start.fresh"
+            if memory or not storing:
+                found.add(recorded.step.id)
+    return found
+
+
+def test_step_ids() -> None:
+    """Neither side has a step that the other lacks; a crash is no step of a program."""
+    assert recorded_ids(storing=False) - {"crash"} == STEP_IDS
+
+
+def test_storing_steps() -> None:
+    """Both sides agree which steps store to shared memory, but for a region that is initialised before hand-over."""
+    assert recorded_ids(storing=True) == STORING_STEP_IDS
+
+
+def test_gaps() -> None:
+    """Both sides have the same gaps with the same choices in the same order, open in the same revisions."""
+    model = {gap.name: tuple(a.name for a in gap.alternatives) for gap in protocol.gaps("split").values()}
+    assert model == dict(GAPS)
+    for gap in protocol.gaps("split").values():
+        only = {ONLY_IN[gap.name]} if gap.name in ONLY_IN else set(protocol.revisions("split"))
+        assert only == {r for r in protocol.revisions("split") if gap.open_in(r)}
+
+
+def test_notifications() -> None:
+    """What a schedule without notifications leaves out is what the quiet table leaves out, or ought to."""
+    assert set(OURS) - {"split.idle.unarmed"} == set(NOTIFICATIONS) - {"split.idle.unarmed"}
+
+
+def offsets(structure: type[ctypes.Structure]) -> dict[str, tuple[int, int]]:
+    """Give offset and width of each field of a ctypes structure, but for the entries at its end."""
+    descriptors = {name: getattr(structure, name) for name, *_ in structure._fields_}
+    return {name: (d.offset, d.size) for name, d in descriptors.items() if name != "desc"}
+
+
+def of_model(struct: Struct) -> dict[str, tuple[int, int]]:
+    """Give the same of a structure of the model."""
+    return {field.name: (field.offset, field.width) for field in struct.fields}
+
+
+@pytest.mark.parametrize("ring", RINGS)
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_regions(ring: str, revision: str) -> None:
+    """Header, entry and the size of a region agree, field by field."""
+    model, reference = region(ring, revision), region_type(ring, revision, 8)
+    assert of_model(model.header) == offsets(reference)
+    kinds: dict[str, Any] = {name: kind for name, kind, *_ in reference._fields_}  # some have a third part
+    entry = kinds["desc"]._type_
+    assert of_model(model.entry) == offsets(entry)
+    assert model.offset(3) == reference.desc.offset + 3 * ctypes.sizeof(entry)
+    assert [model.size(n) for n in (1, 4, 128)] == [region_size(ring, revision, n) for n in (1, 4, 128)]
+
+
+def test_payload() -> None:
+    """The payload of the two messages agrees."""
+    assert of_model(PAYLOAD) == offsets(InflightPayload)
+    assert ctypes.sizeof(InflightPayload) == PAYLOAD.size

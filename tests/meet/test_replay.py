@@ -1,0 +1,236 @@
+"""Replay: what the model finds violated is violated on real memory too, as the reference's own judge sees it."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model import protocol
+from model.interpret import Sizes
+from model.protocol import Subject
+from model.split.quiet import quiet
+from model.terms import ModelError
+from proofs.search import Bounds, Event, explore, table_for
+from proofs.split.mutants import mutants
+from vhost_inflight.judging.model_replay import replay_on_model
+from vhost_inflight.judging.player import DivergenceError, Player
+from vhost_inflight.judging.replay import Change, replay, run
+from vhost_inflight.judging.schedule import Schedule, ScheduleError, load, parse
+
+RECORDED = Path(__file__).parents[2] / "proofs" / "recorded" / "split"
+FILES = sorted(path for path in RECORDED.rglob("*.json") if '"vhost-inflight schedule 1"' in path.read_text()[:200])
+SMALL = Bounds(2, 2, 2, 0, 0)
+RARE = Bounds(2, 2, 2, 1, 0)
+USED = Bounds(2, 2, 2, 0, 1)
+WRAP = Bounds(2, 2, 1, 0, 65535)
+QUIET = Bounds(1, 1, 1, 0, 0)
+TWO = Bounds(1, 2, 1, 0, 0)
+THREE = Bounds(2, 3, 1, 0, 0)
+
+CASES: list[tuple[str, dict[str, str], str, Bounds]] = [
+    ("v6", {}, "order", SMALL),
+    ("v6", {"resubmit-order": "any"}, "restartable", SMALL),
+    ("merged", {"fetch-position": "used-idx"}, "no-used-resubmitted", SMALL),
+    ("merged", {"fetch-position": "used-idx"}, "exactly-once", SMALL),
+    ("merged", {"fetch-position": "avail-idx"}, "nothing-lost", SMALL),
+    ("merged", {"fetch-position": "avail-idx"}, "ring-position", SMALL),
+    ("merged", {"fetch-in-batch": "always"}, "nothing-lost", THREE),
+    ("merged", {"used-element": "after-publish"}, "intact", SMALL),
+    ("merged", {"signal-at-start": "never"}, "drains", QUIET),
+    ("merged", {"ring-at-start": "wait"}, "drains", QUIET),
+    ("merged", {"event-fields": "left"}, "drains", TWO),
+    ("merged", {"counter-after-reconnect": "zero"}, "restartable", SMALL),
+    ("merged", {"counter-after-reconnect": "zero"}, "order", SMALL),
+    ("merged", {"counter-scope": "device-last"}, "order", RARE),
+    ("merged", {"reset": "kept"}, "no-used-resubmitted", RARE),
+    ("merged", {"recovery-start": "every-kick"}, "order", RARE),
+    ("merged", {"region-size": "smaller"}, "nothing-lost", SMALL),
+    ("merged", {"init-order": "version-first"}, "well-formed", USED),
+    ("merged", {"fresh-used-idx": "zero-and-skip"}, "well-formed", USED),
+    ("merged", {"batch-size": "signed"}, "no-used-resubmitted", WRAP),
+    ("merged", {"batch-size": "mod-queue-size"}, "no-used-resubmitted", SMALL),
+]
+
+
+def found(revision: str, gaps: dict[str, str], name: str, bounds: Bounds) -> dict[str, Any]:
+    """Search for a shortest counterexample and give it as the contents of a file."""
+    subject = Subject.of("split", revision, gaps)
+    sizes = protocol.sizes(subject, bounds.size, bounds.first)
+    result = explore(table_for(subject, frozenset({name})), sizes, bounds, frozenset({name}))
+    assert result.schedule, "the model finds nothing: another bound?"
+    return written(subject, name, sizes, result.schedule)
+
+
+def written(subject: Subject, name: str, sizes: Sizes, events: tuple[Event, ...]) -> dict[str, Any]:
+    """Give the contents of a file for a schedule that a search found."""
+    return {
+        "format": "vhost-inflight schedule 1",
+        "kind": "counterexample",
+        "ring": "split",
+        "revision": subject.revision,
+        "gaps": dict(subject.choices),
+        "mutant": None,
+        "property": name,
+        "queue_size": sizes.size,
+        "region_size": sizes.entries,
+        "first_index": sizes.first,
+        "notifications": name == "drains",
+        "schedule": [list(event) for event in events],
+    }
+
+
+@pytest.mark.parametrize(("revision", "gaps", "name", "bounds"), CASES)
+def test_found(revision: str, gaps: dict[str, str], name: str, bounds: Bounds) -> None:
+    """A counterexample that the search finds is reproduced, at its last event, and nothing is refused before."""
+    document = found(revision, gaps, name, bounds)
+    played = replay(parse(document))
+    assert played.reproduced, played.verdict()
+    assert len(played.moments) == len(document["schedule"])
+    assert {v.event for v in played.violations if v.property == name} == {len(document["schedule"])}
+
+
+# the two others are judged of what comes after the schedule, which is the same after one event less
+@pytest.mark.parametrize(
+    ("revision", "gaps", "name", "bounds"), [case for case in CASES if case[2] not in ("drains", "restartable")]
+)
+def test_one_event_less(revision: str, gaps: dict[str, str], name: str, bounds: Bounds) -> None:
+    """The violation comes with the last event: without it there is none yet."""
+    document = found(revision, gaps, name, bounds)
+    document["schedule"].pop()
+    assert not replay(parse(document)).reproduced
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_recorded(path: Path) -> None:
+    """Each recorded counterexample violates on the reference what it names, each witness violates nothing."""
+    schedule = load(path)
+    if schedule.mutant is not None:
+        pytest.skip("a mutant of the text, which the reference does not have")
+    assert replay(schedule).reproduced
+
+
+@pytest.fixture(scope="module")
+def order() -> dict[str, Any]:
+    """Give the contents of a file: v6 resubmits in the wrong order."""
+    return found("v6", {}, "order", SMALL)
+
+
+def test_print(order: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints each store with the field, old and new, and says whether the violation came."""
+    path = tmp_path / "order.json"
+    path.write_text(json.dumps(order))
+    assert run(path)
+    printed = capsys.readouterr().out
+    assert "split.init.3" in printed
+    assert "region.version: 0 → 1" in printed
+    assert "\nreproduced on real shared memory: order is violated at event" in printed
+    assert run(path, as_json=True)
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["reproduced"], answer["violations"][0]["property"]) == (True, "order")
+    assert {"field": "region.version", "old": 0, "new": 1} in [s for e in answer["events"] for s in e["stores"]]
+
+
+def test_not_reproduced(order: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same events that violate order lose nothing, and the command says so."""
+    path = tmp_path / "order.json"
+    path.write_text(json.dumps({**order, "property": "nothing-lost"}))
+    assert not run(path)
+    assert "NOT reproduced" in capsys.readouterr().out
+
+
+def test_witness(order: dict[str, Any]) -> None:
+    """A witness violates nothing; one that does is not reproduced."""
+    shorter = {**order, "kind": "witness", "schedule": order["schedule"][:-1]}
+    assert replay(parse(shorter)).reproduced
+    assert not replay(parse({**order, "kind": "witness"})).reproduced
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "another"}, "at format: "),
+        ({"queue_size": 0}, "at queue_size: 0 is less than"),
+        ({"states": []}, "at the top: .*'states' was unexpected"),
+        ({"schedule": [["crash"], []]}, r"at schedule\[1\]: "),
+        ({"schedule": [["crash"], ["crash", "0"]]}, r"at schedule\[1\]\[1\]: "),
+        ({"schedule": [["crash"], ["split.fetch.3"]]}, r"at schedule\[1\]: there is no step 'split.fetch.3'"),
+        ({"property": "speed"}, "at property: there is no property 'speed'"),
+        ({"revision": "v7"}, "at revision or gaps: .*no revision 'v7'"),
+        ({"gaps": {"reset": "never"}}, "at revision or gaps: .*gap reset has no choice 'never'"),
+    ],
+)
+def test_malformed(order: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    """A file that is no schedule is refused, and the error names the place in it."""
+    with pytest.raises(ScheduleError, match=message):
+        parse({**order, **change})
+
+
+def test_no_json(tmp_path: Path) -> None:
+    """A file that is no JSON is refused, and the error names the file."""
+    path = tmp_path / "broken.json"
+    path.write_text("{")
+    with pytest.raises(ScheduleError, match=r"broken\.json: no JSON"):
+        load(path)
+
+
+@pytest.mark.parametrize("revision", ["v6", "merged"])
+def test_mutants(revision: str) -> None:
+    """A mutant is played by the model, which says so; the text resubmits what the mutant forgot."""
+    subject = Subject.of("split", revision, {})
+    (mutant,) = (m for m in mutants(protocol.table(subject)) if m.name == "drop split.fetch.2")
+    name, table = "nothing-lost", quiet(protocol.table(subject).edited(mutant.edits))
+    result = explore(table, protocol.sizes(subject, 2), SMALL, frozenset({name}))
+    document = {**written(subject, name, protocol.sizes(subject, 2), result.schedule), "mutant": mutant.name}
+    played = replay(parse(document))
+    assert (played.on, played.reproduced) == ("the model's interpreter", True)
+    assert Change("region.version", 0, 1) in [change for moment in played.moments for change in moment.changes]
+    with pytest.raises(ModelError, match=r"split\.reconnect\.signal is not enabled here"):
+        replay_on_model(parse({**document, "mutant": None}))
+    with pytest.raises(DivergenceError, match=r"split\.reconnect\.signal: the reference did split\.reconnect\.2"):
+        replay(parse({**document, "mutant": None}))
+
+
+def test_no_mutant(order: dict[str, Any]) -> None:
+    """A mutant that does not exist is refused, and near names are told."""
+    with pytest.raises(
+        ScheduleError, match=r"there is no mutant 'drop split.fetch.two'; perhaps: .*drop split.fetch.2"
+    ):
+        replay(parse({**order, "mutant": "drop split.fetch.two"}))
+
+
+def altered(order: dict[str, Any], place: int, *events: list[Any]) -> Schedule:
+    """Give the schedule with one event exchanged for others."""
+    document = copy.deepcopy(order)
+    document["schedule"][place : place + 1] = events
+    return parse(document)
+
+
+@pytest.mark.parametrize(
+    ("place", "events", "message"),
+    [
+        (0, [["split.fetch.look"]], "event 1, split.fetch.look: there is no back-end"),
+        (0, [["split.start.adopt"]], "event 1, split.start.adopt: the reference did split.start.fresh"),
+        (1, [["split.init.3"]], "event 2, split.init.3: the reference did split.init.1"),
+        (0, [["device.finish", 0]], "the device does not work on it"),
+        (0, [["driver.make.2"]], "the driver refuses: .*no request was described"),
+        (0, [["driver.use"]], "nothing waits to be used"),
+        (0, [["split.start.fresh"], ["split.supply.1", 0]], "the reference did split.init.1"),
+    ],
+)
+def test_divergence(place: int, events: list[list[Any]], message: str) -> None:
+    """A schedule that the reference does not follow is an error that names the event and what was done instead."""
+    start = ["split.start.fresh"], ["split.init.1"], ["split.init.2"], ["split.init.3"]
+    order = {
+        "format": "vhost-inflight schedule 1",
+        "ring": "split",
+        "revision": "v6",
+        "queue_size": 1,
+        "region_size": 1,
+        "first_index": 0,
+        "notifications": False,
+        "schedule": [list(event) for event in start],
+    }
+    with pytest.raises(DivergenceError, match=message):
+        Player(altered(order, place, *events)).play()

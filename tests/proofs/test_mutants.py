@@ -1,0 +1,186 @@
+"""The mutants and their record: what is generated, what is replayed, and that each kind of false record is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model import protocol
+from model.interpret import Machine, Sizes
+from model.properties import NAMES
+from model.protocol import Subject
+from model.record import SHARED
+from model.steps import Table
+from proofs import mutants
+from proofs.mutants import Fate
+from proofs.split.mutants import Mutant
+from proofs.split.mutants import mutants as all_mutants
+from proofs.split.reasons import REASONS
+
+MERGED = Subject("split", "merged")
+PAGE = Path(__file__).parents[2] / "docs" / "orders.md"
+SUBJECTS = mutants.subjects()
+
+
+def table(subject: Subject) -> Table:
+    """Give the table that is mutated."""
+    return protocol.table(subject)
+
+
+def named(subject: Subject, name: str) -> Mutant:
+    """Look a mutant up."""
+    return next(m for m in all_mutants(table(subject)) if m.name == name)
+
+
+def recorded(name: str) -> Fate:
+    """Look a record of merged up."""
+    return next(f for f in mutants.load() if f.revision == "merged" and f.mutant == name)
+
+
+def faults_of(fate: Fate) -> list[str]:
+    """Check the record with one entry exchanged, and give what is wrong with that mutant."""
+    rest = [f for f in mutants.load() if (f.revision, f.mutant) != (fate.revision, fate.mutant)]
+    return [f for f in mutants.check([*rest, fate]).faults if fate.mutant in f]
+
+
+def test_the_record_holds() -> None:
+    """Every mutant is dead by a run that the text refuses or survives, or it is explained."""
+    assert mutants.check().faults == ()
+
+
+def test_every_property_kills() -> None:
+    """None of the properties is idle."""
+    checked = mutants.check()
+    assert checked.idle == ()
+    assert set(checked.killers) == set(NAMES)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.revision)
+def test_every_store_of_the_back_end_is_dropped(subject: Subject) -> None:
+    """One mutant for each step of recover, fetch and supply that stores to shared memory."""
+    original = table(subject)
+    stores = {
+        r.step.id
+        for r in original.recorded()
+        if r.step.procedure in ("recover", "fetch", "supply")
+        and any(original.vars[a.name].kind in SHARED for a in r.assigns)
+    }
+    dropped = {m.name.removeprefix("drop ") for m in all_mutants(original) if m.kind == "drop"}
+    assert stores <= dropped
+    assert dropped - stores <= {"split.fetch.bump"}
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.revision)
+def test_every_guard_of_the_back_end_is_weakened(subject: Subject) -> None:
+    """One mutant at least for each step of recover, fetch and supply that has a guard of its own."""
+    original = table(subject)
+    bare = original.with_steps({})
+    guarded = {
+        step.id
+        for step in bare.steps.values()
+        if step.procedure in ("recover", "fetch", "supply") and step.when.__name__ != "_always"
+    }
+    weakened = {m.name.removeprefix("guard ").split(":")[0] for m in all_mutants(original) if m.kind == "guard"}
+    assert guarded <= weakened
+    assert {"fetch", "supply"} <= weakened
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.revision)
+def test_names_are_unique_and_each_mutant_changes_the_table(subject: Subject) -> None:
+    """No two mutants of a name; each differs from the text in a successor of some state, so none is the text itself."""
+    found = all_mutants(table(subject))
+    assert len({m.name for m in found}) == len(found)
+    for mutant in found:
+        edited = table(subject).edited(mutant.edits)
+        assert edited.steps != table(subject).steps or edited.guards != table(subject).guards
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.revision)
+def test_a_dropped_store_keeps_its_volatile_effects(subject: Subject) -> None:
+    """The step of the mutant assigns what that of the text does, less what is shared."""
+    original = table(subject)
+    for mutant in all_mutants(original):
+        step_id = mutant.name.removeprefix("drop ")
+        if mutant.kind != "drop" or step_id == "split.fetch.bump":
+            continue
+        before = original.record(original.step(step_id)).assigns
+        edited = original.edited(mutant.edits)
+        after = edited.record(edited.step(step_id)).assigns
+        kept = [a.name for a in before if original.vars[a.name].kind not in SHARED]
+        assert [a.name for a in after] == kept
+        assert len(before) == len(after) + 1
+
+
+def test_swapped_link_still_goes_to_the_old_head() -> None:
+    """Lead first, link second: the entry is linked to what led the list before, as a compiler would have it."""
+    mutant = named(MERGED, "swap split.supply.2, split.supply.3")
+    machine = Machine(table(MERGED).edited(mutant.edits), Sizes(2, 2))
+    state = list(machine.initial())
+    for name, value in (("supply.at", "link"), ("fetch.at", "rest"), ("supply.open", 1), ("supply.head", 0)):
+        state[machine.place[name]] = value
+    state[machine.place["region.last_batch_head"]] = 1
+    led = machine.take(tuple(state), "split.supply.3")
+    linked = machine.take(led, "split.supply.2")
+    assert machine.get(led, "region.last_batch_head") == 0
+    assert machine.get(linked, "region.desc[].next")[0] == 1
+    assert machine.get(linked, "supply.count") == 1
+
+
+def test_reasons_are_those_of_survivors() -> None:
+    """No reason is left over for a mutant that is dead or gone, and none is empty."""
+    survivors = {name for _, name, _ in mutants.check().survivors}
+    assert survivors == set(REASONS)
+    assert all(REASONS.values())
+
+
+def test_a_search_finds_what_is_recorded() -> None:
+    """The shortest run of a mutant that dies early is found anew."""
+    for name in ("drop split.init.3", "drop split.reconnect.1b"):
+        told, found = recorded(name), mutants.find(MERGED, named(MERGED, name))
+        assert (told.killed_by, len(told.schedule)) == (found.killed_by, len(found.schedule))
+
+
+def test_a_run_of_the_text_kills_nothing() -> None:
+    """A schedule that is not the mutant's, and one by which nothing is violated, are found."""
+    fate = recorded("drop split.reconnect.1b")
+    assert "is not enabled" in faults_of(replace(fate, schedule=(("split.supply.5",), *fate.schedule)))[0]
+    assert "violated nowhere" in faults_of(replace(fate, schedule=fate.schedule[:-1]))[0]
+
+
+def test_a_run_that_goes_on_after_the_violation_is_found() -> None:
+    """The last event is the one that violates."""
+    fate = recorded("drop split.init.3")
+    assert "before the end" in faults_of(replace(fate, schedule=(*fate.schedule, ("driver.make.1", 0))))[0]
+
+
+def test_a_property_that_the_text_itself_violates_kills_nothing() -> None:
+    """v6 breaks `order` unchanged."""
+    fate = next(f for f in mutants.load() if f.revision == "v6" and f.killed_by)
+    assert faults_of(replace(fate, killed_by="order")) == [
+        f"v6, {fate.mutant}: order is violated without it",
+    ]
+
+
+def test_a_survivor_without_a_reason_and_a_mutant_without_a_record_are_found() -> None:
+    """Both are faults, as is a record of a mutant that does not exist."""
+    fate = recorded("drop split.supply.7")
+    silent = replace(fate, killed_by=None, schedule=(), survives_because=None)
+    assert "nobody says why" in faults_of(silent)[0]
+    assert faults_of(replace(fate, mutant="no such")) != []
+    rest = [f for f in mutants.load() if f.mutant != fate.mutant]
+    assert f"merged, {fate.mutant}: not recorded" in mutants.check(rest).faults
+
+
+def test_the_page_is_the_record() -> None:
+    """docs/orders.md is what `python -m proofs.mutants orders` prints."""
+    assert PAGE.read_text(encoding="utf-8") == mutants.orders()
+
+
+def test_the_record_is_read_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing and reading give the same."""
+    told = mutants.load()
+    monkeypatch.setattr(mutants, "_path", lambda: tmp_path / "mutants.json")
+    mutants.write(told)
+    assert mutants.load() == told

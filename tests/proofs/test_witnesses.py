@@ -1,0 +1,111 @@
+"""The witnesses: they hold, each shows what it is for, and a false one is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from model import protocol
+from model.interpret import Machine
+from model.terms import ModelError
+from proofs import witnesses
+from proofs.witnesses import MARKS, Witness
+
+
+def the(revision: str, name: str) -> Witness:
+    """Look a witness up."""
+    return next(w for w in witnesses.load() if (w.revision, w.name) == (revision, name))
+
+
+def test_every_witness_holds_and_nothing_is_without_one() -> None:
+    """The whole invariant at every state, every step taken, every property reached."""
+    found = witnesses.check()
+    assert found.faults == ()
+    assert found.states > 1000
+
+
+@pytest.mark.parametrize("subject", witnesses.subjects(), ids=lambda s: s.revision)
+def test_every_step_is_counted(subject: protocol.Subject) -> None:
+    """The counts are over the steps of the table, all of them."""
+    steps = witnesses.check().steps[subject.revision]
+    assert set(steps) == set(protocol.table(subject).steps)
+    assert min(steps.values()) > 0
+
+
+def test_each_property_has_its_witness() -> None:
+    """All nine of merged; of v6 all but the one that it violates where it is at stake."""
+    shown = witnesses.check().shown
+    assert {p for r, p in shown if r == "merged"} == set(MARKS)
+    assert {p for r, p in shown if r == "v6"} == set(MARKS) - {"order"}
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_a_witness_cut_short_does_not_show_it(name: str) -> None:
+    """Without its last event, a witness lacks a mark: it is no longer than it has to be."""
+    witness = the("merged", name)
+    assert witnesses.play(witness).marks >= set(MARKS[name])
+    assert not witnesses.play(replace(witness, schedule=witness.schedule[:-1])).marks >= set(MARKS[name])
+
+
+def test_a_witness_that_is_missing_is_missed() -> None:
+    """A property without its witness, and a step that no other takes."""
+    rest = [w for w in witnesses.load() if w.revision == "v6" or w.name == "nothing-lost"]
+    assert "merged: no witness reaches order" in witnesses.check(rest).faults
+    assert "merged: no witness takes driver.reset" in witnesses.check(rest).faults
+
+
+def test_an_event_that_is_not_enabled_is_found() -> None:
+    """The run stops there."""
+    witness = the("merged", "order")
+    wrong = replace(witness, schedule=(*witness.schedule[:3], ("split.supply.5",), *witness.schedule[3:]))
+    seen = witnesses.play(wrong)
+    assert seen.faults == ("event 3, split.supply.5, is not enabled",)
+    assert seen.states == 4
+
+
+def test_a_sentence_of_the_invariant_that_does_not_hold_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A false sentence among those of the invariant is a fault at each state at which it is false."""
+    witness = the("v6", "exactly-once")
+    machine, judge, _ = witnesses._machine(protocol.Subject("split", "v6"), witness.sizes)
+    unmarked = {"unmarked": lambda state: not any(machine.get(state, "region.desc[].inflight"))}
+    monkeypatch.setattr(witnesses, "_machine", lambda *_: (machine, judge, unmarked))
+    faults = witnesses.play(witness).faults
+    assert faults
+    assert all(f.startswith("unmarked does not hold after ") for f in faults)
+
+
+def test_a_violation_is_found() -> None:
+    """A run of v6 that resubmits in the wrong order: played on, the property is a fault."""
+    schedule = the("merged", "order").schedule
+    later = tuple(e for e in schedule if e[0] not in ("split.counter", "split.fetch.counter", "split.fetch.bump"))
+    at_stake = next(n for n, e in enumerate(schedule) if e[0] == "split.reconnect.2")
+    wrong = Witness("order", "v6", the("merged", "order").sizes, later)
+    seen = witnesses.play(wrong)
+    assert at_stake > 0
+    assert seen.faults
+
+
+def test_a_witness_is_found_anew() -> None:
+    """The walks are seeded: the recorded run of a cheap one is what is found."""
+    subject = protocol.Subject("split", "v6")
+    name = "nothing-lost"
+    sizes = protocol.sizes(subject, 2, 0)
+    assert the("v6", name) == witnesses._find(subject, name, sizes, frozenset(MARKS[name]))
+
+
+def test_what_no_walk_shows_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No seed leads there: an error that says to where."""
+    monkeypatch.setattr(witnesses, "SEEDS", 1)
+    monkeypatch.setattr(witnesses, "EVENTS", 10)
+    subject = protocol.Subject("split", "v6")
+    with pytest.raises(ModelError, match="no walk of 10 events shows drains"):
+        witnesses._find(subject, "drains", protocol.sizes(subject, 2), frozenset(MARKS["drains"]))
+
+
+def test_witnesses_start_from_the_initial_state() -> None:
+    """The first event of each leaves the initial state of its machine."""
+    for witness in witnesses.load():
+        machine = Machine(protocol.table(protocol.Subject("split", witness.revision)), witness.sizes)
+        first = {machine.steps[n].step.id for n, _, _ in machine.successors(machine.initial())}
+        assert witness.schedule[0][0] in first

@@ -1,0 +1,52 @@
+"""Hypothesis strategies that several tests share: subjects of the model, and schedules that the interpreter allows."""
+
+from hypothesis import strategies as st
+
+from model import protocol
+from model.interpret import Machine
+from model.protocol import Subject
+
+LENGTHS = (30, 100, 250)
+"""Events of a drawn schedule; a list whose length Hypothesis draws would rarely leave the first recovery."""
+
+
+def subjects() -> list[Subject]:
+    """Give each revision with its defaults, and with each single deviation from them."""
+    found = []
+    for revision in protocol.revisions("split"):
+        found.append(Subject.of("split", revision, {}))
+        for gap in protocol.gaps("split").values():
+            if gap.open_in(revision):
+                found += [Subject.of("split", revision, {gap.name: a.name}) for a in gap.alternatives[1:]]
+    return found
+
+
+def has_long_loops(subject: Subject) -> bool:
+    """Whether recovery walks as many entries as the ring's first index says, which is why that has to be small."""
+    return subject.choice("fresh-used-idx") != "from-ring" or subject.choice("init-order") == "version-first"
+
+
+def first_indexes(subject: Subject) -> list[int]:
+    """Give the indexes at which a ring begins in a test: 0, and before the wrap of 16 bits."""
+    return [0, 1] if has_long_loops(subject) else [0, 65534]
+
+
+def sizes(subject: Subject) -> list[int]:
+    """Give the queue sizes of a test; a region smaller than a ring of one entry would have none."""
+    return [size for size in (1, 2, 4, 8) if size > 1 or subject.choice("region-size") != "smaller"]
+
+
+@st.composite
+def schedules(draw: st.DrawFn, machine: Machine, *, skip: frozenset[str] = frozenset()) -> list[tuple[str, int]]:
+    """Draw events of the interpreter, each possible after those before it; crashes and resets are rarer."""
+    state, events = machine.initial(), []
+    length = draw(st.sampled_from(LENGTHS))
+    for chosen in draw(st.lists(st.integers(0, 1 << 16), min_size=length, max_size=length)):
+        enabled = [event for event in machine.enabled(state) if event[0] not in skip]
+        common = [event for event in enabled if event[0] not in ("crash", "driver.reset")]
+        possible = common * 3 + enabled if common else enabled
+        if not possible:
+            break
+        step, choice, state = possible[chosen % len(possible)]
+        events.append((step, choice))
+    return events

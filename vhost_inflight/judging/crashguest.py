@@ -1,0 +1,152 @@
+"""The driver of the crash test, a process of its own: it keeps a ring full, and records what it did and what it saw.
+
+It is what a guest is to a back-end: it goes on while the back-end is dead, sleeps until it is notified, and uses a head
+again only after it has seen it come back. Every request writes one sector, that of its head, with data that no other
+request has; when it comes back, the sector has to hold it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from refimpl.blk import HEADER, OK, WRITE
+from refimpl.errors import InflightError
+from refimpl.frontend import drain
+from refimpl.guest_memory import DATA_AT, STATUS_AT, GuestRam
+from refimpl.split_chain import Buffer
+from refimpl.split_driver import SplitDriver
+
+__all__ = ["SECTOR", "Record", "run_guest"]
+
+SECTOR = 512
+"""Bytes of a sector, and of the data of each request."""
+
+_NO_STATUS = 0xFF
+_HEADER_AT = DATA_AT - HEADER.size
+
+
+@dataclass
+class Record:
+    """What the driver did since it was asked last.
+
+    ``made`` are heads in the order in which their requests were made available, ``used`` heads in the order in which
+    they were seen as used; ``next_used`` is the next element that it will read (16 bits). ``errors``: property and
+    reason of what it found wrong by itself.
+    """
+
+    made: list[int] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
+    next_used: int = 0
+    pending: int = 0
+    errors: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _Guest:
+    """The driver's loop."""
+
+    def __init__(self, ram: GuestRam, fds: tuple[int, int], image: Path, control: Connection, seed: int) -> None:
+        kick, call = fds
+        self.ram, self.control, self.call = ram, control, call
+        self.dice = random.Random(seed)  # noqa: S311  # which heads are used next, no secret
+        self.driver = SplitDriver(
+            ram.rings[0],
+            kick=lambda: os.eventfd_write(kick, 1),
+            call_taken=lambda: drain(call),
+            tables=ram.tables(0),
+        )
+        self.disk = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
+        self.number = 0
+        self.pending: dict[int, bytes] = {}
+        self.making = True
+        self.broken = False
+        self.record = Record()
+
+    def loop(self) -> None:
+        """Make, use and sleep until told to stop."""
+        while True:
+            if not self.driver.asleep and not self.broken:
+                self._use()
+                if self.making and not self.broken:
+                    self._make()
+                self.driver.try_sleep()
+            if not self._wait():
+                return
+
+    def _wait(self) -> bool:
+        """Wait for a notification (if asleep) or an order; return False when told to stop."""
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        if self.driver.asleep:
+            poll.register(self.call, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(None if self.driver.asleep or self.broken else 0)}
+        if self.call in ready:
+            self.driver.wake()
+        return self.control.fileno() not in ready or self._obey()
+
+    def _obey(self) -> bool:
+        """Hand the record over and rest until told to go on; return False when told to stop."""
+        while True:
+            order = self.control.recv()
+            if order == "record":
+                self.record.next_used, self.record.pending = self.driver.next_used, len(self.pending)
+                self.control.send(self.record)
+                self.record = Record()
+                continue
+            self.making = order == "go"
+            return bool(order != "stop")
+
+    def _make(self) -> None:
+        """Make requests of most of the free heads, in any order."""
+        free = list(self.driver.free)
+        self.dice.shuffle(free)
+        spared = self.dice.choice((0, 0, 1)) if len(free) < self.ram.queue_size else 0
+        for head in free[spared:]:
+            data = self.number.to_bytes(8, "big") * (SECTOR // 8)
+            self.number += 1
+            address, slot = self.ram.slot(0, head)
+            slot[_HEADER_AT:DATA_AT] = HEADER.pack(WRITE, 0, head)
+            slot[STATUS_AT] = _NO_STATUS
+            slot[DATA_AT : DATA_AT + SECTOR] = data
+            self.pending[head] = data
+            self.record.made.append(head)
+            # header and data in one buffer: a chain must not be longer than the ring, and this one fits into 2
+            out = Buffer(address + _HEADER_AT, HEADER.size + SECTOR)
+            self.driver.make([out, Buffer(address + STATUS_AT, 1, writable=True)], head, indirect=True)
+
+    def _use(self) -> None:
+        """Use what came back, and compare what it should have done."""
+        while self.driver.used_waiting:
+            try:
+                head, length = self.driver.use()
+            except InflightError as error:
+                self.record.errors.append(("exactly-once", str(error)))
+                self.broken = True
+                return
+            self.record.used.append(head)
+            data = self.pending.pop(head)
+            _, slot = self.ram.slot(0, head)
+            if slot[STATUS_AT] != OK or length != 1:
+                self._wrong(f"head {head} came back with status {slot[STATUS_AT]}, length {length}")
+            if os.pread(self.disk, SECTOR, head * SECTOR) != data:
+                self._wrong(f"head {head} came back, but its sector does not hold what it wrote")
+
+    def _wrong(self, reason: str) -> None:
+        self.record.errors.append(("intact", reason))
+
+
+def run_guest(ram: GuestRam, fds: tuple[int, int], image: Path, control: Connection, seed: int) -> None:
+    """Drive the first queue of ``ram`` until the order ``stop``, or the other end of ``control`` is gone.
+
+    Orders: ``record`` is answered by a Record, and the driver rests; ``go`` and ``drain`` let it go on, with and
+    without making new requests; ``stop`` ends it. ``fds`` are the queue's eventfds, kick and call.
+    """
+    guest = _Guest(ram, fds, image, control, seed)
+    try:
+        guest.loop()
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        return
