@@ -55,17 +55,18 @@ class Level:
 
 
 LEVELS: tuple[Level, ...] = (
-    Level(Bounds(2, 2, 1)),
-    Level(Bounds(2, 2, 1, first=3)),
-    Level(Bounds(2, 1, 1), notifications=True),
+    Level(Bounds(2, 2, 1, states=60_000)),
+    Level(Bounds(2, 2, 1, first=3, states=60_000)),
+    Level(Bounds(2, 1, 1, states=200_000), notifications=True),
     Level(Bounds(2, 2, 0, states=400_000), notifications=True),
     Level(Bounds(2, 3, 2, states=200_000)),
-    Level(Bounds(2, 2, 1, first=65535)),
+    Level(Bounds(2, 2, 1, first=65535, states=60_000)),
 )
 """What is searched, small ones first, until a run is found; `_alone` comes last.
 
 A first index up to twice the queue's size lets recovery walk all of a list that was never begun; beyond, the search
-cuts the walk short (proofs.search), and `restartable` cannot be judged.
+cuts the walk short (proofs.search), and `restartable` cannot be judged. The limits of states are for mutants that go
+on for ever; a record says where a search stopped at one.
 """
 
 
@@ -273,7 +274,8 @@ def _fault(fate: Fate) -> str | None:
     if mutant is None:
         return "there is no such mutant"
     if fate.killed_by is None:
-        return None if fate.survives_because == REASONS.get(fate.mutant) else "survives, and nobody says why"
+        reason = REASONS.get(fate.mutant)
+        return None if reason and fate.survives_because == reason else "survives, and nobody says why"
     if fate.killed_by in BROKEN.get(fate.revision, ()):
         return f"{fate.killed_by} is violated without it"
     sizes = Sizes(fate.queue_size, fate.region_size, fate.first_index)

@@ -8,7 +8,7 @@ from typing import Any
 from model.record import State, assign_initial
 from model.split.recover import ENTRIES, RUNNING, pending
 from model.split.revisions import first_counter
-from model.split.serve import in_hand
+from model.split.serve import forget, in_hand
 from model.split.variables import VARS
 from model.steps import Add, Edit, GuardOf, Procedure, Remove, Replace, Step, Table
 from model.terms import Operand, Term, all_of, any_of, count, forall, ite, negate, slot, wrap
@@ -371,8 +371,7 @@ def untracked(table: Table) -> list[Edit]:
     )
     def clear_untracked(s: Any) -> None:
         """The head is past the end of the region: there is nothing to clear."""
-        s.device.state[in_hand(s)] = 0
-        s.device.given[in_hand(s)] = 0
+        forget(s)
         s.supply.cursor = s.supply.cursor + 1
 
     entry = [st for st in table.of("fetch") if st.at == (mark,)]

@@ -15,7 +15,7 @@ from model.steps import Replace, Table
 __all__ = ["NOTIFICATIONS", "quiet"]
 
 NOTIFICATIONS: tuple[str, ...] = (
-    "split.idle.arm", "split.idle.look", "split.idle.wake",
+    "split.idle.arm", "split.idle.unarmed", "split.idle.look", "split.idle.wake",
     "split.notify.look", "split.notify.call", "split.notify.none",
     "driver.kick.look", "driver.kick.1", "driver.kick.none",
     "driver.sleep.1", "driver.sleep.again", "driver.sleep.2", "driver.wake",

@@ -7,7 +7,7 @@ from typing import Any
 from model.steps import Procedure
 from model.terms import Term, all_of, any_of, ite, slot, wrap
 
-__all__ = ["BETWEEN", "FINISHED", "IN_BATCH", "WORKING", "device", "fetch", "supply"]
+__all__ = ["BETWEEN", "FINISHED", "IN_BATCH", "WORKING", "device", "fetch", "forget", "supply"]
 
 WORKING, FINISHED, IN_BATCH = 1, 2, 3
 
@@ -158,12 +158,19 @@ def in_hand(s: Any) -> Term:
     return s.supply.batch[s.supply.cursor]  # type: ignore[no-any-return]
 
 
+def forget(s: Any) -> None:
+    """Let the device forget the request at the cursor, unless the head stands for another one by now."""
+    head = in_hand(s)
+    given_again = s.device.state[head] != IN_BATCH
+    s.device.given[head] = ite(given_again, s.device.given[head], 0)
+    s.device.state[head] = ite(given_again, s.device.state[head], 0)
+
+
 @supply.step("split.supply.6", at="clear", text="v6 supplying, 6", when=lambda s: s.supply.cursor < s.supply.count)
 def clear_entry(s: Any) -> None:
     """Set the inflight field of the next entry in the batch to 0."""
     s.region.desc[in_hand(s)].inflight = 0
-    s.device.state[in_hand(s)] = 0
-    s.device.given[in_hand(s)] = 0
+    forget(s)
     s.supply.cursor = s.supply.cursor + 1
 
 

@@ -210,7 +210,7 @@ def _supply(p: Places) -> list[Conjunct]:
             implies(open_ == 2, all_of(at(s.supply.at, *p.published),
                                        s.history.used_pos - s.proof.settled_pos == count)),
             implies(all_of(s.recover.at == RUNNING, negate(open_ == 2)), negate(owed(s))),
-            implies(s.supply.at == "clear", open_ == 2),
+            implies(at(s.supply.at, *p.published), open_ == 2),
             implies(all_of(open_ == 2, negate(s.supply.at == "clear")), s.supply.cursor == 0),
             implies(open_ == 1, at(s.supply.at, "more", *p.supplying)),
             implies(at(s.supply.at, "more", *p.supplying), open_ == 1),

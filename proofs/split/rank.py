@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from model.split.properties import outstanding
 from model.split.recover import RUNNING
 from model.split.variables import DEAD
 from model.steps import Guard, Recorded, Table
-from model.terms import Term, all_of, any_of, constant, forall, ite, negate, wrap
+from model.terms import Term, all_of, any_of, constant, forall, ite, negate, place, wrap
 from proofs.judges import UNFAIR
 from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, live
 
@@ -112,7 +113,7 @@ def stuck() -> list[tuple[str, Guard]]:
         ("nothing is live", everywhere(lambda s, h: negate(live(s, h)))),
         ("everything is visible", lambda s: s.history.used_pos == s.proof.marked_pos),
         ("everything is seen", lambda s: s.history.seen_pos == s.history.used_pos),
-        ("all heads are free", lambda s: s.driver.num_free == SIZE),
+        ("no head is owned", lambda s: forall(SIZE, lambda h: s.driver.owns[h] == 0, lambda h: s.driver.owns[h])),
     ]
 
 
@@ -144,7 +145,7 @@ def drains(p: Places) -> list[Conjunct]:
         h = s.history
         behind = h.used_pos - h.seen_pos
         window = all_of(
-            at(s.supply.at, *dict.fromkeys([*p.published, "clear", "notify"])),
+            at(s.supply.at, *p.to_notify),
             s.supply.old_idx == wrap(h.seen_pos, 16),
         )  # fmt: skip
         will_call = any_of(
@@ -156,6 +157,17 @@ def drains(p: Places) -> list[Conjunct]:
             implies(all_of(s.rest.at == "asleep", behind > 0), any_of(s.call == 1, will_call)),
         )
 
+    def owned(s: Any) -> Term:
+        def one(h: Term) -> Term:
+            making = all_of(at(s.driver.at, "described", "listed"), s.driver.head == h)
+            used_at = s.proof.used_at[h]
+            to_see_it = all_of(
+                used_at >= s.history.seen_pos, used_at < s.history.used_pos, s.used.ring[place(used_at)].id == h
+            )  # fmt: skip
+            return any_of(s.driver.owns[h] == 0, making, outstanding(s, h), to_see_it)
+
+        return forall(SIZE, one, lambda h: s.driver.owns[h])
+
     def labels(s: Any) -> Term:
         return all_of(
             at(s.recover.at, *p.labels["recover"], RUNNING), at(s.fetch.at, "off", *p.labels["fetch"]),
@@ -165,4 +177,5 @@ def drains(p: Places) -> list[Conjunct]:
     return [
         Conjunct("bits", bits, "drains"), Conjunct("back-end sleeps", back_end_sleeps, "drains"),
         Conjunct("driver sleeps", driver_sleeps, "drains"), Conjunct("labels", labels, "drains"),
+        Conjunct("why owned", owned, "drains"),
     ]  # fmt: skip

@@ -107,4 +107,5 @@ class Places:
         self.supplying = [table.step(i).at[0] for i in supply]
         inside = table.step("split.notify.call").to != "idle"
         self.published = ["clear", *(["notify", "notified"] if inside else [])]
+        self.to_notify = ["notify"] if inside else ["clear", "notify"]
         self.named, self.sized = self.supplying[1:], self.supplying[2:]

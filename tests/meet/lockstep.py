@@ -42,7 +42,7 @@ class Both:
             gaps=dict(self.subject.choices),
             mutant=None,
             property=None,
-            witness=False,
+            witness=None,
             size=self.sizes.size,
             entries=self.sizes.entries,
             first=self.sizes.first,

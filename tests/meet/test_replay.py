@@ -141,10 +141,12 @@ def test_not_reproduced(order: dict[str, Any], tmp_path: Path, capsys: pytest.Ca
 
 
 def test_witness(order: dict[str, Any]) -> None:
-    """A witness violates nothing; one that does is not reproduced."""
-    shorter = {**order, "kind": "witness", "schedule": order["schedule"][:-1]}
-    assert replay(parse(shorter)).reproduced
-    assert not replay(parse({**order, "kind": "witness"})).reproduced
+    """A witness of a property does not violate it; what names nothing violates nothing."""
+    witness = {**order, "property": None, "witness": "order"}
+    assert not replay(parse(witness)).reproduced
+    assert replay(parse({**witness, "schedule": order["schedule"][:-1]})).reproduced
+    assert replay(parse({**witness, "witness": "nothing-lost"})).reproduced
+    assert not replay(parse({**witness, "witness": None})).reproduced
 
 
 @pytest.mark.parametrize(

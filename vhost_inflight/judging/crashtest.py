@@ -208,10 +208,21 @@ class _Rig:
             self._read = trace.tell()
 
 
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end this program as an exception, so that the processes and files of the test go with it."""
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _guest(theirs: Connection, *arguments: Any) -> None:
     """Run the driver in its process; the other end of the pipe is closed here, so that it is gone with its owner."""
     theirs.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted ends the driver too
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     run_guest(*arguments)
 
 
@@ -226,8 +237,8 @@ def crash_test(
 ) -> Outcome:
     """Kill a back-end so many times and judge each life; ``progress`` is called with each Kill that was made.
 
-    ``gaps`` are choices other than the defaults. A wrong order (restartable too) is judged to the end; anything else that is
-    violated ends it. Raises UsageError for a revision, a gap or a size that does not exist.
+    ``gaps`` are choices other than the defaults. A wrong order (restartable too) is judged to the end; anything else
+    that is violated ends it. Raises UsageError for a revision, a gap or a size that does not exist.
     """
     if queue_size < 2:
         raise UsageError("a request to a disk takes two descriptors at least, and a ring of 1 has no room for them")
@@ -299,7 +310,10 @@ def run(*, ring: str, revision: str, queue_size: int, kills: int, seed: int, jso
         raise UsageError(f"there is no ring {ring!r}; there are: split")
     terminal = Console(stderr=True)
     # no thread of its own for the bar: the driver's process is forked from this one
-    with Progress(console=terminal, auto_refresh=False, disable=not terminal.is_terminal) as bar:
+    with (
+        _ended_by_sigterm(),
+        Progress(console=terminal, auto_refresh=False, disable=not terminal.is_terminal) as bar,
+    ):
         task = bar.add_task("killing", total=kills)
 
         def progress(kill: Kill) -> None:

@@ -44,7 +44,7 @@ def replay_on_model(schedule: Schedule) -> Replay:
         state, before = after, now
     if not violations and schedule.property and schedule.property in judge.state(state):
         violations.append(Violation(schedule.property, len(moments), "as the model judges what comes after"))
-    reproduced = bool(violations) != (schedule.property is None or schedule.witness)
+    reproduced = bool(violations) or schedule.property is None
     return Replay("the model's interpreter", schedule.property, reproduced, tuple(moments), tuple(violations))
 
 

@@ -48,9 +48,9 @@ class Moment:
 class Replay:
     """A schedule that was played: on what, what happened, which violations were seen, and how it ended.
 
-    ``wanted`` is the property that the schedule names. ``reproduced``: that one was violated; of a schedule that names
-    none, or is a witness: it was played to its end and nothing was violated. ``refused`` is the rule that one side
-    found broken by the other at the end, if any.
+    ``wanted`` is the property that the schedule names. ``reproduced``: that one was violated; of a witness: it was
+    played to its end, and what it is a witness of holds; of any other schedule: nothing was violated. ``refused`` is
+    the rule that one side found broken by the other at the end, if any.
     """
 
     on: str
@@ -83,7 +83,7 @@ def replay(schedule: Schedule) -> Replay:
 def _replay_on_memory(schedule: Schedule) -> Replay:
     """Play on the reference, over real shared memory."""
     moments: list[Moment] = []
-    player = Player(schedule, to_end=schedule.property == "drains")
+    player = Player(schedule, to_end="drains" in (schedule.property, schedule.witness))
     before = player.memory.fields()
 
     def note(place: int) -> None:
@@ -110,17 +110,19 @@ def _replay_on_memory(schedule: Schedule) -> Replay:
 
 def _reproduced(schedule: Schedule, violations: tuple[Violation, ...], refused: str) -> bool:
     names = {violation.property for violation in violations}
-    if schedule.property is None or schedule.witness:
-        return not refused and not names
-    return schedule.property in names
+    if schedule.property is not None:
+        return schedule.property in names
+    if schedule.witness is not None:
+        return not refused and schedule.witness not in names
+    return not refused and not names
 
 
 def _judge_the_end(schedule: Schedule, player: Player) -> None:
     """Judge what shows when the schedule is over: what never comes back, and whether recovery can be cut off."""
-    end = len(schedule.events)
-    if schedule.property == "drains" and (stuck := drain(player)):
+    end, judged = len(schedule.events), (schedule.property, schedule.witness)
+    if "drains" in judged and (stuck := drain(player)):
         player.judge.violations.append(Violation("drains", end, stuck))
-    if schedule.property == "restartable":
+    if "restartable" in judged:
         for image in player.starts:
             if difference := not_restartable(player.memory, image):
                 player.judge.violations.append(Violation("restartable", end, difference))

@@ -66,7 +66,8 @@ class Event:
 class Schedule:
     """The contents of a schedule file.
 
-    ``property`` is what it violates; None: nothing. ``witness``: it violates nothing, but ``property`` is judged in it.
+    ``property`` is what it violates; None: nothing. ``witness`` is the property that is judged in it, not vacuously,
+    and holds, or what else it is a witness of.
     ``entries`` is the number of the region's entries, ``first`` the index at which the ring begins. ``notifications``
     says whether the steps in NOTIFICATIONS are part of the schedule; where they are not, they happen unseen.
     """
@@ -75,7 +76,7 @@ class Schedule:
     gaps: Mapping[str, str]
     mutant: str | None
     property: str | None
-    witness: bool
+    witness: str | None
     size: int
     entries: int
     first: int
@@ -126,11 +127,13 @@ def parse(document: Any) -> Schedule:
         gaps=document.get("gaps", {}),
         mutant=mutant,
         property=wanted,
-        witness=document.get("kind") == "witness",
+        witness=document.get("witness"),
         size=document["queue_size"],
         entries=document["region_size"],
         first=document["first_index"],
-        notifications=document.get("notifications", wanted == "drains" or _has_notifications(events)),
+        notifications=document.get(
+            "notifications", "drains" in (wanted, document.get("witness")) or _has_notifications(events)
+        ),
         events=events,
     )
     try:
