@@ -30,17 +30,20 @@ from proofs.verdicts import Schedule, Verdict, recorded_folder, subjects, table_
 __all__ = ["BOUNDS", "DRAINS", "main", "search"]
 
 BOUNDS = (
-    Bounds(2, 2, 2, 1, 1),
-    Bounds(2, 3, 2, states=400_000),
+    Bounds(2, 2, 1, 1, 1),
+    Bounds(2, 3, 1),
     Bounds(2, 2, 1, 0, 65535),
-    Bounds(4, 2, 1, states=400_000),
+    Bounds(4, 1, 1),
 )
-"""For every property but `drains`. A search that gives up at its number of states can find, but not bound."""
+"""For every property but `drains`."""
+
+COUNTERS = (Bounds(2, 3, 2),)
+"""Besides, for the gaps of the global counter, which need a second crash to show."""
 
 DRAINS = (Bounds(2, 1, 1), Bounds(4, 1, 1))
 """For `drains`, where notifications make many more states."""
 
-WIDE = (Bounds(4, 3, 1), Bounds(2, 4, 2))
+WIDE = (Bounds(2, 2, 2, 1, 1), Bounds(2, 3, 2), Bounds(2, 4, 2), Bounds(4, 2, 1), Bounds(4, 3, 1))
 """Besides, for the defaults."""
 
 WIDE_DRAINS = (Bounds(2, 2, 1),)
@@ -51,7 +54,8 @@ def searches(subject: protocol.Subject) -> list[tuple[Bounds, frozenset[str]]]:
     """Give the searches for a subject."""
     safe = frozenset(NAMES) - {"drains"}
     wide = () if subject.choices else WIDE
-    return [*((b, safe) for b in (*BOUNDS, *wide)),
+    counters = COUNTERS if any(gap.startswith("counter") for gap, _ in subject.choices) else ()
+    return [*((b, safe) for b in (*BOUNDS, *counters, *wide)),
             *((b, frozenset({"drains"})) for b in (*DRAINS, *(() if subject.choices else WIDE_DRAINS)))]  # fmt: skip
 
 

@@ -69,7 +69,7 @@ class Witness:
         """Give it as the contents of a schedule file."""
         return {
             "format": FORMAT, "ring": "split", "revision": self.revision, "gaps": {}, "mutant": None, "property": None,
-            "witness": self.name, "queue_size": self.sizes.size, "region_size": self.sizes.entries,
+            "kind": "witness", "witness": self.name, "queue_size": self.sizes.size, "region_size": self.sizes.entries,
             "first_index": self.sizes.first, "notifications": True, "schedule": [list(e) for e in self.schedule],
         }  # fmt: skip
 
