@@ -9,14 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from diagrams._play import FORMAT
 from diagrams._regions import region_layout
 from diagrams._render import render
 from diagrams._states import procedures, states
 from diagrams._timeline import timeline
 from model import layout, protocol
-from model.protocol import Subject
-from proofs.search import Bounds, explore, table_for
 
 __all__ = ["check", "counterexample", "draw", "names", "write"]
 
@@ -83,27 +80,8 @@ def check(out: Path) -> list[str]:
 
 
 def counterexample(ring: str, revision: str, judged: str) -> dict[str, Any]:
-    """Give a shortest run that violates a property under the defaults: the recorded one, or else one that is searched.
-
-    Raise `LookupError` if there is none within a queue of 2, 2 requests and 1 crash.
-    """
-    recorded = files("proofs") / "recorded" / ring
-    for file in sorted(recorded.iterdir(), key=lambda f: f.name) if recorded.is_dir() else ():
-        if file.name.endswith(".json") and (schedule := json.loads(file.read_text(encoding="utf-8"))):
-            about = [schedule.get(key) for key in ("revision", "gaps", "mutant", "property")]
-            if schedule.get("format") == FORMAT and about == [revision, {}, None, judged]:
-                return dict(schedule)
-    return _searched(Subject(ring, revision), judged)
-
-
-def _searched(subject: Subject, judged: str) -> dict[str, Any]:
-    wanted, bounds = frozenset({judged}), Bounds(2, 2, 1)
-    sizes = protocol.sizes(subject, bounds.size)
-    found = explore(table_for(subject, wanted), sizes, bounds, wanted)
-    if found.violated is None:
-        raise LookupError(f"{subject.ring} {subject.revision} does not violate {judged} within {bounds.text()}")
-    return {
-        "format": FORMAT, "ring": subject.ring, "revision": subject.revision, "gaps": {}, "mutant": None,
-        "property": judged, "queue_size": sizes.size, "region_size": sizes.entries, "first_index": sizes.first,
-        "schedule": [list(event) for event in found.schedule],
-    }  # fmt: skip
+    """Give the recorded run that violates a property under the defaults; raise `LookupError` if there is none."""
+    path = files("proofs") / "recorded" / ring / "counterexamples" / f"{revision}-{judged}.json"
+    if not path.is_file():
+        raise LookupError(f"no violation of {judged} is recorded for {ring} {revision}")
+    return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from multiprocessing.pool import Pool
 
 from model import protocol
 from model.properties import NAMES
@@ -24,6 +25,7 @@ class Outcome:
 
     asked: dict[protocol.Subject, list[Query]] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
+    own: dict[tuple[protocol.Subject, str], Result] = field(default_factory=dict)
     cores: dict[str, list[str]] = field(default_factory=dict)
     wanted: dict[protocol.Subject, set[str]] = field(default_factory=dict)
     failed: dict[protocol.Subject, str] = field(default_factory=dict)
@@ -32,16 +34,21 @@ class Outcome:
         """Give the properties that are proved for a subject."""
         if subject in self.failed or subject not in self.asked:
             return set()
-        bad = {q.group for q in self.asked[subject] if self.results[q.key].status != "proved"}
-        return {name for name in self.wanted[subject] if not bad & groups_for([name])}
+        bad = {q.group for q in self.unproved(subject)}
+        shown = {q.group for q in self.asked[subject]}
+        return {name for name in self.wanted[subject] if name in shown and not bad & groups_for([name])}
+
+    def result(self, subject: protocol.Subject, query: Query) -> Result:
+        """Give the result of a query: the subject's own, where it could not be shared."""
+        return self.own.get((subject, query.key)) or self.results[query.key]
 
     def unproved(self, subject: protocol.Subject) -> list[Query]:
         """Give the goals of a subject that the solver did not prove."""
-        return [q for q in self.asked.get(subject, []) if self.results[q.key].status != "proved"]
+        return [q for q in self.asked.get(subject, []) if self.result(subject, q).status != "proved"]
 
     def seconds(self, subject: protocol.Subject) -> float:
         """Give the solver's time on the goals of a subject, shared ones included."""
-        return sum(self.results[q.key].seconds for q in self.asked.get(subject, []))
+        return sum(self.result(subject, q).seconds for q in self.asked.get(subject, []))
 
 
 PATIENCE = 3
@@ -105,4 +112,17 @@ def prove_all(
             done += len(results)
             if progress:
                 progress(done, total)
+        _alone(outcome, pool)
     return outcome
+
+
+def _alone(outcome: Outcome, pool: Pool) -> None:
+    """Run again, for each other subject, what one subject proved from more than the shared key names."""
+    jobs: list[tuple[protocol.Subject, list[Query], bool]] = []
+    for subject, asked in outcome.asked.items():
+        for query in asked:
+            result = outcome.results[query.key]
+            if result.status == "proved" and not result.shared and result.query is not query:
+                jobs.append((subject, [query], False))
+    for (subject, _, _), (result,) in zip(jobs, pool.imap(_run, jobs), strict=True):
+        outcome.own[subject, result.query.key] = result

@@ -25,7 +25,7 @@ from proofs.judges import UNFAIR
 from proofs.solver import INT, Translator
 from proofs.split.ghosts import with_ghosts
 from proofs.split.invariant import invariant
-from proofs.split.obligations import COUNTS, REWRITES, UNTOUCHED, outcome
+from proofs.split.obligations import COUNTS, FOUND, OUTCOME, REWRITES, UNTOUCHED, outcome
 from proofs.split.rank import rank
 
 __all__ = ["Atom", "Goal", "Proof", "StepWork", "atoms", "text_of"]
@@ -95,6 +95,8 @@ class Proof:
 
     def __init__(self, subject: protocol.Subject) -> None:
         """Record them."""
+        if subject.choice("region-size") == "smaller":
+            raise ValueError("heads past the end of the region are outside the scope of the proof")
         self.subject = subject
         self.table = with_ghosts(protocol.table(subject))
         self.steps = self.table.recorded()
@@ -312,6 +314,14 @@ class StepWork:
         if step.procedure == "recover" or step.id == "crash":
             touched = {a.name for a in (*self.recorded.assigns, *self.recorded.history)} & set(UNTOUCHED)
             yield Goal("restartable", "touches nothing", f"touches {sorted(touched)}", lambda: z3.BoolVal(not touched))
+        found = {a.name: reads(a.value) for a in self.recorded.assigns if a.name in OUTCOME}
+        if "resubmit" in step.tags:
+            found["the next request"] = reads(self.recorded.guard)
+        for name, read in found.items():
+            other = sorted(read - set(FOUND) - set(UNTOUCHED))
+            if step.procedure == "recover":
+                text = f"{name} {sorted(read)}"
+                yield Goal("restartable", f"{name} follows from what was found", text, partial(z3.BoolVal, not other))
         if "recovered" in step.tags:
             for number, part in enumerate(atoms(record_term(self.table.vars, outcome))):
                 text = f"outcome {show(part)}"

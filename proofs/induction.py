@@ -48,12 +48,16 @@ class Query:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a query: ``proved`` or ``unknown``, the seconds, and the atoms that were used."""
+    """What came of a query: ``proved`` or ``unknown``, the seconds, and the atoms that were used.
+
+    `shared`: it was proved from no more than the query's key names, so it holds for every subject with that key.
+    """
 
     query: Query
     status: str
     seconds: float
     used: tuple[str, ...] = ()
+    shared: bool = True
 
 
 def hints() -> dict[str, list[str]]:
@@ -135,7 +139,7 @@ def _step(  # noqa: PLR0917
     hypotheses = {name: work.hypothesis(atom) for name, atom in usable.items()}
     proved = _proves([*work.facts, *hypotheses.values()], expr, TRIES[:tries])
     used = tuple(_core(work.facts, hypotheses, expr)) if proved and core else tuple(hypotheses)
-    return Result(query, "proved" if proved else "unknown", time.monotonic() - started, used)
+    return Result(query, "proved" if proved else "unknown", time.monotonic() - started, used, shared=hinted is None)
 
 
 def _proves(facts: Iterable[Any], goal: Any, tries: Iterable[tuple[int, int]] = TRIES) -> bool:
@@ -207,16 +211,26 @@ def _not_enabled(proof: Proof, translator: Translator, world: Any, step_id: str)
         return z3.Not(guard)
     head = translator.fresh("head", INT)
     inside = z3.And(head >= 0, head < translator.region_size, z3.substitute(guard, (translator.choice, head)))
-    return z3.ForAll([head], z3.Not(inside), patterns=[world["device.state"][head], world["proof.marked"][head]])
+    patterns = [world[name][head] for name in ("device.state", "proof.marked", "region.desc[].inflight")]
+    return z3.ForAll([head], z3.Not(inside), patterns=patterns)
 
 
 def _least(proof: Proof, translator: Translator, world: Any) -> Any:
-    """Say that some request is the next to be resubmitted, if any is pending: a finite set has a least element."""
-    recorded = proof.works["split.reconnect.2"].recorded
-    head, other = translator.fresh("least", INT), translator.fresh("h", INT)
-    label = world["recover.at"] == translator.label("resubmit")
+    """Say that of the requests to be resubmitted, if there are any, one is the first: a finite set has a least element.
+
+    First by the counter, or by the place in the table where there are no counters. That the step which resubmits can
+    take this one is not assumed: it is what the first of the goals needs.
+    """
+    first, other = translator.fresh("first", INT), translator.fresh("h", INT)
     marks, done = world["region.desc[].inflight"], world["recover.resubmitted"]
-    inside = z3.And(other >= 0, other < translator.region_size, marks[other] == 1, done[other] == 0)
-    none = z3.ForAll([other], z3.Not(inside), patterns=[marks[other], done[other]])
-    guard = z3.substitute(translator.expr(recorded.guard, world), (translator.choice, head))
-    return z3.Implies(label, z3.Or(none, z3.And(guard, head >= 0, head < translator.region_size)))
+    counters = world["region.desc[].counter"]
+    counted = "split.fetch.counter" in proof.works
+
+    def pending(h: Any) -> Any:
+        return z3.And(h >= 0, h < translator.region_size, marks[h] == 1, done[h] == 0)
+
+    later = counters[first] <= counters[other] if counted else first <= other
+    patterns = [marks[other], done[other]]
+    none = z3.ForAll([other], z3.Not(pending(other)), patterns=patterns)
+    least = z3.ForAll([other], z3.Implies(pending(other), later), patterns=patterns)
+    return z3.Or(none, z3.And(pending(first), least))

@@ -120,16 +120,21 @@ def _scope(judged: Sequence[Judged]) -> str:
     kinds = {j.now.verdict for j in judged}
     if "proved" in kinds:
         lines += [
-            "  proved: by induction, for every queue size (powers of two to 32768), any number of requests, batches",
-            "    and crashes, 16-bit indexes that wrap; a chain is one content, read through its head",
+            "  proved: by induction, for every queue size (powers of two to 32768), any number of requests,",
+            "    batches and crashes, 16-bit indexes that wrap; a chain is one content, read through its head",
             "  assumed: a crash keeps the stores in program order; the device's own I/O dies with the process;",
-            "    a 64-bit counter does not wrap",
+            "    a 64-bit counter does not wrap; the driver makes requests available one at a time, with event indexes",
+            "  drains: from any point on at which the driver makes no more requests; that recovery ends belongs to it",
         ]
     if "violated" in kinds:
         lines.append("  violated: a run breaks it; no run within its bounds takes fewer steps")
     if "bounded" in kinds:
         bounds = sorted({b.text() for j in judged for b in j.now.bounds if j.now.verdict == "bounded"})
-        lines.append("  bounded: not proved; no run breaks it within: " + "; or ".join(bounds))
+        lines += [
+            "  bounded: not proved; no run breaks it within: " + "; or\n    ".join(bounds),
+            "    (a run is followed no further where the back-end would fetch more than the ring holds, or walk the",
+            "    list for more than twice its entries)",
+        ]
     return "\n".join(lines)
 
 

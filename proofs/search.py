@@ -155,7 +155,7 @@ class _Search:
     @property
     def enough(self) -> bool:
         """Whether there is nothing more to look for."""
-        return len(self.violations) == (len(self.judge.properties) if self._every else 1)
+        return len(self.violations) >= (len(self.judge.properties) if self._every else 1)
 
     def _within(self, key: _Key, number: int, after: StateTuple) -> _Key | None:
         state, crashes, rarely = key

@@ -43,6 +43,13 @@ class Judged:
         """Whether the record says something else."""
         return self.was is not None and self.was.verdict != self.now.verdict
 
+    @property
+    def good(self) -> bool:
+        """Whether it is as recorded; without a record, whether it is a verdict, and not that a property is violated."""
+        if self.was is not None:
+            return not self.differs
+        return self.now.verdict in ("proved", "bounded")
+
 
 @dataclass
 class Run:
@@ -77,7 +84,7 @@ def run(
             if answer["counterexample"]:
                 answer["counterexample"]["path"] = str(FOLDER / Path(answer["counterexample"]["path"]).name)
         json_file.write_text(json.dumps(answers, indent=1) + "\n")
-    return found.good and not any(j.differs or (j.was is None and j.now.verdict == "violated") for j in found.judged)
+    return found.good and all(j.good for j in found.judged)
 
 
 def _subjects(ring: str, revision: str | None, gaps: Mapping[str, str]) -> list[protocol.Subject]:

@@ -66,6 +66,7 @@ def seen(s: Any) -> None:
 def _given(s: Any, h: Term) -> None:
     s.history.in_order = ite(all_of(s.history.in_order == 1, s.history.last_given < s.history.got[h]), 1, 0)
     s.history.last_given = s.history.got[h]
+    s.history.finished[h] = 0
     s.history.twice[h] = ite(s.device.state[h] == WORKING, 1, s.history.twice[h])
 
 
@@ -81,6 +82,12 @@ def given_again(s: Any, i: Term) -> None:
     _given(s, i)
 
 
+@history.on("device.finish")
+def finished(s: Any, i: Term) -> None:
+    """The device has finished the request."""
+    s.history.finished[i] = 1
+
+
 @history.on("crash")
 def died(s: Any) -> None:
     """The next process starts with nothing given."""
@@ -88,6 +95,7 @@ def died(s: Any) -> None:
     s.history.in_order = 1
     s.history.undisturbed = 1
     s.history.twice.each(lambda _: 0)
+    s.history.finished.each(lambda _: 0)
 
 
 @history.on("driver.reset")

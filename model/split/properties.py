@@ -7,7 +7,7 @@ from typing import Any
 
 from model.properties import Judgement
 from model.split.recover import ENTRIES
-from model.split.serve import FINISHED, IN_BATCH, WORKING
+from model.split.serve import WORKING
 from model.terms import Operand, Term, all_of, any_of, count, forall, ite, negate, parameter, place, wrap
 
 __all__ = ["JUDGEMENTS", "all_seen", "idle_driver", "outstanding"]
@@ -55,8 +55,7 @@ def names_finished(s: Any) -> Term:
 
     def finished(k: Term) -> Term:
         head = _element(s, k).id
-        state = s.device.state[head]
-        return all_of(any_of(state == FINISHED, state == IN_BATCH), _element(s, k).len == s.history.content[head])
+        return all_of(s.history.finished[head] == 1, _element(s, k).len == s.history.content[head])
 
     return _each_element(s, finished)
 

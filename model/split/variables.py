@@ -88,6 +88,7 @@ VARS = Vars(
         initial=-1,
     ),
     Var("history.in_order", "ghost", 0, "1: this process has given requests to the device in order", initial=1),
+    Var("history.finished", "ghost", 0, "1: the device has finished the head's request since it last got it", "heads"),
     Var("history.twice", "ghost", 0, "1: the head was given to the device while it worked on it", "heads"),
     Var("history.undisturbed", "ghost", 0, "0: the driver has done something since this recovery began", initial=1),
 )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.split.recover import RUNNING, pending
-from model.terms import Term, all_of, any_of, forall, negate, wrap
-from proofs.split.words import HEADS, iff, implies, live
+from model.terms import Term, all_of, forall, wrap
+from proofs.split.words import HEADS, iff, live
 
-__all__ = ["COUNTS", "OUTCOME", "REWRITES", "outcome"]
+__all__ = ["COUNTS", "FOUND", "OUTCOME", "REWRITES", "UNTOUCHED", "outcome"]
 
 COUNTS: dict[str, tuple[str, str]] = {
     "split.position": ("proof.live_sum", "heads"),
@@ -33,7 +32,12 @@ def outcome(s: Any) -> Term:
     )
 
 
-OUTCOME = outcome
+OUTCOME = ("counter", "fetch.last_avail")
+"""What recovery leaves besides the region and the resubmit list."""
+
+FOUND = ("recover.at", "recover.resubmitted", "region.desc[].inflight")
+"""What it may be computed from, besides what recovery does not touch: the marks, which are those of the live requests
+once they are repaired (`outcome`), and how far the resubmission is."""
 
 UNTOUCHED = (
     "region.last_batch_head", "region.desc[].next", "region.desc[].counter", "used.idx", "table",
@@ -41,5 +45,3 @@ UNTOUCHED = (
     "proof.marked", "proof.marked_pos",
 )  # fmt: skip
 """What the outcome of recovery depends on: no step of recovery and no crash may write to it."""
-
-_ = (RUNNING, pending, any_of, negate, implies)

@@ -188,6 +188,7 @@ def _supply(p: Places) -> list[Conjunct]:
                 any_of(state == 0, state == IN_BATCH, working),
                 implies(working, live(s, h)),
                 s.history.twice[h] == 0,
+                implies(any_of(state == FINISHED, state == IN_BATCH), s.history.finished[h] == 1),
                 implies(state == IN_BATCH, building),
                 implies(building, state == IN_BATCH),
                 implies(all_of(negate(state == 0), live(s, h)), s.device.given[h] == s.history.content[h]),
@@ -196,7 +197,9 @@ def _supply(p: Places) -> list[Conjunct]:
                 implies(all_of(negate(s.recover.at == RUNNING), s.recover.resubmitted[h] == 1), negate(state == 0)),
             )
 
-        return forall(HEADS, one, lambda h: s.device.state[h], lambda h: s.history.twice[h])
+        return forall(
+            HEADS, one, lambda h: s.device.state[h], lambda h: s.history.twice[h], lambda h: s.history.finished[h]
+        )
 
     def as_listed(s: Any) -> Term:
         batch, listed = s.supply.batch, s.proof.list_at
