@@ -35,6 +35,11 @@ class Bounds:
     first: int = 0
     states: int = 20_000_000
 
+    @property
+    def again(self) -> bool:
+        """Whether the search is quick enough to be done each time, not in the campaign alone."""
+        return (self.size, self.rare, self.first) == (2, 0, 0) and self.requests * self.crashes <= 3
+
     def text(self) -> str:
         """Say them in words."""
         rare = f", {self.rare} rare events" if self.rare else ""
@@ -50,6 +55,7 @@ class Found:
     `complete`: every state within the bounds was seen, or every property asked for was violated.
     """
 
+    judged: frozenset[str]
     violations: dict[str, tuple[Event, ...]]
     states: int
     transitions: int
@@ -133,7 +139,7 @@ def explore(
             progress(depth, len(search.parents))
     complete = search.enough or not frontier
     seconds = time.monotonic() - started
-    return Found(search.violations, len(search.parents), search.transitions, depth, seconds, complete)
+    return Found(properties, search.violations, len(search.parents), search.transitions, depth, seconds, complete)
 
 
 class _Search:

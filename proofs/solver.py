@@ -85,7 +85,7 @@ class Translator:
                       patterns=[z3.MultiPattern(place(p), place(q))]),
         ]  # fmt: skip
         if self.entries == "larger":
-            facts.append(self.region_size >= self.size)
+            facts += [self.region_size >= self.size, self.region_size <= 65535]
         return facts
 
     def world(self, prefix: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Verdict:
         """Give it in the form of design.md, for programs."""
         scope: dict[str, Any] = dict.fromkeys(("queue_size", "requests", "crashes", "batch", "chain"), ANY)
         counterexample: dict[str, Any] | None = None
-        method = {"proved": "induction", "violated": "counterexample", "bounded": "search"}[self.verdict]
+        method = {"proved": "induction", "violated": "counterexample", "bounded": "search"}.get(self.verdict, "none")
         if self.verdict == "bounded":
             scope = {"queue_size": max(b.size for b in self.bounds), "requests": max(b.requests for b in self.bounds),
                      "crashes": max(b.crashes for b in self.bounds), "batch": ANY, "chain": ANY}  # fmt: skip

@@ -137,7 +137,7 @@ def _search_again(
         elif verdict.verdict == "proved" or (verdict.verdict == "violated" and not search):
             bounds = ()
         else:
-            bounds = verdict.bounds
+            bounds = verdict.bounds if search else tuple(b for b in verdict.bounds if b.again)
         for bound in bounds:
             jobs.setdefault((subject, bound), set()).add(name)
     if not jobs:
@@ -172,6 +172,7 @@ def _verdict(
     started = time.monotonic()
     gaps = dict(subject.choices)
     looked = [(b, f) for (s, b), f in searched.items() if s == subject and (was is None or b in was.bounds)]
+    looked = [(b, f) for b, f in looked if name in f.judged]
     hit = next((f.violations[name] for _, f in looked if name in f.violations), None)
     if was is not None and was.verdict == "violated":
         same = violates(load_schedule(recorded_folder(subject.ring) / str(was.counterexample)))
