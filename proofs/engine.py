@@ -51,7 +51,7 @@ class Outcome:
         return sum(self.result(subject, q).seconds for q in self.asked.get(subject, []))
 
 
-PATIENCE = 3
+PATIENCE = 6
 """How often a goal is tried, each time for longer."""
 
 _proofs: dict[protocol.Subject, Proof] = {}

@@ -28,7 +28,7 @@ from proofs.split.rank import stuck
 
 __all__ = ["Query", "Result", "hints", "queries", "solve"]
 
-TRIES = ((3000, 0), (10000, 7), (20000, 23))
+TRIES = ((3000, 0), (3000, 1), (3000, 2), (3000, 3), (10000, 7), (20000, 23))
 """Milliseconds and seed of the tries at a goal."""
 
 ASSISTS = {"order": ("base", "counters", "order"), "restartable": ("base", "counters")}

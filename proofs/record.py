@@ -47,16 +47,18 @@ WIDE = (Bounds(2, 2, 2, 1, 1), Bounds(2, 3, 2), Bounds(2, 4, 2), Bounds(4, 2, 1)
 """Besides, for the defaults."""
 
 WIDE_DRAINS = (Bounds(2, 2, 1),)
-"""Besides, for `drains` under the defaults."""
+"""Besides, for `drains` under the defaults and for the event indexes, which need a second request to show."""
 
 
 def searches(subject: protocol.Subject) -> list[tuple[Bounds, frozenset[str]]]:
     """Give the searches for a subject."""
     safe = frozenset(NAMES) - {"drains"}
     wide = () if subject.choices else WIDE
-    counters = COUNTERS if any(gap.startswith("counter") for gap, _ in subject.choices) else ()
+    gaps = {gap.partition("-")[0] for gap, _ in subject.choices}
+    counters = COUNTERS if "counter" in gaps else ()
+    more = WIDE_DRAINS if not gaps or "event" in gaps else ()
     return [*((b, safe) for b in (*BOUNDS, *counters, *wide)),
-            *((b, frozenset({"drains"})) for b in (*DRAINS, *(() if subject.choices else WIDE_DRAINS)))]  # fmt: skip
+            *((b, frozenset({"drains"})) for b in (*DRAINS, *more))]  # fmt: skip
 
 
 def search(job: tuple[protocol.Subject, Bounds, frozenset[str]]) -> tuple[protocol.Subject, Bounds, Found]:
