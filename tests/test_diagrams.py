@@ -137,10 +137,10 @@ def test_counterexample_as_timeline() -> None:
     assert all(store.text() in dot for moment in run.moments for store in moment.stores)
 
 
-def test_search_stands_in_for_a_recorded_counterexample() -> None:
-    """What is drawn violates what it should; where nothing does, that is said."""
+def test_recorded_counterexample_is_drawn() -> None:
+    """What is drawn violates what it should; where nothing is recorded, that is said."""
     assert play(counterexample("split", "v6", "order")).violated == "order"
-    with pytest.raises(LookupError, match="merged does not violate order within queue size 2, 2 requests, 1 crash"):
+    with pytest.raises(LookupError, match="no violation of order is recorded for split merged"):
         counterexample("split", "merged", "order")
 
 

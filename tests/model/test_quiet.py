@@ -19,16 +19,11 @@ LESS = {
 """What a removed step writes and a kept one reads, and why that is no more than a kept step does."""
 
 
-UNARMED = "split.idle.unarmed"
-"""A notification's step that only the gap event-fields has. The quiet table keeps it, and it leads to where nothing
-goes on: a waste of states, not of runs, because a kept step leaves the same label under every condition."""
-
-
 def split(table: Table) -> tuple[list[Recorded], list[Recorded]]:
     """Give the recorded steps that are left out, and those that stay."""
     recorded = table.recorded()
     gone = [r for r in recorded if r.step.id in NOTIFICATIONS]
-    return gone, [r for r in recorded if r.step.id not in NOTIFICATIONS and r.step.id != UNARMED]
+    return gone, [r for r in recorded if r.step.id not in NOTIFICATIONS]
 
 
 def read_by(kept: list[Recorded], table: Table) -> set[str]:
@@ -79,11 +74,12 @@ def follow(quiet: Machine, state: StateTuple, step_id: str, chosen: int) -> Stat
     """Take the event on the quiet table: a second look at the ring is a look, other notifications are nothing."""
     if step_id == "split.idle.look":
         return quiet.take(state, "split.fetch.look")
-    if step_id in NOTIFICATIONS or step_id == UNARMED:
+    if step_id in NOTIFICATIONS:
         return state
     return quiet.take(state, step_id, chosen)
 
 
 def test_what_is_left_out_exists() -> None:
     """Each name in NOTIFICATIONS is a step, so that none is left out by a misspelt name."""
-    assert set(NOTIFICATIONS) <= set(protocol.table(Subject("split", "v6")).steps)
+    left = protocol.table(Subject.of("split", "v6", {"event-fields": "left"}))
+    assert set(NOTIFICATIONS) <= set(left.steps)
