@@ -123,8 +123,7 @@ def _verdict(subject: protocol.Subject, name: str, found: Looked, proved: bool) 
         sizes = protocol.sizes(subject, bounds.size, bounds.first)
         schedule = Schedule(subject.ring, subject.revision, gaps, name, bounds.size, sizes.entries, bounds.first,
                             notifications=name == "drains", events=result.violations[name])  # fmt: skip
-        label = "-".join([subject.revision, *(f"{g}-{c}" for g, c in gaps.items()), name])
-        path = f"counterexamples/{label}.json"
+        path = f"counterexamples/{schedule.file_name()}"
         (recorded_folder(subject.ring) / path).write_text(json.dumps(schedule.json()) + "\n")
         return Verdict(subject.ring, subject.revision, gaps, name, "violated", (bounds,), path)
     if proved:

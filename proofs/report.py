@@ -23,7 +23,9 @@ __all__ = ["progress", "show"]
 COLOURS = {"proved": "green", "violated": "red", "bounded": "yellow", "unknown": "magenta"}
 
 
-def show(console: Console, judged: Sequence[Judged], notes: Iterable[str], written: int, seconds: float) -> None:
+def show(
+    console: Console, judged: Sequence[Judged], notes: Iterable[str], written: Sequence[str], seconds: float
+) -> None:
     """Print the defaults property by property, the deviations where they differ from them, and what it rests on."""
     rings = dict.fromkeys(j.now.ring for j in judged)
     for ring in rings:
@@ -38,8 +40,8 @@ def show(console: Console, judged: Sequence[Judged], notes: Iterable[str], writt
     for note in notes:
         console.print(f"  {note}", highlight=False)
     if written:
-        console.print(f"  {written} counterexamples written to counterexamples/; see one with: "
-                      "vhost-inflight replay counterexamples/v6-order.json", highlight=False)  # fmt: skip
+        console.print(f"  {len(written)} counterexamples written to counterexamples/; see one with: "
+                      f"vhost-inflight replay counterexamples/{written[0]}", highlight=False)  # fmt: skip
     differing = [j for j in judged if j.differs]
     for one in differing:
         now, was = one.now, one.was

@@ -36,21 +36,22 @@ class Verdict:
         """Give what it is about."""
         return protocol.Subject.of(self.ring, self.revision, self.gaps)
 
-    def answer(self, seconds: float) -> dict[str, Any]:
-        """Give it in the form of design.md, for programs."""
+    def answer(self, seconds: float, found: Schedule | None = None) -> dict[str, Any]:
+        """Give it in the form of design.md, for programs; `found` is a counterexample that is not in the record."""
         scope: dict[str, Any] = dict.fromkeys(("queue_size", "requests", "crashes", "batch", "chain"), ANY)
         counterexample: dict[str, Any] | None = None
         method = {"proved": "induction", "violated": "counterexample", "bounded": "search"}.get(self.verdict, "none")
         if self.verdict == "bounded":
             scope = {"queue_size": max(b.size for b in self.bounds), "requests": max(b.requests for b in self.bounds),
                      "crashes": max(b.crashes for b in self.bounds), "batch": ANY, "chain": ANY}  # fmt: skip
-        if self.counterexample:
-            schedule = load_schedule(recorded_folder(self.ring) / self.counterexample)
+        if self.counterexample or found:
+            recorded_file = recorded_folder(self.ring) / str(self.counterexample)
+            schedule = found or load_schedule(recorded_file)
             events = [e[0] for e in schedule.events]
             scope = {"queue_size": schedule.queue_size, "requests": events.count("driver.make.3"),
                      "crashes": events.count("crash"), "batch": ANY, "chain": ANY}  # fmt: skip
             counterexample = {
-                "path": self.counterexample,
+                "path": schedule.file_name(),
                 "stores": schedule.stores(),
                 "crashes": events.count("crash"),
             }
@@ -86,6 +87,10 @@ class Schedule:
         machine = self.machine()
         storing = {r.step.id for r in machine.steps if r.stores(machine.table.vars) and r.step.procedure in BACK_END}
         return sum(e[0] in storing for e in self.events)
+
+    def file_name(self) -> str:
+        """Give the name of its file: what is violated, and by what."""
+        return "-".join([self.revision, *(f"{g}-{c}" for g, c in self.gaps.items()), f"{self.property}.json"])
 
     def json(self) -> dict[str, Any]:
         """Give it in the form of a schedule file."""

@@ -22,7 +22,16 @@ from proofs import mutants, report, witnesses
 from proofs.engine import Outcome, prove_all
 from proofs.search import Bounds, Found, explore
 from proofs.solver import slot_lemma
-from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, subjects, table_and_sizes, violates
+from proofs.verdicts import (
+    Schedule,
+    Verdict,
+    load_schedule,
+    recorded,
+    recorded_folder,
+    subjects,
+    table_and_sizes,
+    violates,
+)
 
 __all__ = ["FOLDER", "Judged", "run"]
 
@@ -37,6 +46,8 @@ class Judged:
     now: Verdict
     was: Verdict | None
     seconds: float
+    found: Schedule | None = None
+    """A counterexample that was found now, and is not in the record."""
 
     @property
     def differs(self) -> bool:
@@ -79,7 +90,7 @@ def run(
     console = Console(soft_wrap=True)
     report.show(console, found.judged, found.notes, written, time.monotonic() - started)
     if json_file:
-        answers = [j.now.answer(j.seconds) for j in found.judged]
+        answers = [j.now.answer(j.seconds, j.found) for j in found.judged]
         for answer in answers:
             if answer["counterexample"]:
                 answer["counterexample"]["path"] = str(FOLDER / Path(answer["counterexample"]["path"]).name)
@@ -119,7 +130,11 @@ def _judge(found: Run, ring: str, chosen: list[protocol.Subject], property_name:
 
 def _notes(proved: Outcome, subjects_: Iterable[protocol.Subject]) -> list[str]:
     goals = sum(len(proved.asked.get(s, ())) for s in subjects_)
-    return [f"{goals} goals, {len(proved.results)} of them different; each proved by Z3 now, none taken from a file"]
+    if not goals:
+        return []
+    failed = sum(r.status != "proved" for r in proved.results.values())
+    shown = f"{failed} of these not proved" if failed else "each proved by Z3 now, none taken from a file"
+    return [f"{goals} goals, {len(proved.results)} of them different; {shown}"]
 
 
 def _search_again(
@@ -187,19 +202,29 @@ def _verdict(
     seconds = sum(f.seconds for _, f in looked)
     bounds = tuple(b for b, _ in looked)
     if hit is not None:
-        return Judged(Verdict(subject.ring, subject.revision, gaps, name, "violated", bounds), was, seconds)
+        bound = next(b for b, f in looked if name in f.violations)
+        sizes = protocol.sizes(subject, bound.size, bound.first)
+        shown = Schedule(subject.ring, subject.revision, gaps, name, bound.size, sizes.entries, bound.first,
+                         notifications=name == "drains", events=hit)  # fmt: skip
+        now = Verdict(subject.ring, subject.revision, gaps, name, "violated", bounds)
+        return Judged(now, was, seconds, shown)
     complete = bool(looked) and all(f.complete for _, f in looked)
     return Judged(
         Verdict(subject.ring, subject.revision, gaps, name, "bounded" if complete else "unknown", bounds), was, seconds
     )
 
 
-def _write(found: Run) -> int:
-    """Write the counterexamples to files; give their number."""
-    wanted = [j.now for j in found.judged if j.now.counterexample]
-    if wanted:
+def _write(found: Run) -> list[str]:
+    """Write the counterexamples to files; give their names."""
+    files: dict[str, str] = {}
+    for judged in found.judged:
+        if judged.now.counterexample:
+            source = recorded_folder(judged.now.ring) / judged.now.counterexample
+            files[source.name] = source.read_text()
+        if judged.found:
+            files[judged.found.file_name()] = json.dumps(judged.found.json()) + "\n"
+    if files:
         FOLDER.mkdir(exist_ok=True)
-    for verdict in wanted:
-        source = recorded_folder(verdict.ring) / str(verdict.counterexample)
-        (FOLDER / source.name).write_text(source.read_text())
-    return len(wanted)
+    for name, text in files.items():
+        (FOLDER / name).write_text(text)
+    return list(files)
