@@ -74,8 +74,10 @@ class Compiler:
             return "c"
         if op == "bound":
             return _escape(str(args[0]))
-        if op in ("forall", "exists", "count", "greatest"):
+        if op in ("forall", "exists", "count", "total", "greatest"):
             return self._over_range(term)
+        if op in ("follow", "met"):
+            return self._walk(term)
         if op == "at":
             return f"s[{self.place[str(args[0])]}][{self._of(args[1])}]"
         if op == "wrap":
@@ -84,6 +86,10 @@ class Compiler:
             return f"({self._of(args[0])} % {self.sizes.size})"
         if op == "place":
             return f"(({self._of(args[0])} & 65535) % {self.sizes.size})"
+        if op == "cell":
+            return f"({self._of(args[0])} % {self.sizes.size})"
+        if op == "lap":
+            return f"(1 - {self._of(args[0])} // {self.sizes.size} % 2)"
         if op == "not":
             return f"(not {self._of(args[0])})"
         if op == "ite":
@@ -104,9 +110,16 @@ class Compiler:
             low, limit, body = arg
             return f"{'all' if term.op == 'forall' else 'any'}({body} for {name} in range({low}, {limit}))"
         loop, body = f"for {name} in range({arg[0]})", arg[1]
+        if term.op == "total":
+            return f"sum({arg[2]} {loop} if {body})"
         if term.op == "greatest":
             return f"max(({arg[2]} {loop} if {body}), default={arg[3]})"
         return f"sum(1 {loop} if {body})"
+
+    def _walk(self, term: Term) -> str:
+        name, arg = _escape(str(term.args[0])), [self._of(a) for a in term.args[1:]]
+        start, limit, *functions = arg
+        return f"{term.op}({start}, {limit}, {', '.join(f'lambda {name}: {f}' for f in functions)})"
 
     def assignment(self, assign: Assign, check: bool) -> list[str]:
         """Translate one assignment, to lines that change the new state `t`."""
@@ -136,6 +149,22 @@ def _fits(value: int, width: int, name: str) -> int:
 def _inside(index: int, length: int, name: str) -> None:
     if not 0 <= index < length:
         raise ModelError(f"{name} has {length} elements, not one at {index}")
+
+
+def _follow(start: int, limit: int, go: Callable[[int], bool], following: Callable[[int], int]) -> int:
+    while limit > 0 and go(start):
+        start, limit = following(start), limit - 1
+    return start
+
+
+def _met(
+    start: int, limit: int, go: Callable[[int], bool], following: Callable[[int], int], test: Callable[[int], bool]
+) -> bool:
+    while limit > 0 and go(start):
+        if test(start):
+            return True
+        start, limit = following(start), limit - 1
+    return False
 
 
 class Machine:
@@ -214,4 +243,5 @@ class Machine:
 
 _BUILTINS: dict[str, Any] = {
     "list": list, "tuple": tuple, "range": range, "all": all, "any": any, "max": max, "sum": sum, "len": len,
+    "follow": _follow, "met": _met,
 }  # fmt: skip

@@ -9,6 +9,11 @@ from functools import cache
 from model import gaps as gap_rules
 from model.gaps import Gap
 from model.interpret import Sizes
+from model.packed.gaps import GAPS as PACKED_GAPS
+from model.packed.properties import JUDGEMENTS as PACKED_JUDGEMENTS
+from model.packed.quiet import quiet as packed_quiet
+from model.packed.revisions import REVISIONS as PACKED_REVISIONS
+from model.packed.revisions import V6 as PACKED_V6
 from model.properties import Judgement
 from model.split.gaps import GAPS as SPLIT_GAPS
 from model.split.properties import JUDGEMENTS as SPLIT_JUDGEMENTS
@@ -20,7 +25,7 @@ from model.terms import ModelError
 
 __all__ = ["RINGS", "Subject", "gaps", "judgements", "revisions", "sizes", "table"]
 
-RINGS: tuple[str, ...] = ("split",)
+RINGS: tuple[str, ...] = ("split", "packed")
 
 
 @dataclass(frozen=True)
@@ -53,25 +58,29 @@ class Subject:
 
 def revisions(ring: str) -> tuple[str, ...]:
     """Give the revisions of a ring's text, in order."""
-    return {"split": tuple(SPLIT_REVISIONS)}[ring]
+    return tuple({"split": SPLIT_REVISIONS, "packed": PACKED_REVISIONS}[ring])
 
 
 def gaps(ring: str) -> dict[str, Gap]:
     """Give the gaps of a ring's text."""
-    return {"split": SPLIT_GAPS}[ring]
+    return {"split": SPLIT_GAPS, "packed": PACKED_GAPS}[ring]
 
 
 def judgements(ring: str) -> tuple[Judgement, ...]:
     """Give what is judged, and where."""
-    return {"split": SPLIT_JUDGEMENTS}[ring]
+    return {"split": SPLIT_JUDGEMENTS, "packed": PACKED_JUDGEMENTS}[ring]
 
 
 @cache
 def table(subject: Subject, *, quiet: bool = False) -> Table:
     """Build the table of steps; `quiet` leaves the notifications out."""
-    revised = SPLIT_V6.edited(SPLIT_REVISIONS[subject.revision])
-    chosen = gap_rules.apply(revised, SPLIT_GAPS, dict(subject.choices))
-    return split_quiet(chosen) if quiet else chosen
+    v6, known, without_notifications = {
+        "split": (SPLIT_V6, SPLIT_REVISIONS, split_quiet),
+        "packed": (PACKED_V6, PACKED_REVISIONS, packed_quiet),
+    }[subject.ring]
+    revised = v6.edited(known[subject.revision])
+    chosen = gap_rules.apply(revised, gaps(subject.ring), dict(subject.choices))
+    return without_notifications(chosen) if quiet else chosen
 
 
 def sizes(subject: Subject, size: int, first: int = 0) -> Sizes:

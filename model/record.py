@@ -26,6 +26,7 @@ __all__ = [
     "Vars",
     "assign_each",
     "assign_initial",
+    "c_field",
     "record",
     "record_term",
     "refuse_ghost",
@@ -142,6 +143,8 @@ class _Node:
         path = f"{self._path}.{name}"
         if self._index is None:
             return _resolve(self._state, path)
+        if path not in self._state._vars and any(n.startswith(f"{path}.") for n in self._state._vars):
+            return _Node(self._state, path, self._index)
         return _read(self._state, element(self._checked(path), self._index), path)
 
     def __setattr__(self, name: str, value: Operand) -> None:
@@ -216,7 +219,8 @@ def record(variables: Vars, function: Callable[..., None], *args: Term, world: b
     """
     state = State(variables)
     function(state, *args)
-    stores = [a.name for a in state._assigns if variables[a.name].kind in SHARED]  # noqa: SLF001
+    shared = [a for a in state._assigns if variables[a.name].kind in SHARED]  # noqa: SLF001
+    stores = [name for name, _ in {(c_field(a.name), a.index): None for a in shared}]
     if len(stores) > 1 and not world:
         raise ModelError(f"{function.__name__} stores to shared memory {len(stores)} times: {', '.join(stores)}")
     for assign in state._assigns:  # noqa: SLF001
@@ -225,6 +229,12 @@ def record(variables: Vars, function: Callable[..., None], *args: Term, world: b
             if isinstance(assign.index, Term):
                 refuse_ghost(variables, assign.index, f"{function.__name__} stores to {assign.name} at an index")
     return tuple(state._assigns)  # noqa: SLF001
+
+
+def c_field(name: str) -> str:
+    """Give the C field of a variable: the bits of a descriptor's flags (``ring.desc[].flags.avail``) are in one."""
+    head, flags, _ = name.partition(".flags.")
+    return f"{head}.flags" if flags else name
 
 
 def refuse_ghost(variables: Vars, term: Term, what: str) -> None:

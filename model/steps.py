@@ -134,11 +134,11 @@ class Remove:
     target: str
 
     def apply(self, table: Table) -> Table:
-        """Remove; raise `ModelError` if the step is not alone at its label."""
+        """Remove; raise `ModelError` if it leaves several labels, or is a loop that no other step follows."""
         gone = table.step(self.target)
-        if gone.to is None or len(gone.at) != 1:
+        alone = not any(set(gone.at) & set(s.at) for s in table.of(gone.procedure) if s.id != gone.id)
+        if len(gone.at) != 1 or (gone.to is None and alone):
             raise ModelError(f"{self.target} is a loop or leaves several labels: it cannot be removed by name")
-        alone = not any(gone.at[0] in s.at for s in table.of(gone.procedure) if s.id != gone.id)
         without = table.with_steps({self.target: ()})
         if not alone:
             return without

@@ -22,20 +22,25 @@ __all__ = [
     "all_of",
     "any_of",
     "as_term",
+    "cell",
     "choice",
     "constant",
     "count",
     "element",
     "exists",
+    "follow",
     "forall",
     "greatest",
     "ite",
+    "lap",
+    "met",
     "negate",
     "parameter",
     "place",
     "show",
     "slot",
     "substitute",
+    "total",
     "variable",
     "walk",
     "wrap",
@@ -52,9 +57,9 @@ class Term:
 
     Operators and their ``args``: ``const`` (int | str), ``var`` (name), ``at`` (array name, index), ``param``
     (``size`` or ``entries``), ``choice`` (), ``bound`` (name), ``+ - == < <= and or not ite``, ``wrap`` (term, bits),
-    ``slot`` (term), ``place`` (term), ``forall``/``exists`` (bound name, low, limit, body, patterns), ``count`` (bound
-    name, limit, body),
-    ``greatest`` (bound name, limit, condition, value, otherwise).
+    ``slot``, ``place``, ``cell``, ``lap`` (term), ``forall``/``exists`` (bound name, low, limit, body, patterns),
+    ``count`` (bound name, limit, body), ``total`` (bound name, limit, condition, value), ``greatest`` (bound name, limit,
+    condition, value, otherwise), ``follow`` (bound name, start, limit, go, next), ``met`` (the same, test).
     """
 
     op: str
@@ -71,6 +76,10 @@ class Term:
     def __sub__(self, other: Operand) -> Term:
         """Difference, without wrapping: it may be negative."""
         return Term("-", (self, as_term(other)))
+
+    def __rsub__(self, other: int) -> Term:
+        """Difference from a number, without wrapping."""
+        return Term("-", (as_term(other), self))
 
     def __eq__(self, other: object) -> Term:  # type: ignore[override]
         """Equality, as a term."""
@@ -175,6 +184,16 @@ def place(position: Term) -> Term:
     return Term("place", (position,))
 
 
+def cell(position: Term) -> Term:
+    """Give the slot of a packed ring at a position, a number that counts descriptors and never wraps."""
+    return Term("cell", (position,))
+
+
+def lap(position: Term) -> Term:
+    """Give the wrap counter of a packed ring at a position: 1 in the first lap, then 0, and so on."""
+    return Term("lap", (position,))
+
+
 def _bound(body: Callable[[Term], Operand]) -> tuple[str, Term]:
     name = f"q{next(_fresh)}"
     return name, as_term(body(Term("bound", (name,))))
@@ -205,6 +224,30 @@ def count(limit: Operand, body: Callable[[Term], Operand]) -> Term:
     """Count the numbers from 0 up to `limit` (excluded) for which `body` holds."""
     name, recorded = _bound(body)
     return Term("count", (name, as_term(limit), recorded))
+
+
+def total(limit: Operand, condition: Callable[[Term], Operand], value: Callable[[Term], Operand]) -> Term:
+    """Add up `value` over the numbers from 0 up to `limit` (excluded) for which `condition` holds."""
+    name, recorded = _bound(condition)
+    return Term("total", (name, as_term(limit), recorded, as_term(value(Term("bound", (name,))))))
+
+
+def follow(start: Operand, limit: Operand, go: Callable[[Term], Operand], following: Callable[[Term], Operand]) -> Term:
+    """Walk from `start` to what `following` gives, as long as `go` holds, `limit` steps at most: where it ends."""
+    name, recorded = _bound(go)
+    return Term("follow", (name, as_term(start), as_term(limit), recorded, as_term(following(Term("bound", (name,))))))
+
+
+def met(
+    start: Operand,
+    limit: Operand,
+    go: Callable[[Term], Operand],
+    following: Callable[[Term], Operand],
+    test: Callable[[Term], Operand],
+) -> Term:
+    """Say that the walk of `follow` passes something (from which it goes on) for which `test` holds."""
+    walked = follow(start, limit, go, following)
+    return Term("met", (*walked.args, as_term(test(Term("bound", (str(walked.args[0]),))))))
 
 
 def greatest(
@@ -250,7 +293,7 @@ def show(term: Term) -> str:
 _INFIX = {"+": " + ", "-": " - ", "==": " == ", "<": " < ", "<=": " <= ", "and": " and ", "or": " or "}
 _LOOSE, _ATOM = 0, 9
 _BINDING = {"or": 1, "and": 2, "not": 3, "==": 4, "<": 4, "<=": 4, "+": 5, "-": 5}
-_QUANTIFIERS = ("forall", "exists", "count", "greatest")
+_QUANTIFIERS = ("forall", "exists", "count", "total", "greatest", "follow", "met")
 
 
 def _binding(term: Term) -> int:
@@ -313,6 +356,11 @@ def _show_quantifier(term: Term, names: dict[str, str]) -> str:
     parts = [_within(a, inner, _LOOSE + 1) for a in term.args[1:] if isinstance(a, Term)]
     if term.op == "count":
         return f"the number of {bound} < {parts[0]} with {parts[1]}"
+    if term.op == "total":
+        return f"the sum of {parts[2]} over {bound} < {parts[0]} with {parts[1]}"
+    if term.op in ("follow", "met"):
+        walk_text = f"from {bound} = {parts[0]} on to {parts[3]} while {parts[2]} (at most {parts[1]} times)"
+        return f"the end of the walk {walk_text}" if term.op == "follow" else f"the walk {walk_text} meets {parts[4]}"
     if term.op == "greatest":
         return f"the greatest {parts[2]} of {bound} < {parts[0]} with {parts[1]}, or else {parts[3]}"
     low = "" if parts[0] == "0" else f"{parts[0]} <= "

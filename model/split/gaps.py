@@ -8,10 +8,10 @@ from model.split import alternatives as alt
 
 __all__ = ["GAPS"]
 
-_MERGED = ("merged",)
+_TEXT, _MERGED = ("v6", "merged"), ("merged",)
 
 
-def _gap(name: str, question: str, reason: str, *alternatives: A, revisions: tuple[str, ...] = ()) -> Gap:
+def _gap(name: str, question: str, reason: str, *alternatives: A, revisions: tuple[str, ...] = _TEXT) -> Gap:
     return Gap(name, question, alternatives, reason, revisions)
 
 

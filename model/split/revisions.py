@@ -1,4 +1,4 @@
-"""The revisions of the split ring's text: v6 as a table, merged as edits of it."""
+"""The revisions of the split ring's text: v6 as a table, merged as edits of it, hardened as merged with nothing left open."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ MERGED: tuple[Edit, ...] = (
 )
 """What the public specification changed a week later: a counter for each entry, and the order of resubmission."""
 
-REVISIONS: dict[str, tuple[Edit, ...]] = {"v6": (), "merged": MERGED}
-"""Each revision as edits of V6."""
+REVISIONS: dict[str, tuple[Edit, ...]] = {"v6": (), "merged": MERGED, "hardened": MERGED}
+"""Each revision as edits of V6. On this ring `hardened` changes no step of `merged`: it closes the gaps."""

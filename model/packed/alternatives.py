@@ -1,0 +1,383 @@
+"""The alternatives of the packed ring's gaps, as edits of the table. model.packed.gaps says what each means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from model.packed import history
+from model.packed.places import ENTRIES, is_available, moved, wrapped
+from model.packed.recover import begin_walk, pending
+from model.packed.revisions import first_counter
+from model.packed.serve import close_batch, element, last_entry, mark_used
+from model.packed.variables import RUNNING, VARS
+from model.record import State, assign_each, assign_initial
+from model.steps import Add, Edit, GuardOf, HistoryOf, Procedure, Remove, Replace, Step, Table
+from model.terms import Term, all_of, any_of, count, forall, ite, negate
+
+__all__ = [
+    "always", "any_order", "base", "before_hand_over", "compare", "counter", "counter_count", "counter_zero",
+    "device_greatest", "device_last", "every_kick", "fields_left", "forwards", "never_signal", "one", "region_kept",
+    "requests", "signal_after_publish", "signal_on_mismatch", "until_publish", "used_position", "version_first",
+    "wait_at_start", "wide", "with_flags", "wrap_zero", "zeroed",
+]  # fmt: skip
+
+_new = Procedure("gaps")
+
+
+def _replace(step_id: str, **changes: Any) -> list[Edit]:
+    return [Replace(step_id, changes)]
+
+
+def _in(step: Step, procedure: str) -> Step:
+    return replace(step, procedure=procedure)
+
+
+# init-order, free-list, first-wrap
+
+
+def version_first(_: Table) -> list[Edit]:
+    return [
+        Replace("packed.init.5", {"at": ("init",), "to": "init desc_num"}),
+        Replace("packed.init.1", {"at": ("init desc_num",)}),
+        Replace("packed.init.4", {"to": "compare"}),
+    ]
+
+
+def before_hand_over(_: Table) -> list[Edit]:
+    def initialised(s: Any) -> None:
+        s.recover.fresh = 1
+        s.region.version = 1
+        s.region.desc_num = ENTRIES
+        assign_each(s, "region.desc[].next", lambda i: i + 1)
+        s.region.used_wrap_counter = 1
+        s.region.old_used_wrap_counter = 1
+
+    return [
+        Replace("packed.start.fresh", {"do": initialised, "to": "compare", "world": True,
+                                       "sentence": "The region was initialised before the front-end got hold of it."}),
+        *(Remove(f"packed.init.{n}") for n in (2, 1, 3, 4, 5)),
+    ]  # fmt: skip
+
+
+def zeroed(_: Table) -> list[Edit]:
+    return [Remove("packed.init.2"), Replace("packed.init.3", {"when": lambda _: all_of()})]
+
+
+def wrap_zero(_: Table) -> list[Edit]:
+    def new(s: Any) -> None:
+        s.region.used_wrap_counter = 0
+
+    def old(s: Any) -> None:
+        s.region.old_used_wrap_counter = 0
+
+    return [
+        Replace("packed.init.3", {"do": new, "sentence": "Set used_wrap_counter to 0."}),
+        Replace("packed.init.4", {"do": old, "sentence": "Set old_used_wrap_counter to 0."}),
+    ]
+
+
+# counters
+
+
+def counter(start: int) -> list[Edit]:
+    def restore(s: Any) -> None:
+        s.counter = first_counter(s, start)
+
+    return _replace("packed.counter", do=restore)
+
+
+def counter_zero(_: Table) -> list[Edit]:
+    def restore(s: Any) -> None:
+        s.counter = 0
+
+    return _replace("packed.counter", do=restore, sentence="Set the global counter to 0.")
+
+
+def counter_count(_: Table) -> list[Edit]:
+    def restore(s: Any) -> None:
+        s.counter = count(ENTRIES, lambda e: s.region.desc[e].inflight == 1)
+
+    return _replace("packed.counter", do=restore, sentence="Set the global counter to the number of inflight entries.")
+
+
+def device_greatest(_: Table) -> list[Edit]:
+    @_new.step("queue.other", choice="head", text="gap counter-scope", when=lambda s, _: s.recover.at == RUNNING)
+    def other_queue(s: Any, i: Term) -> None:
+        """Another queue of the device fetches, and counts on in the same counter."""
+        s.counter = s.counter + 1 + i
+
+    return [Add(_in(other_queue, "device"))]
+
+
+def device_last(_: Table) -> list[Edit]:
+    @_new.step("queue.other", choice="head", text="gap counter-scope", when=lambda s, _: s.recover.at == RUNNING)
+    def recovered_later(s: Any, i: Term) -> None:
+        """Another queue of the device recovers after this one, and sets the counter past its own entries alone."""
+        s.counter = i
+
+    return [Add(_in(recovered_later, "device"))]
+
+
+# fetch-position
+
+
+def used_position(_: Table) -> list[Edit]:
+    def find(s: Any) -> None:
+        s.fetch.avail_idx = s.region.used_idx
+        s.fetch.avail_wrap = s.region.used_wrap_counter
+
+    return _replace("packed.position", do=find, sentence="Fetching goes on at the used slot.")
+
+
+def base(_: Table) -> list[Edit]:
+    def find(s: Any) -> None:
+        s.fetch.avail_idx = 0
+        s.fetch.avail_wrap = 1
+
+    return _replace("packed.position", do=find, sentence="Fetching goes on where SET_VRING_BASE says: slot 0, lap 1.")
+
+
+# used-element, batch-size, flags-order, flags-compare
+
+
+def with_flags(_: Table) -> list[Edit]:
+    def place(s: Any) -> Any:
+        return element(s, s.supply.offset[s.supply.cursor - 1])
+
+    def head(s: Any) -> Term:
+        return s.supply.batch[s.supply.cursor - 1]  # type: ignore[no-any-return]
+
+    more = lambda s: s.supply.cursor > 0  # noqa: E731
+
+    @_new.step("packed.supply.id", at="flags", to="flags len", text="gap used-element", when=more)
+    def write_id(s: Any) -> None:
+        """Write the id of the used element whose flags come next."""
+        place(s).id = last_entry(s, head(s)).id
+
+    @_new.step("packed.supply.len", at="flags len", to="flags store", text="gap used-element")
+    def write_len(s: Any) -> None:
+        """Write its len."""
+        place(s).len = s.device.given[head(s)]
+
+    return [
+        Remove("packed.supply.id"), Remove("packed.supply.len"), Add(_in(write_id, "supply")),
+        Add(_in(write_len, "supply")), Replace("packed.supply.7", {"at": ("flags store",), "to": "flags"}),
+    ]  # fmt: skip
+
+
+def requests(_: Table) -> list[Edit]:
+    def move(s: Any) -> None:
+        s.region.used_idx = moved(s.supply.start, s.supply.count)
+        s.supply.cursor = s.supply.count
+
+    def flips(s: Any) -> Term:
+        return wrapped(s.supply.start, s.supply.start_wrap, s.supply.count) != s.supply.start_wrap
+
+    return [
+        Replace("packed.supply.6a", {"do": move}),
+        Replace("packed.supply.6b", {"when": flips}),
+        Replace("packed.supply.6b.else", {"when": lambda s: negate(flips(s))}),
+    ]
+
+
+def forwards(_: Table) -> list[Edit]:
+    def update(s: Any) -> None:
+        mark_used(s, history.forward_number(s))
+        s.supply.open = 2
+        s.supply.cursor = s.supply.cursor - 1
+
+    def published(s: Any) -> None:
+        history.publish(s, *history.published_slot(s, history.forward_number(s)))
+
+    sentence = "Update the flags of the next used element, the first of the batch first."
+    tags = frozenset({"publish forwards"})
+    return [
+        Replace("packed.supply.7", {"do": update, "sentence": sentence, "tags": tags}),
+        HistoryOf("packed.supply.7", published),
+    ]
+
+
+def compare(kind: str) -> list[Edit]:
+    def look(s: Any) -> None:
+        flags, wrap_counter = s.ring.desc[s.region.old_used_idx].flags, s.region.old_used_wrap_counter
+        equal = {
+            "used": flags.used != wrap_counter,
+            "avail": flags.avail == wrap_counter,
+            "whole": all_of(is_available(flags, wrap_counter), flags.next == 0),
+        }[kind]
+        s.recover.submitted = ite(equal, 0, 1)
+
+    return _replace("packed.reconnect.1a", do=look)
+
+
+# assignments
+
+
+def one(_: Table) -> list[Edit]:
+    def commit(s: Any) -> None:
+        r = s.region
+        r.old_free_head, r.old_used_idx, r.old_used_wrap_counter = r.free_head, r.used_idx, r.used_wrap_counter
+
+    def roll_back(s: Any) -> None:
+        r = s.region
+        r.free_head, r.used_idx, r.used_wrap_counter = r.old_free_head, r.old_used_idx, r.old_used_wrap_counter
+        begin_walk(s)
+
+    def settle(s: Any) -> None:
+        commit(s)
+        close_batch(s)
+
+    def move(s: Any) -> None:
+        start, wrap_counter, slots = s.supply.start, s.supply.start_wrap, s.supply.slots
+        s.region.used_idx = moved(start, slots)
+        s.region.used_wrap_counter = wrapped(start, wrap_counter, slots)
+        s.supply.cursor = s.supply.count
+
+    def copy(s: Any) -> None:
+        entry, d = s.region.desc[s.region.free_head], s.ring.desc[s.fetch.avail_idx]
+        entry.addr, entry.len, entry.id = d.addr, d.len, d.id
+        entry.flags.next, entry.flags.avail, entry.flags.used = d.flags.next, d.flags.avail, d.flags.used
+
+    together = {"packed.reconnect.1c1": commit, "packed.reconnect.2a": roll_back, "packed.supply.9a": settle,
+                "packed.supply.6a": move, "packed.fetch.5a": copy}  # fmt: skip
+    gone = ("reconnect.1c3", "reconnect.1c2", "reconnect.2c", "reconnect.2b", "supply.9c", "supply.9b", "supply.6b",
+            "supply.6b.else", "fetch.5d", "fetch.5c", "fetch.5b")  # fmt: skip
+    return [
+        *(Replace(step_id, {"do": do, "world": True}) for step_id, do in together.items()),
+        Replace("packed.supply.9a", {"tags": frozenset({"settled"})}),
+        *(Remove(f"packed.{step_id}") for step_id in gone),
+    ]
+
+
+# settle (hardened)
+
+
+def wide(_: Table) -> list[Edit]:
+    def commit(s: Any) -> None:
+        s.region.old_used_idx = s.region.used_idx
+        s.region.old_used_wrap_counter = s.region.used_wrap_counter
+
+    def settle(s: Any) -> None:
+        commit(s)
+        close_batch(s)
+
+    sentence = "Set old_used_idx and old_used_wrap_counter to used_idx and used_wrap_counter, in one store of 8 bytes."
+    store = {"world": True, "sentence": sentence}
+    return [
+        Remove("packed.reconnect.1.settled"),
+        Replace("packed.reconnect.1a", {"when": lambda s: s.recover.mismatch == 1}),
+        Replace("packed.reconnect.2a", {"at": ("roll back",), "to": "roll back idx"}),
+        Replace("packed.reconnect.2b", {"at": ("roll back idx",)}),
+        Replace("packed.reconnect.2c", {"to": "clear"}),
+        Replace("packed.reconnect.1c2", {"do": commit, **store}),
+        Remove("packed.reconnect.1c3"),
+        Replace("packed.supply.9b", {"do": settle, "tags": frozenset({"settled"}), **store}),
+        Remove("packed.supply.9c"),
+    ]
+
+
+# fetch-in-batch
+
+
+def until_publish(_: Table) -> list[Edit]:
+    return [GuardOf("fetch", lambda s: s.supply.open < 2)]
+
+
+def always(_: Table) -> list[Edit]:
+    return [GuardOf("fetch", lambda _: all_of())]
+
+
+# resubmit-order, ring-at-start, signals
+
+
+def any_order(_: Table) -> list[Edit]:
+    return _replace("packed.reconnect.4", when=lambda s, e: all_of(e < ENTRIES, pending(s, e)),
+                    sentence="Resubmit an inflight entry, in any order: begin with its num descriptors.")  # fmt: skip
+
+
+def wait_at_start(_: Table) -> list[Edit]:
+    def ready(s: Any) -> None:
+        s.fetch.at = "rest"
+        s.fetch.available = 0
+        s.supply.at = "idle"
+
+    return _replace("packed.reconnect.ready", do=ready, sentence="Recovery ends; wait for a kick.")
+
+
+def _nothing_pending(s: Any) -> Term:
+    return forall(ENTRIES, lambda e: negate(pending(s, e)))
+
+
+def never_signal(_: Table) -> list[Edit]:
+    return [
+        Remove("packed.reconnect.signal"),
+        Replace("packed.reconnect.ready", {"at": ("resubmit",), "when": _nothing_pending}),
+    ]
+
+
+def signal_on_mismatch(_: Table) -> list[Edit]:
+    at = {
+        "at": ("resubmit", "signalled"),
+        "when": lambda s: any_of(s.recover.at == "signalled", all_of(s.recover.mismatch == 0, _nothing_pending(s))),
+    }
+    return [
+        Replace("packed.reconnect.ready", at),
+        Replace("packed.reconnect.signal", {"when": lambda s: all_of(s.recover.mismatch == 1, _nothing_pending(s))}),
+    ]
+
+
+def signal_after_publish(table: Table) -> list[Edit]:
+    settle = next(s for s in table.of("supply") if s.to == "notify")
+    return [
+        Replace("packed.notify.look", {"at": ("flags",), "when": lambda s: s.supply.cursor == 0}),
+        Replace("packed.notify.call", {"to": "clear"}),
+        Replace("packed.notify.none", {"to": "clear"}),
+        Replace("packed.supply.8", {"at": ("clear",)}),
+        Replace(settle.id, {"to": "idle"}),
+    ]
+
+
+def fields_left(_: Table) -> list[Edit]:
+    @_new.step(
+        "packed.idle.unarmed",
+        at="take",
+        to="armed",
+        text="gap event-fields",
+        when=lambda s: all_of(s.fetch.available == 0, s.fetch.rested == 0),
+    )
+    def not_armed(s: Any) -> None:
+        """Nothing is there: the wish of the process before still stands in the device event flags."""
+
+    armed = {"when": lambda s: all_of(s.fetch.available == 0, s.fetch.rested == 1)}
+    return [Add(_in(not_armed, "fetch")), Replace("packed.idle.arm", armed)]
+
+
+# recovery-start, reset
+
+
+@_new.step(
+    "connection.kick",
+    text="gap recovery-start",
+    world=True,
+    when=lambda s: all_of(s.recover.at == RUNNING, s.fetch.at == "take", s.supply.at == "idle"),
+)
+def second_kick_fd(s: State) -> None:
+    """The front-end sends the kick fd again, and the back-end, alive, starts recovery over."""
+    begin: Any = s
+    begin.recover.at = "compare"
+    begin.recover.fresh = 0
+    begin.recover.resubmitted.each(lambda _: 0)
+    begin.fetch.at = "off"
+    begin.supply.at = "off"
+
+
+def every_kick(_: Table) -> list[Edit]:
+    return [Add(_in(second_kick_fd, "crash"))]
+
+
+def region_kept(_: Table) -> list[Edit]:
+    def reset(s: State) -> None:
+        assign_initial(s, [v.name for v in VARS.values() if v.kind in ("ring", "eventfd", "driver")])
+
+    return _replace("driver.reset", do=reset, sentence="The VM resets: a new driver and ring, the old region.")

@@ -1,0 +1,116 @@
+"""What the text leaves open for the packed ring: the gaps, their alternatives, the default and its reason."""
+
+from __future__ import annotations
+
+from model.gaps import Alternative as A  # noqa: N817
+from model.gaps import Gap
+from model.packed import alternatives as alt
+from model.split.gaps import GAPS as SPLIT
+
+__all__ = ["GAPS"]
+
+_TEXT, _MERGED = ("v6", "merged"), ("merged",)
+
+
+def _gap(name: str, question: str, reason: str, *alternatives: A, revisions: tuple[str, ...] = _TEXT) -> Gap:
+    return Gap(name, question, alternatives, reason, revisions)
+
+
+def _like_split(name: str, *edits: object) -> Gap:
+    """Take a gap over from the split ring, with the edits that its alternatives are here."""
+    gap = SPLIT[name]
+    others = [A(a.name, a.meaning, e) for a, e in zip(gap.alternatives[1:], edits, strict=True)]  # type: ignore[arg-type]
+    return Gap(name, gap.question, (A(gap.default, gap.alternatives[0].meaning), *others), gap.reason, gap.revisions)
+
+
+_GAPS = (
+    _like_split("init-order", alt.version_first, alt.before_hand_over),
+    _gap(
+        "free-list",
+        "what are the links of the first free list, and where does it end?",
+        "the steps of fetching follow next from the first request on, and reconnecting walks to an end",
+        A("linked", "next of entry i is i + 1, and desc_num is the end"),
+        A("zeroed", "next of every entry is 0, as in a zeroed region", alt.zeroed),
+    ),
+    _gap(
+        "first-wrap",
+        "what are the first wrap counters?",
+        "virtio's begin with 1",
+        A("one", "1, as virtio's"),
+        A("zero", "0, as in a zeroed region", alt.wrap_zero),
+    ),
+    _like_split("counter-start", lambda _: alt.counter(1)),
+    _like_split("counter-after-reconnect", alt.counter_zero, alt.counter_count),
+    _like_split("counter-scope", alt.device_greatest, alt.device_last),
+    _gap(
+        "fetch-position",
+        "where does fetching go on after reconnecting; what does SET_VRING_BASE mean then?",
+        "slots leave the ring by being fetched, and come out as used or are inflight",
+        A("used-plus-inflight", "at the used slot plus the slots of the inflight chains, whatever SET_VRING_BASE says"),
+        A("used-position", "at the used slot", alt.used_position),
+        A("base", "where a SET_VRING_BASE of slot 0 and wrap counter 1 says, as QEMU sends it", alt.base),
+    ),
+    _gap(
+        "used-element",
+        "where among the steps are a used element's id and len written?",
+        "virtio wants them there before the flags say so; where before makes no difference",
+        A("in-loop", "when the request joins the batch, to the next used slot"),
+        A("with-flags", "just before its flags", alt.with_flags),
+    ),
+    _gap(
+        "batch-size",
+        "does the size of the batch count requests or descriptors?",
+        "virtio skips as many slots as the chain had descriptors",
+        A("descriptors", "descriptors: the slots of all chains"),
+        A("requests", "requests", alt.requests),
+    ),
+    _gap(
+        "flags-order",
+        "in which order are the flags of a batch updated?",
+        "the driver may see all that is marked used as soon as the first slot is",
+        A("first-last", "the first slot's last, so that the batch becomes visible at once"),
+        A("in-order", "from the first slot to the last", alt.forwards),
+    ),
+    _gap(
+        "flags-compare",
+        "how many bits does 'equal to the calculated flags' compare?",
+        "a chain may have other flags; used and made available again differ from available in USED",
+        A("both", "AVAIL and USED"),
+        A("used", "USED alone", lambda _: alt.compare("used")),
+        A("avail", "AVAIL alone", lambda _: alt.compare("avail")),
+        A("whole", "all, so that a chain or a buffer to write to differs", lambda _: alt.compare("whole")),
+    ),
+    _gap(
+        "assignments",
+        "are several assignments in one sentence one store or several?",
+        "fields that are not neighbours, of different widths: no processor stores them at once",
+        A("several", "one store for each, in the order of the sentence"),
+        A("one", "one store for all", alt.one),
+    ),
+    _like_split("fetch-in-batch", alt.until_publish, alt.always),
+    _like_split("resubmit-order", alt.any_order),
+    _like_split("ring-at-start", alt.wait_at_start),
+    _like_split("signal-at-start", alt.signal_on_mismatch, alt.never_signal),
+    _like_split("signal-when", alt.signal_after_publish),
+    _like_split("event-fields", alt.fields_left),
+    _like_split("recovery-start", alt.every_kick),
+    _like_split("reset", alt.region_kept),
+    _gap(
+        "region-size",
+        "may the region have another number of entries than the ring has descriptors?",
+        "the seed: desc_num is equal to the virtqueue's size",
+        A("equal", "they are equal"),
+        A("larger", "the region has more"),
+    ),
+    _gap(
+        "settle",
+        "how are old_used_idx and old_used_wrap_counter moved together?",
+        "plain stores of the fields' own widths are what every implementer has",
+        A("plain", "not at all: free_head tells that a batch is being settled"),
+        A("wide", "by one store of the eight bytes that hold them", alt.wide),
+        revisions=("hardened",),
+    ),
+)
+
+GAPS: dict[str, Gap] = {gap.name: gap for gap in _GAPS}
+"""The gaps, by name."""
