@@ -12,6 +12,7 @@ from model import protocol
 from model.properties import NAMES
 from proofs.goals import Proof
 from proofs.induction import Query, Result, hint_key, hints, queries, solve
+from proofs.kits import NoProofError
 
 __all__ = ["Outcome", "prove_all"]
 
@@ -21,12 +22,12 @@ RESTS_ON = {"order": ("base", "counters", "order"), "restartable": ("base", "cou
 
 @dataclass
 class Outcome:
-    """What was proved: per subject the queries, per key the result."""
+    """What was proved: per subject the queries, per key the result; per ring the hints that were found."""
 
     asked: dict[protocol.Subject, list[Query]] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     own: dict[tuple[protocol.Subject, str], Result] = field(default_factory=dict)
-    cores: dict[str, list[str]] = field(default_factory=dict)
+    cores: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     wanted: dict[protocol.Subject, set[str]] = field(default_factory=dict)
     failed: dict[protocol.Subject, str] = field(default_factory=dict)
 
@@ -55,7 +56,8 @@ PATIENCE = 6
 """How often a goal is tried, each time for longer."""
 
 _proofs: dict[protocol.Subject, Proof] = {}
-_known: dict[str, list[str]] = {}
+_known: dict[str, dict[str, list[str]]] = {}
+"""The recorded hints, by ring."""
 
 
 def groups_for(properties: Iterable[str]) -> set[str]:
@@ -65,7 +67,9 @@ def groups_for(properties: Iterable[str]) -> set[str]:
 
 def _run(job: tuple[protocol.Subject, list[Query], bool]) -> list[Result]:
     subject, wanted, core = job
-    return solve(_proofs[subject], wanted, _known, core=core, tries=1 if core and subject.choices else PATIENCE)
+    return solve(
+        _proofs[subject], wanted, _known[subject.ring], core=core, tries=1 if core and subject.choices else PATIENCE
+    )
 
 
 def prove_all(
@@ -83,18 +87,18 @@ def prove_all(
     """
     outcome = Outcome()
     _known.clear()
-    _known.update(hints())
     jobs: dict[tuple[protocol.Subject, str], list[Query]] = {}
     seen: set[str] = set()
     for subject in subjects:
+        known = _known.setdefault(subject.ring, hints(subject.ring))
         try:
             _proofs[subject] = Proof(subject)
-        except (KeyError, StopIteration, ValueError, LookupError) as error:
+        except (KeyError, StopIteration, ValueError, LookupError, NoProofError) as error:
             outcome.failed[subject] = str(error)
             continue
         outcome.wanted[subject] = set(NAMES) if properties is None else properties[subject]
         groups = groups_for(outcome.wanted[subject])
-        asked = [q for q in queries(_proofs[subject], _known) if q.group in groups and (only is None or q.work in only)]
+        asked = [q for q in queries(_proofs[subject], known) if q.group in groups and (only is None or q.work in only)]
         outcome.asked[subject] = asked
         for query in asked:
             if query.key not in seen:
@@ -108,12 +112,17 @@ def prove_all(
             for result in results:
                 outcome.results[result.query.key] = result
                 if core and result.status == "proved" and result.query.work not in ("initial", "drains"):
-                    outcome.cores[hint_key(result.query.work, result.query.name)] = sorted(result.used)
+                    _keep(outcome.cores, result)
             done += len(results)
             if progress:
                 progress(done, total)
         _alone(outcome, pool)
     return outcome
+
+
+def _keep(cores: dict[str, dict[str, list[str]]], result: Result) -> None:
+    query = result.query
+    cores.setdefault(query.ring, {})[hint_key(query.work, query.name)] = sorted(result.used)
 
 
 def _alone(outcome: Outcome, pool: Pool) -> None:

@@ -19,19 +19,13 @@ import z3
 
 from model import protocol
 from model.record import SHARED, Assign, record_term
-from model.steps import Recorded
+from model.steps import Guard, Recorded
 from model.terms import Term, show, substitute, walk
 from proofs.judges import UNFAIR
+from proofs.kits import induction_of
 from proofs.solver import INT, Translator
-from proofs.split.ghosts import with_ghosts
-from proofs.split.invariant import invariant
-from proofs.split.obligations import COUNTS, FOUND, OUTCOME, REWRITES, UNTOUCHED, outcome
-from proofs.split.rank import rank
 
 __all__ = ["Atom", "Goal", "Proof", "StepWork", "atoms", "text_of"]
-
-NO_WRAP = frozenset({"region.desc[].counter", "table", "used.ring[].len"})
-"""Fields whose width is an assumption, printed in the scope: 64-bit counters do not wrap, contents are tokens."""
 
 
 @dataclass(frozen=True)
@@ -94,21 +88,22 @@ class Proof:
     """A subject's table, with the proof's ghost state, and its invariant, as terms."""
 
     def __init__(self, subject: protocol.Subject) -> None:
-        """Record them."""
+        """Record them; raise `NoProofError` if the ring has no invariant, ValueError if the subject is out of scope."""
+        self.ring = induction_of(subject.ring)
         if subject.choice("region-size") == "smaller":
             raise ValueError("heads past the end of the region are outside the scope of the proof")
         self.subject = subject
-        self.table = with_ghosts(protocol.table(subject))
+        self.table = self.ring.with_ghosts(protocol.table(subject))
         self.steps = self.table.recorded()
         self.entries = subject.choice("region-size")
         self.atoms: dict[str, Atom] = {}
-        for sentence in invariant(self.table):
+        for sentence in self.ring.invariant(self.table):
             term = record_term(self.table.vars, sentence.holds)
             for number, part in enumerate(atoms(term)):
                 name = f"{sentence.name}:{number}"
                 self.atoms[name] = Atom(name, sentence.group, part)
         self.texts = {name: hashlib.sha256(show(a.term).encode()).hexdigest()[:16] for name, a in self.atoms.items()}
-        self.ranks = [record_term(self.table.vars, part) for part in rank(self.table)]
+        self.ranks = [record_term(self.table.vars, part) for part in self.ring.rank(self.table)]
 
     @cached_property
     def works(self) -> dict[str, StepWork]:
@@ -140,7 +135,7 @@ class StepWork:
 
     def __init__(self, proof: Proof, recorded: Recorded) -> None:
         """Take the step as recorded; Z3 terms are made when they are first needed."""
-        self.proof, self.recorded, self.table = proof, recorded, proof.table
+        self.proof, self.recorded, self.table, self.ring = proof, recorded, proof.table, proof.ring
         self.id = recorded.step.id
         self.text = text_of(recorded) + proof.entries
 
@@ -156,9 +151,8 @@ class StepWork:
 
     @cached_property
     def rewritten(self) -> dict[str, Any]:
-        """Make the state before the step, with indexes that are positions here written as positions."""
-        positions = REWRITES.get(self.id, {})
-        return {**self.before, **{name: self.before[pos] % 65536 for name, pos in positions.items()}}
+        """Make the state before the step, with what is a function of positions here written so."""
+        return self.translator.with_indexes(self.before, self.ring.rewrites.get(self.id, {}))
 
     @cached_property
     def _transition(self) -> tuple[dict[str, Any], list[Any]]:
@@ -194,11 +188,12 @@ class StepWork:
                 *self._falls()]  # fmt: skip
 
     def _rewrites(self) -> Iterator[Goal]:
-        for name, pos in REWRITES.get(self.id, {}).items():
-            yield Goal("base", f"{name} is a position", f"{name} {pos}", partial(self._is_position, name, pos))
+        for name, index in self.ring.rewrites.get(self.id, {}).items():
+            text = f"{name} {show(record_term(self.table.vars, index))}"
+            yield Goal("base", f"{name} is a position", text, partial(self._is_position, name, index))
 
-    def _is_position(self, name: str, position: str) -> Any:
-        return self.before[name] == self.before[position] % 65536
+    def _is_position(self, name: str, index: Guard) -> Any:
+        return self.before[name] == self.translator.index(index, self.before)
 
     def _from_0(self, array: str, before: bool) -> Any:
         return self._world(before)[array][0] == 0
@@ -212,8 +207,8 @@ class StepWork:
         terms += [(term, prop, before) for prop, before, term in self._judgements()]
         for term, where, before in terms:
             for node in walk(term):
-                if node.op == "count":
-                    array, _ = COUNTS[where]
+                if node.op in ("count", "total"):
+                    array, _ = self.ring.counts[where]
                     yield Goal("base", f"{array} counts from 0", array, partial(self._from_0, array, before))
                     text = f"{array} {show(node)}"
                     yield Goal("base", f"{array} counts on", text, partial(self._counts_on, node, where, before))
@@ -222,14 +217,14 @@ class StepWork:
         return self.before if before else self.after
 
     def _count(self, node: Term, where: str, world: dict[str, Any]) -> tuple[Any, Any]:
-        array_name, limit_name = COUNTS[where]
+        """Give the element of the array of sums that a count (or total) is, and what makes the array one of sums."""
+        array_name, limit_name = self.ring.counts[where]
         array, translator = world[array_name], self.translator
         limit = translator.size if limit_name == "size" else translator.region_size
         k = translator.fresh("k", INT)
-        body = node.args[2]
-        assert isinstance(body, Term)
-        flag = translator.expr(body, world, {str(node.args[0]): k})
-        return array[limit], z3.Implies(z3.And(k >= 0, k < limit), array[k + 1] == array[k] + z3.If(flag, 1, 0))
+        flag, *value = (translator.expr(a, world, {str(node.args[0]): k}) for a in node.args[2:] if isinstance(a, Term))
+        more = z3.If(flag, value[0] if value else 1, 0)
+        return array[limit], z3.Implies(z3.And(k >= 0, k < limit), array[k + 1] == array[k] + more)
 
     def _greatest(self, node: Term, world: dict[str, Any]) -> Any:
         translator = self.translator
@@ -238,17 +233,18 @@ class StepWork:
         limit, condition, of, otherwise = (a for a in node.args[1:] if isinstance(a, Term))
         inside = z3.And(q >= 0, q < translator.expr(limit, world), translator.expr(condition, world, inner))
         bound = translator.expr(of, world, inner)
-        patterns = [world["region.desc[].inflight"][q], world["region.desc[].counter"][q]]
+        arrays = dict.fromkeys(str(n.args[0]) for t in (condition, of) for n in walk(t) if n.op == "at")
+        patterns = [world[name][q] for name in arrays]
         translator.facts.append(z3.ForAll([q], z3.Implies(inside, bound <= value), patterns=patterns))
         least = z3.Or(value == translator.expr(otherwise, world), z3.Exists([q], z3.And(inside, bound == value)))
         translator.facts.append(least)
         return value
 
     def _resolved(self, term: Term, where: str, world: dict[str, Any]) -> Term:
-        """Exchange counts and greatests for constants."""
+        """Exchange counts, totals and greatests for constants."""
 
         def exchange(node: Term) -> Term | None:
-            if node.op == "count":
+            if node.op in ("count", "total"):
                 return constant(self._count(node, where, world)[0])
             if node.op == "greatest":
                 return constant(self._greatest(node, world))
@@ -274,7 +270,12 @@ class StepWork:
     def _fits(self) -> Iterator[Goal]:
         for assign in self.recorded.assigns:
             var = self.table.vars[assign.name]
-            if var.kind not in SHARED or not var.width or var.name in NO_WRAP or isinstance(assign.index, str):
+            if (
+                var.kind not in SHARED
+                or not var.width
+                or var.name in self.ring.no_wrap
+                or isinstance(assign.index, str)
+            ):
                 continue
 
             def fits(a: Assign = assign, width: int = var.width) -> Any:
@@ -312,18 +313,18 @@ class StepWork:
         """Recovery is a function of what it finds, and what it finds is not touched by it."""
         step = self.recorded.step
         if step.procedure == "recover" or step.id == "crash":
-            touched = {a.name for a in (*self.recorded.assigns, *self.recorded.history)} & set(UNTOUCHED)
+            touched = {a.name for a in (*self.recorded.assigns, *self.recorded.history)} & set(self.ring.untouched)
             yield Goal("restartable", "touches nothing", f"touches {sorted(touched)}", lambda: z3.BoolVal(not touched))
-        found = {a.name: reads(a.value) for a in self.recorded.assigns if a.name in OUTCOME}
+        found = {a.name: reads(a.value) for a in self.recorded.assigns if a.name in self.ring.ends}
         if "resubmit" in step.tags:
             found["the next request"] = reads(self.recorded.guard)
         for name, read in found.items():
-            other = sorted(read - set(FOUND) - set(UNTOUCHED))
+            other = sorted(read - set(self.ring.found) - set(self.ring.untouched))
             if step.procedure == "recover":
                 text = f"{name} {sorted(read)}"
                 yield Goal("restartable", f"{name} follows from what was found", text, partial(z3.BoolVal, not other))
         if "recovered" in step.tags:
-            for number, part in enumerate(atoms(record_term(self.table.vars, outcome))):
+            for number, part in enumerate(atoms(record_term(self.table.vars, self.ring.outcome))):
                 text = f"outcome {show(part)}"
                 yield Goal("restartable", f"outcome:{number}", text, partial(self._said, part, True))
         if step.procedure == "recover":

@@ -24,7 +24,6 @@ from model.record import record_term
 from proofs.goals import Goal, Proof, StepWork
 from proofs.judges import UNFAIR
 from proofs.solver import INT, Translator
-from proofs.split.rank import stuck
 
 __all__ = ["Query", "Result", "hints", "queries", "solve"]
 
@@ -39,6 +38,7 @@ ASSISTS = {"order": ("base", "counters", "order"), "restartable": ("base", "coun
 class Query:
     """One goal of one subject: its step (or ``initial``, ``drains``), group, name and key (same key: same query)."""
 
+    ring: str
     work: str
     group: str
     name: str
@@ -60,9 +60,9 @@ class Result:
     shared: bool = True
 
 
-def hints() -> dict[str, list[str]]:
-    """Read the recorded hints: goal to names of atoms."""
-    path = resources.files("proofs") / "recorded" / "split" / "hints.json"
+def hints(ring: str) -> dict[str, list[str]]:
+    """Read the recorded hints for a ring: goal to names of atoms."""
+    path = resources.files("proofs") / "recorded" / ring / "hints.json"
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
 
@@ -74,6 +74,7 @@ def hint_key(work: str, goal_name: str) -> str:
 def queries(proof: Proof, known: dict[str, list[str]]) -> list[Query]:
     """Give all queries of a subject, cheaply: nothing is translated yet."""
     found: list[Query] = []
+    ring = proof.subject.ring
     everything = "".join(proof.texts.values())
     for work, text, goals in _works(proof):
         for number, goal in enumerate(goals):
@@ -85,12 +86,11 @@ def queries(proof: Proof, known: dict[str, list[str]]) -> list[Query]:
                 if hinted is None
                 else "".join(proof.texts.get(a, a) for a in hinted)
             )
-            key = hashlib.sha256(f"{work}\n{text}\n{goal.group}\n{goal.text}\n{used}".encode()).hexdigest()
-            found.append(Query(work, goal.group, goal.name, key, number))
+            key = hashlib.sha256(f"{ring}\n{work}\n{text}\n{goal.group}\n{goal.text}\n{used}".encode()).hexdigest()
+            found.append(Query(ring, work, goal.group, goal.name, key, number))
     fair = "".join(w.text for w in proof.works.values()) + everything
-    for number, group in enumerate(("drains",)):
-        key = hashlib.sha256(f"drains {fair}".encode()).hexdigest()
-        found.append(Query("drains", group, "nothing is stuck", key, number))
+    key = hashlib.sha256(f"{ring}\ndrains {fair}".encode()).hexdigest()
+    found.append(Query(ring, "drains", "drains", "nothing is stuck", key, 0))
     return found
 
 
@@ -190,14 +190,14 @@ def _stuck(proof: Proof, query: Query, tries: Iterable[tuple[int, int]]) -> Resu
     facts = [*translator.axioms()]
     facts += [translator.expr(a.term, world) for a in proof.atoms.values() if a.group in ("base", "drains")]
     facts += [_not_enabled(proof, translator, world, step_id) for step_id in proof.works if step_id not in UNFAIR]
-    facts.append(_least(proof, translator, world))
+    facts += proof.ring.stuck_facts(translator, world)
     proved = True
-    for name, holds in stuck():
-        if name == "everything is visible":
-            sums, k = world["proof.live_sum"], translator.fresh("k", INT)
-            said = z3.And(k >= 0, k < translator.region_size, sums[k] == 0, world["proof.marked"][k] >= -1)
-            proved = proved and _proves(facts, z3.Implies(said, sums[k + 1] == 0), tries)
-            facts.append(sums[translator.region_size] == 0)
+    for name, holds in proof.ring.stuck():
+        lemma = proof.ring.stuck_lemma(name, translator, world)
+        if lemma is not None:
+            to_show, follows = lemma
+            proved = proved and _proves(facts, to_show, tries)
+            facts.append(follows)
         goal = translator.expr(record_term(proof.table.vars, holds), world)
         proved = proved and _proves(facts, goal, tries)
         facts.append(goal)
@@ -211,26 +211,5 @@ def _not_enabled(proof: Proof, translator: Translator, world: Any, step_id: str)
         return z3.Not(guard)
     head = translator.fresh("head", INT)
     inside = z3.And(head >= 0, head < translator.region_size, z3.substitute(guard, (translator.choice, head)))
-    patterns = [world[name][head] for name in ("device.state", "proof.marked", "region.desc[].inflight")]
+    patterns = [world[name][head] for name in proof.ring.triggers]
     return z3.ForAll([head], z3.Not(inside), patterns=patterns)
-
-
-def _least(proof: Proof, translator: Translator, world: Any) -> Any:
-    """Say that of the requests to be resubmitted, if there are any, one is the first: a finite set has a least element.
-
-    First by the counter, or by the place in the table where there are no counters. That the step which resubmits can
-    take this one is not assumed: it is what the first of the goals needs.
-    """
-    first, other = translator.fresh("first", INT), translator.fresh("h", INT)
-    marks, done = world["region.desc[].inflight"], world["recover.resubmitted"]
-    counters = world["region.desc[].counter"]
-    counted = "split.fetch.counter" in proof.works
-
-    def pending(h: Any) -> Any:
-        return z3.And(h >= 0, h < translator.region_size, marks[h] == 1, done[h] == 0)
-
-    later = counters[first] <= counters[other] if counted else first <= other
-    patterns = [marks[other], done[other]]
-    none = z3.ForAll([other], z3.Not(pending(other)), patterns=patterns)
-    least = z3.ForAll([other], z3.Implies(pending(other), later), patterns=patterns)
-    return z3.Or(none, z3.And(pending(first), least))

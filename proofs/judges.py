@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable
 
 from model.interpret import Machine, StateTuple, Successor
 from model.properties import Judgement
-from model.split.properties import all_seen
-from model.split.recover import RUNNING
-from model.split.variables import DEAD
+from proofs.runs import DEAD, RUNNING, runs
 
 __all__ = ["UNFAIR", "Judge", "Outcome", "Restarts"]
 
@@ -29,14 +27,14 @@ class Restarts:
         self._machine = machine
         self._alone = machine.only(lambda r: r.step.procedure == "recover")
         self._crash = machine.only(lambda r: r.step.id == "crash")
-        variables = machine.table.vars.values()
+        variables, ring = machine.table.vars.values(), runs(machine.table.ring)
         self._at = machine.place["recover.at"]
         self._left, self._cut = machine.place["recover.left"], 2 * machine.sizes.heads
         self._idle = machine.place["history.undisturbed"]
         self._region = [machine.place[v.name] for v in variables if v.kind == "region"]
-        self._end = [machine.place[name] for name in ("fetch.last_avail", "counter")]
+        self._end = [machine.place[name] for name in ring.end]
         self._key = [machine.place[v.name] for v in variables if v.kind not in ("ghost", "driver")]
-        self._resubmit = machine.index.get("split.reconnect.2")
+        self._resubmit = machine.index.get(ring.resubmit)
         self._known: dict[StateTuple, frozenset[Outcome]] = {}
 
     def outcomes(self, state: StateTuple) -> frozenset[Outcome]:
@@ -106,7 +104,7 @@ class Judge:
                     predicate = machine.predicate(judgement.predicate, with_choice=chosen)
                     (self._before if judgement.before else self._after)[number].append((judgement.property, predicate))
         self._fair = machine.only(lambda r: r.step.id not in UNFAIR)
-        self._all_seen = machine.predicate(all_seen)
+        self._all_seen = machine.predicate(runs(machine.table.ring).all_seen)
         self._restarts = Restarts(machine) if "restartable" in self.properties else None
         self._drains = "drains" in self.properties
 

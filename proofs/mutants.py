@@ -2,11 +2,11 @@
 
 A mutant is dead when a concrete run from the initial state violates a named property; the shortest is searched for, and
 recorded. `check` plays each recorded run again, on the mutant and on the text: the text must refuse it or survive it,
-so that the mutant is to blame and not the run. What survives is not needed within the bounds searched, and `REASONS`
-says why.
+so that the mutant is to blame and not the run. What survives is not needed within the bounds searched, and the ring's
+reasons say why. What the mutants of a ring are, and how they are searched, is in its kit (`proofs.kits.Mutation`).
 
-``python -m proofs.mutants record`` searches anew (minutes), ``check`` plays the record (seconds), ``orders`` prints
-docs/orders.md.
+``python -m proofs.mutants record [RING]`` searches anew (minutes), ``check`` plays the record (seconds), ``orders``
+prints the page about it (docs/orders.md for the split ring, which is meant where no ring is named).
 """
 
 from __future__ import annotations
@@ -24,50 +24,18 @@ from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
 from model.properties import NAMES
 from model.protocol import Subject
-from model.split.quiet import quiet
 from model.steps import Table
 from model.terms import ModelError
+from proofs.bounds import Event, Level
 from proofs.judges import Judge
-from proofs.search import Bounds, Event, explore
-from proofs.split.mutants import Mutant, mutants
-from proofs.split.reasons import REASONS
+from proofs.kits import Mutant, Mutation, kit
+from proofs.runs import runs
+from proofs.search import explore
 
 __all__ = ["Checked", "Fate", "check", "find", "load", "orders", "record", "subjects"]
 
-RECORD = ("recorded", "split", "mutants.json")
-
 SAFETY = frozenset(NAMES) - {"drains"}
 DRAINS = frozenset({"drains"})
-BROKEN: Mapping[str, frozenset[str]] = {"v6": frozenset({"order"})}
-"""What a revision violates unchanged: no mutant of it is killed by that."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """One search: its bounds, and whether the steps of notification are part of it."""
-
-    bounds: Bounds
-    notifications: bool = False
-
-    def text(self) -> str:
-        """Say it in words."""
-        return self.bounds.text() + (", with notifications" if self.notifications else "")
-
-
-LEVELS: tuple[Level, ...] = (
-    Level(Bounds(2, 2, 1, states=60_000)),
-    Level(Bounds(2, 2, 1, first=3, states=60_000)),
-    Level(Bounds(2, 1, 1, states=200_000), notifications=True),
-    Level(Bounds(2, 2, 0, states=400_000), notifications=True),
-    Level(Bounds(2, 3, 2, states=200_000)),
-    Level(Bounds(2, 2, 1, first=65535, states=60_000)),
-)
-"""What is searched, small ones first, until a run is found; `_alone` comes last.
-
-A first index up to twice the queue's size lets recovery walk all of a list that was never begun; beyond, the search
-cuts the walk short (proofs.search), and `restartable` cannot be judged. The limits of states are for mutants that go
-on for ever; a record says where a search stopped at one.
-"""
 
 
 @dataclass(frozen=True)
@@ -107,20 +75,30 @@ class Checked:
         return not self.faults
 
 
-def subjects() -> tuple[Subject, ...]:
-    """Give what is mutated: both revisions, under the defaults of the gaps."""
-    return tuple(Subject("split", revision) for revision in protocol.revisions("split"))
+def subjects(ring: str) -> tuple[Subject, ...]:
+    """Give what is mutated: revisions, under the defaults of the gaps."""
+    return tuple(Subject(ring, revision) for revision in _mutation(ring).revisions)
+
+
+def _mutation(ring: str) -> Mutation:
+    told = kit(ring).mutation
+    if told is None:
+        raise ModelError(f"the {ring} ring has no mutants")
+    return told
+
+
+def _broken(subject: Subject) -> frozenset[str]:
+    return _mutation(subject.ring).broken.get(subject.revision, frozenset())
 
 
 @cache
 def _all(subject: Subject) -> Mapping[str, Mutant]:
-    table = protocol.table(subject)
-    return {m.name: m for m in mutants(table)}
+    return {m.name: m for m in _mutation(subject.ring).mutants(protocol.table(subject))}
 
 
 def _table(subject: Subject, mutant: Mutant | None, notifications: bool) -> Table:
     table = protocol.table(subject).edited(mutant.edits if mutant else ())
-    return table if notifications else quiet(table)
+    return table if notifications else runs(subject.ring).quiet(table)
 
 
 # Searching
@@ -135,15 +113,18 @@ def _properties(subject: Subject, mutant: Mutant, level: Level) -> frozenset[str
         wanted = frozenset() if mutant.notifies else SAFETY
     if level.bounds.first > 2 * level.bounds.size or not mutant.ends:
         wanted -= {"restartable"}
-    return wanted - BROKEN.get(subject.revision, frozenset())
+    return wanted - _broken(subject)
 
 
 def find(
-    subject: Subject, mutant: Mutant, only: frozenset[str] | None = None, levels: Iterable[Level] = LEVELS
+    subject: Subject, mutant: Mutant, only: frozenset[str] | None = None, levels: Iterable[Level] | None = None
 ) -> Fate:
-    """Search for the shortest run that kills a mutant (by one of `only`), level by level, small ones first."""
+    """Search for the shortest run that kills a mutant (by one of `only`), level by level, small ones first.
+
+    `levels` are those of the ring, if left out; `_alone` comes last.
+    """
     searched: list[str] = []
-    for level in levels:
+    for level in _mutation(subject.ring).levels if levels is None else levels:
         wanted = _properties(subject, mutant, level)
         wanted &= wanted if only is None else only
         if not wanted:
@@ -160,7 +141,7 @@ def find(
     searched.append("the back-end alone")
     if alone:
         return Fate(subject.revision, mutant.name, mutant.kind, *alone, 2, 2, 0, mutant.notifies, None, searched[-1])
-    because = REASONS.get(mutant.name, "")
+    because = _mutation(subject.ring).reasons.get(mutant.name, "")
     return Fate(
         subject.revision, mutant.name, mutant.kind, None, (), 2, 2, 0, mutant.notifies, because, "; ".join(searched)
     )
@@ -172,9 +153,7 @@ def _alone(subject: Subject, mutant: Mutant) -> tuple[str, tuple[Event, ...]] | 
     `explore` goes no further where more is fetched than the ring holds, which is just what some mutants do.
     """
     machine = Machine(_table(subject, mutant, mutant.notifies), Sizes(2, 2))
-    judge = Judge(
-        machine, protocol.judgements("split"), SAFETY - {"restartable"} - BROKEN.get(subject.revision, frozenset())
-    )
+    judge = Judge(machine, protocol.judgements(subject.ring), SAFETY - {"restartable"} - _broken(subject))
     successors = machine.only(lambda r: r.step.procedure in ("recover", "fetch"))
     runs: dict[StateTuple, tuple[Event, ...]] = {machine.initial(): ()}
     todo = list(runs)
@@ -190,27 +169,27 @@ def _alone(subject: Subject, mutant: Mutant) -> tuple[str, tuple[Event, ...]] | 
     return None
 
 
-def record(progress: Callable[[str], None] = print) -> list[Fate]:
-    """Search for every mutant of both revisions; then, for a property that killed none, among the dead.
+def record(ring: str, progress: Callable[[str], None] = print) -> list[Fate]:
+    """Search for every mutant of each revision of a ring; then, for a property that killed none, among the dead.
 
     A mutant has one record by the first property found, and perhaps another by one that would otherwise kill nothing.
     """
     fates: list[Fate] = []
-    for subject in subjects():
+    for subject in subjects(ring):
         for mutant in _all(subject).values():
             fates.append(find(subject, mutant))
             progress(f"{fates[-1].revision}: {mutant.name}: {fates[-1].killed_by or 'survives'}")
     for name in NAMES:
         if not any(f.killed_by == name for f in fates):
-            fates += _first_killed_by(name)
+            fates += _first_killed_by(ring, name)
             progress(f"{name}: {fates[-1].mutant if fates[-1].killed_by == name else 'kills none'}")
     return fates
 
 
-def _first_killed_by(name: str) -> list[Fate]:
+def _first_killed_by(ring: str, name: str) -> list[Fate]:
     """Find a mutant of the latest revision that this property kills."""
-    subject = subjects()[-1]
-    for level in LEVELS[:2]:
+    subject = subjects(ring)[-1]
+    for level in _mutation(ring).levels[:2]:
         for mutant in _all(subject).values():
             fate = find(subject, mutant, frozenset({name}), (level,))
             if fate.killed_by:
@@ -221,23 +200,23 @@ def _first_killed_by(name: str) -> list[Fate]:
 # The record
 
 
-def _path() -> Path:
-    return Path(str(files("proofs").joinpath(*RECORD)))
+def _path(ring: str) -> Path:
+    return Path(str(files("proofs"))) / "recorded" / ring / "mutants.json"
 
 
-def load() -> tuple[Fate, ...]:
-    """Read the record. Raise `ValueError` or `TypeError` where it is none."""
-    return tuple(_read(entry) for entry in json.loads(_path().read_text(encoding="utf-8")))
+def load(ring: str) -> tuple[Fate, ...]:
+    """Read the record of a ring. Raise `ValueError` or `TypeError` where it is none."""
+    return tuple(_read(entry) for entry in json.loads(_path(ring).read_text(encoding="utf-8")))
 
 
 def _read(entry: dict[str, Any]) -> Fate:
     return Fate(**{**entry, "schedule": tuple((e[0], e[1]) if len(e) > 1 else (e[0],) for e in entry["schedule"])})
 
 
-def write(fates: Iterable[Fate]) -> None:
-    """Write the record: an entry a line."""
+def write(ring: str, fates: Iterable[Fate]) -> None:
+    """Write the record of a ring: an entry a line."""
     lines = ",\n ".join(json.dumps(asdict(fate)) for fate in fates)
-    _path().write_text(f"[{lines}]\n", encoding="utf-8")
+    _path(ring).write_text(f"[{lines}]\n", encoding="utf-8")
 
 
 # Checking
@@ -264,23 +243,23 @@ def violated_at(machine: Machine, judge: Judge, schedule: tuple[Event, ...]) -> 
 @cache
 def _played(subject: Subject, sizes: Sizes, notifies: bool, name: str) -> tuple[Machine, Judge]:
     machine = Machine(_table(subject, None, notifies), sizes)
-    return machine, Judge(machine, protocol.judgements("split"), {name})
+    return machine, Judge(machine, protocol.judgements(subject.ring), {name})
 
 
-def _fault(fate: Fate) -> str | None:
+def _fault(ring: str, fate: Fate) -> str | None:
     """Say what is wrong with a record, if anything."""
-    subject = Subject("split", fate.revision)
+    subject = Subject(ring, fate.revision)
     mutant = _all(subject).get(fate.mutant)
     if mutant is None:
         return "there is no such mutant"
     if fate.killed_by is None:
-        reason = REASONS.get(fate.mutant)
+        reason = _mutation(ring).reasons.get(fate.mutant)
         return None if reason and fate.survives_because == reason else "survives, and nobody says why"
-    if fate.killed_by in BROKEN.get(fate.revision, ()):
+    if fate.killed_by in _broken(subject):
         return f"{fate.killed_by} is violated without it"
     sizes = Sizes(fate.queue_size, fate.region_size, fate.first_index)
     machine = Machine(_table(subject, mutant, fate.notifications), sizes)
-    judge = Judge(machine, protocol.judgements("split"), {fate.killed_by})
+    judge = Judge(machine, protocol.judgements(ring), {fate.killed_by})
     try:
         at = violated_at(machine, judge, fate.schedule)
     except ModelError as refused:
@@ -294,11 +273,14 @@ def _fault(fate: Fate) -> str | None:
     return None if innocent else f"the text violates {fate.killed_by} by this schedule too"
 
 
-def check(fates: Iterable[Fate] | None = None) -> Checked:
-    """Play every record again, on the mutant and on the text; find what has no record and survivors unexplained."""
-    told = load() if fates is None else tuple(fates)
-    faults = [f"{f.revision}, {f.mutant}: {fault}" for f in told if (fault := _fault(f))]
-    for subject in subjects():
+def check(ring: str, fates: Iterable[Fate] | None = None) -> Checked:
+    """Play every record of a ring again, on the mutant and on the text.
+
+    Find what has no record, and survivors unexplained.
+    """
+    told = load(ring) if fates is None else tuple(fates)
+    faults = [f"{f.revision}, {f.mutant}: {fault}" for f in told if (fault := _fault(ring, f))]
+    for subject in subjects(ring):
         known = {f.mutant for f in told if f.revision == subject.revision}
         faults += [f"{subject.revision}, {name}: not recorded" for name in _all(subject) if name not in known]
     dead = {(f.revision, f.mutant) for f in told if f.killed_by}
@@ -311,14 +293,14 @@ def check(fates: Iterable[Fate] | None = None) -> Checked:
 # The page
 
 
-def _rows(fates: Iterable[Fate], kind: str) -> Iterator[str]:
+def _rows(ring: str, fates: Iterable[Fate], kind: str) -> Iterator[str]:
     by_name: dict[str, dict[str, Fate]] = {}
     for fate in fates:
         if fate.kind == kind:
             by_name.setdefault(fate.mutant, {}).setdefault(fate.revision, fate)
-    sentences = {m.name: m.sentence for subject in subjects() for m in _all(subject).values()}
+    sentences = {m.name: m.sentence for subject in subjects(ring) for m in _all(subject).values()}
     for name, told in by_name.items():
-        cells = [_verdict(told.get(s.revision)) for s in subjects()]
+        cells = [_verdict(told.get(s.revision)) for s in subjects(ring)]
         reason = next((f.survives_because for f in told.values() if f.survives_because), "")
         yield f"| {sentences[name]} | {' | '.join(cells)} | {reason} |"
 
@@ -329,41 +311,30 @@ def _verdict(fate: Fate | None) -> str:
     return f"{fate.killed_by}, {len(fate.schedule)} events" if fate.killed_by else "nothing"
 
 
-def orders(fates: Iterable[Fate] | None = None) -> str:
-    """Write docs/orders.md: which stores, orders and guards are needed, from the record."""
-    told = load() if fates is None else tuple(fates)
-    revisions = [s.revision for s in subjects()]
-    lines = [INTRODUCTION]
+def orders(ring: str, fates: Iterable[Fate] | None = None) -> str:
+    """Write the page of a ring: which stores, orders and guards are needed, from the record."""
+    told = load(ring) if fates is None else tuple(fates)
+    revisions = [s.revision for s in subjects(ring)]
+    lines = [_mutation(ring).introduction]
     broken = " | ".join(f"{r} breaks" for r in revisions)
     for kind, title in TITLES.items():
         lines += [f"## {title}", "", f"| change | {broken} | why it is not needed |"]
-        lines += ["|" + "---|" * (len(revisions) + 2), *_rows(told, kind), ""]
+        lines += ["|" + "---|" * (len(revisions) + 2), *_rows(ring, told, kind), ""]
     return "\n".join(lines)
 
 
 TITLES = {"swap": "Orders", "drop": "Stores", "guard": "Guards"}
 
-INTRODUCTION = """# Which stores, orders and guards of the split ring are needed
-
-Written by `python -m proofs.mutants orders` from proofs/recorded/split/mutants.json; do not edit.
-
-The text does not say which of its stores a compiler or a processor must keep in order. Here each two neighbouring
-stores of the back-end are swapped, each with the value that it has in the order of the text; each store is dropped;
-each guard is weakened. A change breaks a property where a run from the initial state violates it: its name, and the
-events of the shortest run found. Where nothing is broken within the bounds that the record names, the last column says
-why. That is said of each change alone, not of several at once, and of a back-end with one thread. What v6 breaks
-unchanged (`order`) is not judged for its changes.
-"""
-
 
 def main(arguments: list[str]) -> int:
-    """Run a command: record, check, orders. Return 0 if the record holds."""
-    if arguments == ["record"]:
-        write(record())
-    elif arguments == ["orders"]:
-        print(orders(), end="")
+    """Run a command: record, check, orders, each with a ring or for split. Return 0 if the record holds."""
+    command, ring = (*arguments, "split")[:2] if arguments else ("check", "split")
+    if command == "record":
+        write(ring, record(ring))
+    elif command == "orders":
+        print(orders(ring), end="")
         return 0
-    result = check()
+    result = check(ring)
     idle = ", ".join(result.idle) or "none"
     summary = f"{result.dead} dead, {len(result.survivors)} explained, properties that kill nothing: {idle}"
     print("\n".join(result.faults) or summary)

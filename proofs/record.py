@@ -1,115 +1,107 @@
-"""Makes the record anew: hints for the solver, verdicts, counterexamples. A campaign of its own, not part of CI.
+"""Makes the record of a ring anew: hints for the solver, verdicts, counterexamples. A campaign, not part of CI.
 
-    python -m proofs.record
+    python -m proofs.record [RING] [--only SUBSTRING]
 
-For each subject: run every goal; search exhaustively within the bounds below. A property is `violated` when the search
-finds a run, `proved` when its goals are proved, and `bounded` otherwise. A property that is proved and violated would
-mean that the proof is wrong: the campaign stops there.
+For each subject: run every goal; search exhaustively within the ring's bounds (`proofs.bounds.Campaign`). A property is
+`violated` when the search finds a run, `proved` when its goals are proved, and `bounded` otherwise. A property that is
+proved and violated would mean that the proof is wrong: the campaign stops there.
+
+Hints are written when all is proved, the rest after each subject, so that a campaign can be stopped. It goes on with
+``--only``: the subjects whose name, like ``v6`` or ``merged fetch-position=used-idx``, has that in it.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 from rich.progress import track
 
 from model import protocol
 from model.properties import NAMES
+from proofs.bounds import Bounds
 from proofs.engine import prove_all
 from proofs.induction import hints
 from proofs.report import progress
-from proofs.search import Bounds, Found, explore
+from proofs.runs import runs
+from proofs.search import Found, explore
 from proofs.verdicts import Schedule, Verdict, recorded_folder, subjects, table_and_sizes
 
-__all__ = ["BOUNDS", "DRAINS", "main", "search"]
+__all__ = ["Looked", "main", "name_of", "search", "searches", "write", "write_hints"]
 
-BOUNDS = (
-    Bounds(2, 2, 1, 1, 1),
-    Bounds(2, 3, 1),
-    Bounds(2, 2, 1, 0, 65535),
-    Bounds(4, 1, 1),
-)
-"""For every property but `drains`."""
-
-COUNTERS = (Bounds(2, 3, 2),)
-"""Besides, for the gaps of the global counter, which need a second crash to show."""
-
-DRAINS = (Bounds(2, 1, 1), Bounds(4, 1, 1))
-"""For `drains`, where notifications make many more states."""
-
-WIDE = (Bounds(2, 2, 2, 1, 1), Bounds(2, 3, 2), Bounds(2, 4, 2), Bounds(4, 2, 1), Bounds(4, 3, 1))
-"""Besides, for the defaults."""
-
-WIDE_DRAINS = (Bounds(2, 2, 1),)
-"""Besides, for `drains` under the defaults and for the event indexes, which need a second request to show."""
+Looked = list[tuple[Bounds, frozenset[str], Found]]
+"""The searches of one subject: the bounds, the properties that were judged, what was found."""
 
 
 def searches(subject: protocol.Subject) -> list[tuple[Bounds, frozenset[str]]]:
     """Give the searches for a subject."""
-    safe = frozenset(NAMES) - {"drains"}
-    wide = () if subject.choices else WIDE
+    safe, told = frozenset(NAMES) - {"drains"}, runs(subject.ring).campaign
+    wide = () if subject.choices else told.wide
     gaps = {gap.partition("-")[0] for gap, _ in subject.choices}
-    counters = COUNTERS if "counter" in gaps else ()
-    more = WIDE_DRAINS if not gaps or "event" in gaps else ()
-    return [*((b, safe) for b in (*BOUNDS, *counters, *wide)),
-            *((b, frozenset({"drains"})) for b in (*DRAINS, *more))]  # fmt: skip
+    counters = told.counters if "counter" in gaps else ()
+    more = told.wide_drains if not gaps or "event" in gaps else ()
+    return [*((b, safe) for b in (*told.bounds, *counters, *wide)),
+            *((b, frozenset({"drains"})) for b in (*told.drains, *more))]  # fmt: skip
 
 
-def search(job: tuple[protocol.Subject, Bounds, frozenset[str]]) -> tuple[protocol.Subject, Bounds, Found]:
+def search(job: tuple[protocol.Subject, Bounds, frozenset[str]]) -> Found:
     """Do one search."""
     subject, bounds, properties = job
     table, sizes = table_and_sizes(subject, bounds, properties)
-    return subject, bounds, explore(table, sizes, bounds, properties, every=True)
+    return explore(table, sizes, bounds, properties, every=True)
 
 
-Looked = list[tuple[Bounds, frozenset[str], Found]]
-
-
-def search_all(everything: list[protocol.Subject]) -> dict[protocol.Subject, Looked]:
-    """Do all searches, on all cores."""
+def search_all(everything: Sequence[protocol.Subject]) -> Iterator[tuple[protocol.Subject, Looked]]:
+    """Do all searches, on all cores; give what was found of a subject as soon as its last one is done."""
     jobs = [(s, b, p) for s in everything for b, p in searches(s)]
-    found: dict[protocol.Subject, Looked] = {s: [] for s in everything}
     with Pool() as pool:
-        results = track(pool.imap(search, jobs), "searching", len(jobs))
-        for (_, _, properties), (subject, bounds, result) in zip(jobs, results, strict=True):
-            found[subject].append((bounds, properties, result))
-    return found
+        results = iter(track(pool.imap(search, jobs), "searching", len(jobs)))
+        for subject in everything:
+            yield subject, [(b, p, next(results)) for b, p in searches(subject)]
 
 
-def write(found: Mapping[protocol.Subject, Looked], proved: Mapping[protocol.Subject, set[str]]) -> None:
-    """Write verdicts, counterexamples, and what the searches saw."""
-    folder = recorded_folder("split")
-    shutil.rmtree(folder / "counterexamples", ignore_errors=True)
-    (folder / "counterexamples").mkdir(parents=True)
-    verdicts = [_verdict(s, name, looked, name in proved[s]) for s, looked in found.items() for name in NAMES]
-    entries = [{k: v for k, v in asdict(v).items() if v not in ((), None)} for v in verdicts]
-    _dump(folder / "verdicts.json", entries)
+def name_of(subject: protocol.Subject) -> str:
+    """Name a subject within its ring: the revision, and the choices that differ from the defaults."""
+    return " ".join([subject.revision, *(f"{gap}={choice}" for gap, choice in subject.choices)])
+
+
+def write(subject: protocol.Subject, looked: Looked, proved: set[str]) -> None:
+    """Put what is known of one subject into the record: verdicts, counterexamples, what the searches saw.
+
+    What was recorded of it goes; what was recorded of others stays, as long as there are such subjects.
+    """
+    folder = recorded_folder(subject.ring)
+    (folder / "counterexamples").mkdir(parents=True, exist_ok=True)
+    verdicts = [asdict(_verdict(subject, name, looked, name in proved)) for name in NAMES]
+    kept = [{k: v for k, v in verdict.items() if v not in ((), None)} for verdict in verdicts]
+    told = _exchange(folder / "verdicts.json", subject, kept)
     seen = [
-        {"revision": s.revision, "gaps": dict(s.choices), "bounds": asdict(b), "properties": sorted(p),
+        {"revision": subject.revision, "gaps": dict(subject.choices), "bounds": asdict(b), "properties": sorted(p),
          "violated": sorted(r.violations), "states": r.states, "transitions": r.transitions, "depth": r.depth,
          "seconds": round(r.seconds, 1), "complete": r.complete}
-        for s, looked in found.items() for b, p, r in looked
+        for b, p, r in looked
     ]  # fmt: skip
-    _dump(folder / "searches.json", seen)
+    _exchange(folder / "searches.json", subject, seen)
+    named = {folder / entry["counterexample"] for entry in told if "counterexample" in entry}
+    for path in set((folder / "counterexamples").iterdir()) - named:
+        path.unlink()
 
 
-def _dump(path: Path, entries: list[dict[str, object]]) -> None:
-    path.write_text("[\n" + ",\n".join(" " + json.dumps(e) for e in entries) + "\n]\n")
-
-
-def main() -> None:
-    """Run the campaign and write the record."""
-    everything = list(subjects("split"))
-    with progress("proving") as step:
-        proved = prove_all(everything, core=True, progress=step)
-    _write_hints(proved.cores)
-    write(search_all(everything), {s: proved.properties(s) for s in everything})
+def _exchange(path: Path, subject: protocol.Subject, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Exchange the entries of a subject in a file that has an entry a line; give all of them, in order of subjects."""
+    by_subject: dict[tuple[str, tuple[tuple[str, str], ...]], list[dict[str, Any]]] = {}
+    for entry in json.loads(path.read_text()) if path.is_file() else ():
+        by_subject.setdefault((entry["revision"], tuple(sorted(entry["gaps"].items()))), []).append(entry)
+    by_subject[subject.revision, subject.choices] = entries
+    told = [e for s in subjects(subject.ring) for e in by_subject.get((s.revision, s.choices), ())]
+    path.write_text("[\n" + ",\n".join(" " + json.dumps(e) for e in told) + "\n]\n")
+    return told
 
 
 def _verdict(subject: protocol.Subject, name: str, found: Looked, proved: bool) -> Verdict:
@@ -132,10 +124,29 @@ def _verdict(subject: protocol.Subject, name: str, found: Looked, proved: bool) 
     return Verdict(subject.ring, subject.revision, gaps, name, "bounded", complete)
 
 
-def _write_hints(cores: dict[str, list[str]]) -> None:
-    known = {**hints(), **cores}
+def write_hints(ring: str, cores: dict[str, list[str]]) -> None:
+    """Add hints to those that are recorded for a ring."""
+    known = {**hints(ring), **cores}
     lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(known.items()))
-    (recorded_folder("split") / "hints.json").write_text("{\n" + lines + "\n}\n")
+    recorded_folder(ring).mkdir(parents=True, exist_ok=True)
+    (recorded_folder(ring) / "hints.json").write_text("{\n" + lines + "\n}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the campaign and write the record; exit with a line where nothing is chosen, or a proof is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m proofs.record", description="Make the record of a ring anew.")
+    parser.add_argument("ring", nargs="?", default="split", choices=protocol.RINGS)
+    parser.add_argument("--only", metavar="SUBSTRING", default="", help="the subjects with this in their name")
+    asked = parser.parse_args(arguments)
+    chosen = [s for s in subjects(asked.ring) if asked.only in name_of(s)]
+    if not chosen:
+        sys.exit(f"no subject of the {asked.ring} ring has {asked.only!r} in its name")
+    with progress("proving") as step:
+        proved = prove_all(chosen, core=True, progress=step)
+    if asked.ring in proved.cores:
+        write_hints(asked.ring, proved.cores[asked.ring])
+    for subject, looked in search_all(chosen):
+        write(subject, looked, proved.properties(subject))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from model.properties import NAMES
+from proofs.kits import kit
 from proofs.verdicts import Verdict, load_schedule, recorded_folder
 
 if TYPE_CHECKING:
@@ -104,11 +105,11 @@ def _difference(verdicts: Sequence[Verdict] | None, usual: dict[tuple[str, str],
     return "; ".join(parts)
 
 
-def mutants(checked: Checked) -> str:
-    """Say what the mutants showed."""
+def mutants(checked: Checked, page: str) -> str:
+    """Say what the mutants showed, and on which page it is told."""
     faults = "".join(f"\n    wrong: {fault}" for fault in checked.faults)
     return (f"{checked.dead} mutants dead, each by a recorded run played again; "
-            f"{len(checked.survivors)} survive, and docs/orders.md says why{faults}")  # fmt: skip
+            f"{len(checked.survivors)} survive, and {page} says why{faults}")  # fmt: skip
 
 
 def witnesses(seen: Witnessed) -> str:
@@ -120,14 +121,11 @@ def witnesses(seen: Witnessed) -> str:
 def _scope(judged: Sequence[Judged]) -> str:
     lines = ["What the words mean:"]
     kinds = {j.now.verdict for j in judged}
-    if "proved" in kinds:
-        lines += [
-            "  proved: by induction, for every queue size (powers of two to 32768), any number of requests,",
-            "    batches and crashes, 16-bit indexes that wrap; a chain is one content, read through its head",
-            "  assumed: a crash keeps the stores in program order; the device's own I/O dies with the process;",
-            "    a 64-bit counter does not wrap; the driver makes requests available one at a time, with event indexes",
-            "  drains: from any point on at which the driver makes no more requests; that recovery ends belongs to it",
-        ]
+    several = len({j.now.ring for j in judged}) > 1
+    for ring in dict.fromkeys(j.now.ring for j in judged if j.now.verdict == "proved"):
+        proof = kit(ring).induction
+        lines += [f"  of the {ring} ring:"] if several else []
+        lines += [f"  {line}" for line in (proof.scope if proof else ())]
     if "violated" in kinds:
         lines.append("  violated: a run breaks it; no run within its bounds takes fewer steps")
     if "bounded" in kinds:

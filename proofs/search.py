@@ -5,47 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
-from model.split.recover import RUNNING
 from model.steps import Table
-from model.terms import Term, all_of, any_of, parameter, wrap
+from proofs.bounds import Bounds, Event
 from proofs.judges import Judge
+from proofs.runs import runs
 
 __all__ = ["Bounds", "Event", "Found", "explore", "table_for"]
-
-Event = tuple[str] | tuple[str, int]
-"""A step's id and, where it has one, its choice."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What a search is limited to.
-
-    Queue size, requests the driver makes, crashes, rare events (resets, second kick fds, other queues' fetches), first
-    index; and the number of states at which it gives up.
-    """
-
-    size: int
-    requests: int
-    crashes: int
-    rare: int = 0
-    first: int = 0
-    states: int = 20_000_000
-
-    @property
-    def again(self) -> bool:
-        """Whether the search is quick enough to be done each time, not in the campaign alone."""
-        return (self.size, self.rare) == (2, 0) and self.requests * self.crashes <= 2
-
-    def text(self) -> str:
-        """Say them in words."""
-        rare = f", {self.rare} rare events" if self.rare else ""
-        return (
-            f"queue size {self.size}, {self.requests} requests, {self.crashes} crashes{rare}, first index {self.first}"
-        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +48,7 @@ def table_for(subject: protocol.Subject, properties: frozenset[str]) -> Table:
 
 
 RARE = ("driver.reset", "connection.kick", "queue.other")
+"""Events that `Bounds.rare` limits; the same on both rings, where a table has them."""
 
 _Key = tuple[StateTuple, int, int]
 _Parents = dict[_Key, tuple[_Key, int, int] | None]
@@ -98,17 +67,6 @@ def _schedule(machine: Machine, parents: _Parents, key: _Key) -> list[Event]:
 def _event(machine: Machine, number: int, chosen: int) -> Event:
     step_id = machine.steps[number].step.id
     return (step_id,) if chosen < 0 else (step_id, chosen)
-
-
-def beyond_the_ring(s: Any) -> Term:
-    """Whether a back-end that has gone wrong is about to fetch more requests than the ring holds, or to walk for long.
-
-    A search goes no further there: every back-end must take the first for a broken driver, and the second (more than
-    twice as many entries as there are) does again and again what it has done.
-    """
-    ahead = wrap(s.avail.idx - s.fetch.last_avail, 16)
-    far = s.recover.left > parameter("heads") + parameter("heads")
-    return any_of(all_of(s.recover.at == RUNNING, ahead > parameter("size")), far)
 
 
 def explore(
@@ -148,7 +106,7 @@ class _Search:
     def __init__(self, machine: Machine, bounds: Bounds, properties: frozenset[str], *, every: bool) -> None:
         self.machine, self.bounds, self._every = machine, bounds, every
         self.judge = Judge(machine, protocol.judgements(machine.table.ring), properties)
-        self._beyond = machine.predicate(beyond_the_ring)
+        self._beyond = machine.predicate(runs(machine.table.ring).beyond)
         self._make, self._crash = machine.index["driver.make.1"], machine.index["crash"]
         self._rare = {machine.index[name] for name in RARE if name in machine.index}
         self._requests = machine.place["driver.requests"]

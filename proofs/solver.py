@@ -3,13 +3,13 @@
 Numbers are integers, arrays are arrays of integers, a label is the number of its name. What is added to the terms:
 
 - axioms of the sizes: 1 to 32768, and as many entries as the subject says (that the size is a power of two is used in
-  the next point only);
-- the slot of an index is an uninterpreted function with two axioms (in range; two indexes with one slot are a multiple
-  of the size apart), proved for each size by `slot_lemma` with bit-vectors;
-- an index of the ring that the invariant knows as a position modulo 65536 is written so (`Translator.before`), and
-  a sum of such numbers modulo 65536 loses the inner modulo, which is an identity of arithmetic;
-- a `count` becomes an element of an array of sums (induction over the heads, proved beside it), a `greatest` a
-  constant with what its definition says.
+  a lemma of the next point only);
+- the slot of an index or of a position, and its lap, are uninterpreted functions; what is assumed of them is the
+  ring's (`proofs.kits.Induction.axioms`), with a lemma that proves it for each size;
+- an index of the ring that the invariant knows as a function of a position is written so (`Translator.before`), and
+  a sum of numbers modulo 65536 loses the inner modulo, which is an identity of arithmetic;
+- a `count` or a `total` becomes an element of an array of sums (induction over the heads, proved beside it), a
+  `greatest` a constant with what its definition says.
 """
 
 from __future__ import annotations
@@ -20,37 +20,22 @@ from typing import Any
 
 import z3
 
-from model.record import Assign, Var
-from model.steps import Recorded, Table
+from model.record import Assign, Var, record_term
+from model.steps import Guard, Recorded, Table
 from model.terms import ModelError, Term
+from proofs.kits import induction_of
 
-__all__ = ["Translator", "World", "slot_lemma"]
+__all__ = ["INT", "Translator", "World", "function"]
 
 INT, ARRAY = z3.IntSort(), z3.ArraySort(z3.IntSort(), z3.IntSort())
-
-INDEXES = {
-    "avail.idx": "history.avail_pos",
-    "used.idx": "history.used_pos",
-    "driver.next_used": "history.seen_pos",
-}
-"""Ring indexes and the positions that they are, modulo 65536."""
 
 World = Mapping[str, Any]
 """A Z3 constant or term for each variable of the state."""
 
 
-def slot_lemma() -> bool:
-    """Prove the slot axioms for every size that virtio allows a split ring, over bit-vectors."""
-    x, y = z3.BitVecs("x y", 16)
-    for power in range(16):
-        mask = z3.BitVecVal((1 << power) - 1, 16)
-        solver = z3.Solver()
-        distance = x - y
-        apart = z3.And(x & mask == y & mask, z3.ULT(distance, z3.BitVecVal(1 << power, 16)), x != y)
-        solver.add(z3.Or(z3.UGT(x & mask, mask), apart))
-        if solver.check() != z3.unsat:
-            return False
-    return True
+def function(name: str) -> Any:
+    """Give the uninterpreted function of positions that stands for a term like ``slot``."""
+    return z3.Function(name, INT, INT)
 
 
 @dataclass
@@ -65,25 +50,15 @@ class Translator:
         """Make the constants that all states share."""
         self.size, self.first, self.choice = z3.Ints("size first choice")
         self.region_size = self.size if self.entries == "equal" else z3.Int("entries")
-        self.slot = z3.Function("slot", INT, INT)
-        self.place = z3.Function("place", INT, INT)
+        self._ring = induction_of(self.table.ring)
         self._fresh = 0
         self.facts: list[Any] = []
         """What is known of constants that stand for a greatest."""
 
     def axioms(self) -> list[Any]:
-        """Give what is assumed of the sizes and of slots."""
-        p, q = z3.Ints("p q")
-        slot, place = self.slot, self.place
-        facts = [
-            self.size >= 1, self.size <= 32768,
-            self.first >= 0, self.first < 65536,
-            z3.ForAll([p], z3.And(slot(p) >= 0, slot(p) < self.size), patterns=[slot(p)]),
-            z3.ForAll([p], z3.And(place(p) >= 0, place(p) < self.size), patterns=[place(p)]),
-            z3.ForAll([p], place(p) == slot(p % 65536), patterns=[place(p)]),
-            z3.ForAll([p, q], z3.Implies(z3.And(place(p) == place(q), p - q < self.size, q - p < self.size), p == q),
-                      patterns=[z3.MultiPattern(place(p), place(q))]),
-        ]  # fmt: skip
+        """Give what is assumed of the sizes, and of the ring's functions of positions."""
+        sizes = [self.size >= 1, self.size <= 32768, self.first >= 0, self.first < 65536]
+        facts = [*sizes, *self._ring.axioms(self)]
         if self.entries == "larger":
             facts += [self.region_size >= self.size, self.region_size <= 65535]
         return facts
@@ -93,11 +68,16 @@ class Translator:
         return {v.name: z3.Const(f"{prefix}{v.name}", INT if v.limit is None else ARRAY) for v in self._vars()}
 
     def before(self) -> dict[str, Any]:
-        """Make the state before a step: ring indexes as the invariant "indexes" has them, positions modulo 65536."""
-        world = self.world("")
-        for index, position in INDEXES.items():
-            world[index] = world[position] % 65536
-        return world
+        """Make the state before a step: ring indexes as the invariant has them, functions of positions."""
+        return self.with_indexes(self.world(""), self._ring.indexes)
+
+    def with_indexes(self, world: World, indexes: Mapping[str, Guard]) -> dict[str, Any]:
+        """Write variables of a state as functions of what else is in it."""
+        return {**world, **{name: self.index(index, world) for name, index in indexes.items()}}
+
+    def index(self, index: Guard, world: World) -> Any:
+        """Translate what a variable is, as a function of positions."""
+        return self.expr(record_term(self.table.vars, index), world)
 
     def _vars(self) -> list[Var]:
         return list(self.table.vars.values())
@@ -127,12 +107,12 @@ class Translator:
             return bound[str(args[0])]
         if op in ("forall", "exists"):
             return self._quantified(term, world, bound)
-        if op in ("count", "greatest"):
+        if op in ("count", "total", "greatest", "follow", "met"):
             raise ModelError(f"{op} needs a lemma where it stands")
         parts = [self.expr(a, world, bound) for a in args if isinstance(a, Term)]
         if op == "at":
             return world[str(args[0])][parts[0]]
-        return _operator(self, term, parts)
+        return _operator(term, parts)
 
     def _quantified(self, term: Term, world: World, bound: Mapping[str, Any]) -> Any:
         names, conditions, hints = [], [], [[]]  # type: ignore[var-annotated]
@@ -181,7 +161,7 @@ class Translator:
         return array, [z3.ForAll([index], array[index] == value, patterns=[array[index]])]
 
 
-def _operator(translator: Translator, term: Term, parts: list[Any]) -> Any:
+def _operator(term: Term, parts: list[Any]) -> Any:
     table: dict[str, Callable[[], Any]] = {
         "+": lambda: parts[0] + parts[1],
         "-": lambda: parts[0] - parts[1],
@@ -193,12 +173,18 @@ def _operator(translator: Translator, term: Term, parts: list[Any]) -> Any:
         "not": lambda: z3.Not(parts[0]),
         "ite": lambda: _ite(*parts),
         "wrap": lambda: _modulo(parts[0], 1 << int(str(term.args[1]))),
-        "slot": lambda: (
-            translator.place(inner) if (inner := _wrapped(parts[0])) is not None else translator.slot(parts[0])
-        ),
-        "place": lambda: translator.place(parts[0]),
+        "slot": lambda: _slot(parts[0]),
+        "place": lambda: function("place")(parts[0]),
+        "cell": lambda: function("cell")(parts[0]),
+        "lap": lambda: function("lap")(parts[0]),
     }
     return table[term.op]()
+
+
+def _slot(index: Any) -> Any:
+    """Give the slot of an index; of a position modulo 65536 it is the place of the position."""
+    position = _wrapped(index)
+    return function("slot")(index) if position is None else function("place")(position)
 
 
 def _wrapped(expr: Any) -> Any:

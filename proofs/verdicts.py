@@ -12,8 +12,10 @@ from typing import Any
 from model import protocol
 from model.interpret import Machine
 from model.terms import ModelError
+from proofs.bounds import Bounds, Event
 from proofs.judges import Judge
-from proofs.search import Bounds, Event, table_for
+from proofs.runs import runs
+from proofs.search import table_for
 
 __all__ = ["Schedule", "Verdict", "load_schedule", "recorded", "recorded_folder", "subjects", "violates"]
 
@@ -48,7 +50,7 @@ class Verdict:
             recorded_file = recorded_folder(self.ring) / str(self.counterexample)
             schedule = found or load_schedule(recorded_file)
             events = [e[0] for e in schedule.events]
-            scope = {"queue_size": schedule.queue_size, "requests": events.count("driver.make.3"),
+            scope = {"queue_size": schedule.queue_size, "requests": events.count(runs(self.ring).made),
                      "crashes": events.count("crash"), "batch": ANY, "chain": ANY}  # fmt: skip
             counterexample = {
                 "path": schedule.file_name(),

@@ -20,8 +20,8 @@ from model import protocol
 from model.properties import NAMES
 from proofs import mutants, report, witnesses
 from proofs.engine import Outcome, prove_all
+from proofs.kits import kit
 from proofs.search import Bounds, Found, explore
-from proofs.solver import slot_lemma
 from proofs.verdicts import (
     Schedule,
     Verdict,
@@ -83,9 +83,12 @@ def run(
     """Judge; print the table; True if every verdict is the one recorded (without a record: if nothing is violated)."""
     started = time.monotonic()
     found = Run()
-    for name in (ring,) if ring else protocol.RINGS:
-        chosen = _subjects(name, revision, gaps)
-        _judge(found, name, chosen, property_name, search)
+    rings = (ring,) if ring else protocol.RINGS
+    for name in rings:
+        first = len(found.notes)
+        _judge(found, name, _subjects(name, revision, gaps), property_name, search)
+        if len(rings) > 1:
+            found.notes[first:] = [f"{name}: {note}" for note in found.notes[first:]]
     written = _write(found)
     console = Console(soft_wrap=True)
     report.show(console, found.judged, found.notes, written, time.monotonic() - started)
@@ -93,7 +96,7 @@ def run(
         answers = [j.now.answer(j.seconds, j.found) for j in found.judged]
         for answer in answers:
             if answer["counterexample"]:
-                answer["counterexample"]["path"] = str(FOLDER / Path(answer["counterexample"]["path"]).name)
+                answer["counterexample"]["path"] = str(FOLDER / _file(answer["ring"], answer["counterexample"]["path"]))
         json_file.write_text(json.dumps(answers, indent=1) + "\n")
     return found.good and all(j.good for j in found.judged)
 
@@ -114,27 +117,47 @@ def _judge(found: Run, ring: str, chosen: list[protocol.Subject], property_name:
     for subject, name in asked:
         if (was := record.get((subject, name))) is None or was.verdict == "proved":
             to_prove.setdefault(subject, set()).add(name)
-    if not slot_lemma():
-        found.good = False
-        found.notes.append("the lemma about slots was not proved")
+    _prove_lemmas(found, ring)
     with report.progress("proving") as step:
         proved = prove_all(to_prove, properties=to_prove, progress=step)
     searched = _search_again(asked, record, search, proved)
     for subject, name in asked:
         found.judged.append(_verdict(subject, name, record.get((subject, name)), proved, searched))
     found.notes += _notes(proved, to_prove)
-    dead, seen = mutants.check(), witnesses.check()
-    found.notes += [report.mutants(dead), report.witnesses(seen)]
-    found.good = found.good and dead.holds and seen.holds
+    _check_records(found, ring)
+
+
+def _prove_lemmas(found: Run, ring: str) -> None:
+    """Prove what a ring's axioms rest on, for every size; a ring without a proof has none."""
+    proof = kit(ring).induction
+    for name, lemma in proof.lemmas.items() if proof else ():
+        if not lemma():
+            found.good = False
+            found.notes.append(f"the lemma about {name} was not proved")
+
+
+def _check_records(found: Run, ring: str) -> None:
+    """Play what is recorded of mutants and witnesses, where a ring has them."""
+    parts = kit(ring)
+    if parts.mutation:
+        dead = mutants.check(ring)
+        found.notes.append(report.mutants(dead, parts.mutation.page))
+        found.good = found.good and dead.holds
+    if parts.witnessing:
+        seen = witnesses.check(ring)
+        found.notes.append(report.witnesses(seen))
+        found.good = found.good and seen.holds
 
 
 def _notes(proved: Outcome, subjects_: Iterable[protocol.Subject]) -> list[str]:
+    reasons = {text: sum(other == text for other in proved.failed.values()) for text in proved.failed.values()}
+    without = [f"{number} without a proof: {text}" for text, number in reasons.items()]
     goals = sum(len(proved.asked.get(s, ())) for s in subjects_)
     if not goals:
-        return []
+        return without
     failed = sum(r.status != "proved" for r in proved.results.values())
     shown = f"{failed} of these not proved" if failed else "each proved by Z3 now, none taken from a file"
-    return [f"{goals} goals, {len(proved.results)} of them different; {shown}"]
+    return [f"{goals} goals, {len(proved.results)} of them different; {shown}", *without]
 
 
 def _search_again(
@@ -214,15 +237,20 @@ def _verdict(
     )
 
 
+def _file(ring: str, path: str) -> str:
+    """Name the file that a counterexample is written to: those of both rings go to one folder."""
+    return Path(path).name if ring == "split" else f"{ring}-{Path(path).name}"
+
+
 def _write(found: Run) -> list[str]:
     """Write the counterexamples to files; give their names."""
     files: dict[str, str] = {}
     for judged in found.judged:
         if judged.now.counterexample:
             source = recorded_folder(judged.now.ring) / judged.now.counterexample
-            files[source.name] = source.read_text()
+            files[_file(judged.now.ring, source.name)] = source.read_text()
         if judged.found:
-            files[judged.found.file_name()] = json.dumps(judged.found.json()) + "\n"
+            files[_file(judged.now.ring, judged.found.file_name())] = json.dumps(judged.found.json()) + "\n"
     if files:
         FOLDER.mkdir(exist_ok=True)
     for name, text in files.items():

@@ -10,7 +10,7 @@ Where nothing kills a mutant, proofs.split.reasons says which store, order or gu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from model.record import SHARED, Assign, State, record
@@ -19,6 +19,7 @@ from model.split.recover import pending
 from model.split.serve import IN_BATCH, in_hand
 from model.steps import Add, Edit, HistoryOf, Procedure, Replace, Step, Table
 from model.terms import Term, all_of, forall, ite, negate, parameter, slot, wrap
+from proofs.kits import Mutant
 from proofs.split.guards import weakened
 
 __all__ = ["Mutant", "mutants"]
@@ -27,22 +28,6 @@ PROCEDURES = ("recover", "fetch", "supply")
 """The back-end's procedures: what is mutated. The driver is as virtio has it."""
 
 _new = Procedure("mutants")
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A changed table: a unique name, a kind (``drop``, ``swap``, ``guard``), what it is in a sentence, the edits.
-
-    `notifies` says that it changes the steps of notification, so that it has to be searched with them; `ends`, that
-    recovery comes to an end by itself, without which `restartable` cannot be judged.
-    """
-
-    name: str
-    kind: str
-    sentence: str
-    edits: tuple[Edit, ...]
-    notifies: bool = False
-    ends: bool = True
 
 
 def mutants(table: Table) -> tuple[Mutant, ...]:

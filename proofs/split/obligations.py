@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from model.steps import Guard
 from model.terms import Term, all_of, forall, wrap
 from proofs.split.words import HEADS, iff, live
 
-__all__ = ["COUNTS", "FOUND", "OUTCOME", "REWRITES", "UNTOUCHED", "outcome"]
+__all__ = ["COUNTS", "FOUND", "NO_WRAP", "OUTCOME", "REWRITES", "UNTOUCHED", "outcome"]
 
-COUNTS: dict[str, tuple[str, str]] = {
+COUNTS: Mapping[str, tuple[str, str]] = {
     "split.position": ("proof.live_sum", "heads"),
     "split.counter": ("proof.live_sum", "heads"),
     "ring-position": ("proof.waiting_sum", "size"),
 }
 """The array of sums whose element at a limit is the count in a step, or in a property's predicate."""
 
-REWRITES: dict[str, dict[str, str]] = {"split.fetch.1": {"fetch.last_avail": "proof.marked_pos"}}
+REWRITES: Mapping[str, Mapping[str, Guard]] = {
+    "split.fetch.1": {"fetch.last_avail": lambda s: wrap(s.proof.marked_pos, 16)}
+}
 """Variables that are a position modulo 65536 where a step is taken; shown first, then used as such."""
+
+NO_WRAP = frozenset({"region.desc[].counter", "table", "used.ring[].len"})
+"""Fields whose width is an assumption, printed in the scope: 64-bit counters do not wrap, contents are tokens."""
 
 
 def outcome(s: Any) -> Term:

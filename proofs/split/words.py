@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from model.split.recover import RUNNING
 from model.split.serve import BETWEEN
-from model.steps import Guard, Table
-from model.terms import Operand, Term, all_of, any_of, as_term, ite, negate, parameter
+from model.steps import Table
+from model.terms import Operand, Term, all_of, as_term, negate, parameter
+from proofs.words import Conjunct, at, iff, implies
 
 __all__ = [
     "ENTRIES",
@@ -28,29 +28,6 @@ __all__ = [
 ]
 
 HEADS, ENTRIES, SIZE = parameter("heads"), parameter("entries"), parameter("size")
-
-
-@dataclass(frozen=True)
-class Conjunct:
-    """One named sentence of the invariant.
-
-    `group` says what it is for: ``base`` for every property, ``counters`` for `order` and `restartable`, ``order`` or
-    ``drains`` for those alone.
-    """
-
-    name: str
-    holds: Guard
-    group: str = "base"
-
-
-def implies(condition: Term, then: Operand) -> Term:
-    """Say that one thing follows from another."""
-    return ite(condition, then, all_of())
-
-
-def iff(one: Term, other: Term) -> Term:
-    """Say that two things are the same."""
-    return ite(one, other, negate(other))
 
 
 def live(s: Any, h: Operand) -> Term:
@@ -76,11 +53,6 @@ def owed(s: Any) -> Term:
 def rest(s: Any, h: Operand) -> Term:
     """Whether the entry is live and not in the batch that is being built."""
     return all_of(live(s, h), negate(all_of(s.supply.open == 1, in_list(s, h))))
-
-
-def at(label: Term, *labels: str) -> Term:
-    """Whether a label is one of some."""
-    return any_of(*(label == name for name in labels))
 
 
 class Places:

@@ -21,7 +21,7 @@ from proofs.split.reasons import REASONS
 
 MERGED = Subject("split", "merged")
 PAGE = Path(__file__).parents[2] / "docs" / "orders.md"
-SUBJECTS = mutants.subjects()
+SUBJECTS = mutants.subjects("split")
 
 
 def table(subject: Subject) -> Table:
@@ -36,23 +36,23 @@ def named(subject: Subject, name: str) -> Mutant:
 
 def recorded(name: str) -> Fate:
     """Look a record of merged up."""
-    return next(f for f in mutants.load() if f.revision == "merged" and f.mutant == name)
+    return next(f for f in mutants.load("split") if f.revision == "merged" and f.mutant == name)
 
 
 def faults_of(fate: Fate) -> list[str]:
     """Check the record with one entry exchanged, and give what is wrong with that mutant."""
-    rest = [f for f in mutants.load() if (f.revision, f.mutant) != (fate.revision, fate.mutant)]
-    return [f for f in mutants.check([*rest, fate]).faults if fate.mutant in f]
+    rest = [f for f in mutants.load("split") if (f.revision, f.mutant) != (fate.revision, fate.mutant)]
+    return [f for f in mutants.check("split", [*rest, fate]).faults if fate.mutant in f]
 
 
 def test_the_record_holds() -> None:
     """Every mutant is dead by a run that the text refuses or survives, or it is explained."""
-    assert mutants.check().faults == ()
+    assert mutants.check("split").faults == ()
 
 
 def test_every_property_kills() -> None:
     """None of the properties is idle."""
-    checked = mutants.check()
+    checked = mutants.check("split")
     assert checked.idle == ()
     assert set(checked.killers) == set(NAMES)
 
@@ -130,7 +130,7 @@ def test_swapped_link_still_goes_to_the_old_head() -> None:
 
 def test_reasons_are_those_of_survivors() -> None:
     """No reason is left over for a mutant that is dead or gone, and none is empty."""
-    survivors = {name for _, name, _ in mutants.check().survivors}
+    survivors = {name for _, name, _ in mutants.check("split").survivors}
     assert survivors == set(REASONS)
     assert all(REASONS.values())
 
@@ -157,7 +157,7 @@ def test_a_run_that_goes_on_after_the_violation_is_found() -> None:
 
 def test_a_property_that_the_text_itself_violates_kills_nothing() -> None:
     """v6 breaks `order` unchanged."""
-    fate = next(f for f in mutants.load() if f.revision == "v6" and f.killed_by)
+    fate = next(f for f in mutants.load("split") if f.revision == "v6" and f.killed_by)
     assert faults_of(replace(fate, killed_by="order")) == [
         f"v6, {fate.mutant}: order is violated without it",
     ]
@@ -169,18 +169,18 @@ def test_a_survivor_without_a_reason_and_a_mutant_without_a_record_are_found() -
     silent = replace(fate, killed_by=None, schedule=(), survives_because=None)
     assert "nobody says why" in faults_of(silent)[0]
     assert faults_of(replace(fate, mutant="no such")) != []
-    rest = [f for f in mutants.load() if f.mutant != fate.mutant]
-    assert f"merged, {fate.mutant}: not recorded" in mutants.check(rest).faults
+    rest = [f for f in mutants.load("split") if f.mutant != fate.mutant]
+    assert f"merged, {fate.mutant}: not recorded" in mutants.check("split", rest).faults
 
 
 def test_the_page_is_the_record() -> None:
     """docs/orders.md is what `python -m proofs.mutants orders` prints."""
-    assert PAGE.read_text(encoding="utf-8") == mutants.orders()
+    assert PAGE.read_text(encoding="utf-8") == mutants.orders("split")
 
 
 def test_the_record_is_read_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing and reading give the same."""
-    told = mutants.load()
-    monkeypatch.setattr(mutants, "_path", lambda: tmp_path / "mutants.json")
-    mutants.write(told)
-    assert mutants.load() == told
+    told = mutants.load("split")
+    monkeypatch.setattr(mutants, "_path", lambda _: tmp_path / "mutants.json")
+    mutants.write("split", told)
+    assert mutants.load("split") == told

@@ -15,7 +15,8 @@ from model.terms import Term, all_of, any_of, constant, exists, forall, ite, neg
 from proofs import engine
 from proofs.engine import prove_all
 from proofs.goals import atoms
-from proofs.solver import Translator, slot_lemma
+from proofs.solver import Translator
+from proofs.split.slots import slot_lemma
 
 MERGED = protocol.Subject.of("split", "merged", {})
 

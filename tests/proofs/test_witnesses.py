@@ -10,32 +10,33 @@ from model import protocol
 from model.interpret import Machine
 from model.terms import ModelError
 from proofs import witnesses
-from proofs.witnesses import MARKS, Witness
+from proofs.split.marks import MARKS
+from proofs.witnesses import Witness
 
 
 def the(revision: str, name: str) -> Witness:
     """Look a witness up."""
-    return next(w for w in witnesses.load() if (w.revision, w.name) == (revision, name))
+    return next(w for w in witnesses.load("split") if (w.revision, w.name) == (revision, name))
 
 
 def test_every_witness_holds_and_nothing_is_without_one() -> None:
     """The whole invariant at every state, every step taken, every property reached."""
-    found = witnesses.check()
+    found = witnesses.check("split")
     assert found.faults == ()
     assert found.states > 1000
 
 
-@pytest.mark.parametrize("subject", witnesses.subjects(), ids=lambda s: s.revision)
+@pytest.mark.parametrize("subject", witnesses.subjects("split"), ids=lambda s: s.revision)
 def test_every_step_is_counted(subject: protocol.Subject) -> None:
     """The counts are over the steps of the table, all of them."""
-    steps = witnesses.check().steps[subject.revision]
+    steps = witnesses.check("split").steps[subject.revision]
     assert set(steps) == set(protocol.table(subject).steps)
     assert min(steps.values()) > 0
 
 
 def test_each_property_has_its_witness() -> None:
     """All nine of merged; of v6 all but the one that it violates where it is at stake."""
-    shown = witnesses.check().shown
+    shown = witnesses.check("split").shown
     assert {p for r, p in shown if r == "merged"} == set(MARKS)
     assert {p for r, p in shown if r == "v6"} == set(MARKS) - {"order"}
 
@@ -50,9 +51,9 @@ def test_a_witness_cut_short_does_not_show_it(name: str) -> None:
 
 def test_a_witness_that_is_missing_is_missed() -> None:
     """A property without its witness, and a step that no other takes."""
-    rest = [w for w in witnesses.load() if w.revision == "v6" or w.name == "nothing-lost"]
-    assert "merged: no witness reaches order" in witnesses.check(rest).faults
-    assert "merged: no witness takes driver.reset" in witnesses.check(rest).faults
+    rest = [w for w in witnesses.load("split") if w.revision == "v6" or w.name == "nothing-lost"]
+    assert "merged: no witness reaches order" in witnesses.check("split", rest).faults
+    assert "merged: no witness takes driver.reset" in witnesses.check("split", rest).faults
 
 
 def test_an_event_that_is_not_enabled_is_found() -> None:
@@ -80,7 +81,7 @@ def test_a_violation_is_found() -> None:
     schedule = the("merged", "order").schedule
     later = tuple(e for e in schedule if e[0] not in ("split.counter", "split.fetch.counter", "split.fetch.bump"))
     at_stake = next(n for n, e in enumerate(schedule) if e[0] == "split.reconnect.2")
-    wrong = Witness("order", "v6", the("merged", "order").sizes, later)
+    wrong = Witness("split", "order", "v6", the("merged", "order").sizes, later)
     seen = witnesses.play(wrong)
     assert at_stake > 0
     assert seen.faults
@@ -105,7 +106,7 @@ def test_what_no_walk_shows_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_witnesses_start_from_the_initial_state() -> None:
     """The first event of each leaves the initial state of its machine."""
-    for witness in witnesses.load():
+    for witness in witnesses.load("split"):
         machine = Machine(protocol.table(protocol.Subject("split", witness.revision)), witness.sizes)
         first = {machine.steps[n].step.id for n, _, _ in machine.successors(machine.initial())}
         assert witness.schedule[0][0] in first

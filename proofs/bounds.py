@@ -1,0 +1,67 @@
+"""What a search is limited to, and which searches a ring's record rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Bounds", "Campaign", "Event", "Level"]
+
+Event = tuple[str] | tuple[str, int]
+"""A step's id and, where it has one, its choice."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a search is limited to.
+
+    Queue size, requests the driver makes, crashes, rare events (resets, second kick fds, other queues' fetches), first
+    index; and the number of states at which it gives up.
+    """
+
+    size: int
+    requests: int
+    crashes: int
+    rare: int = 0
+    first: int = 0
+    states: int = 20_000_000
+
+    @property
+    def again(self) -> bool:
+        """Whether the search is quick enough to be done each time, not in the campaign alone."""
+        return (self.size, self.rare) == (2, 0) and self.requests * self.crashes <= 2
+
+    def text(self) -> str:
+        """Say them in words."""
+        rare = f", {self.rare} rare events" if self.rare else ""
+        return (
+            f"queue size {self.size}, {self.requests} requests, {self.crashes} crashes{rare}, first index {self.first}"
+        )
+
+
+@dataclass(frozen=True)
+class Level:
+    """One search for what kills a mutant: its bounds, and whether the steps of notification are part of it."""
+
+    bounds: Bounds
+    notifications: bool = False
+
+    def text(self) -> str:
+        """Say it in words."""
+        return self.bounds.text() + (", with notifications" if self.notifications else "")
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """The searches that the record of a ring's verdicts rests on.
+
+    `bounds`: for every property but `drains`. `counters`: besides, for the gaps of the global counter, which need a
+    second crash to show. `drains`: for `drains`, where notifications make many more states. `wide`: besides, for the
+    defaults. `wide_drains`: besides, for `drains` under the defaults and for the event fields, which need a second
+    request to show.
+    """
+
+    bounds: tuple[Bounds, ...]
+    counters: tuple[Bounds, ...]
+    drains: tuple[Bounds, ...]
+    wide: tuple[Bounds, ...]
+    wide_drains: tuple[Bounds, ...]

@@ -1,0 +1,1 @@
+"""The proof of the packed ring: ghost state, invariant, rank, what else has to be shown."""

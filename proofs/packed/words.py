@@ -1,0 +1,110 @@
+"""The words of the packed ring's invariant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.packed.properties import outstanding
+from model.packed.variables import RUNNING
+from model.steps import Table
+from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, parameter
+from proofs.words import Conjunct, at, iff, implies
+
+__all__ = [
+    "ENTRIES", "HEADS", "HELD", "SIZE", "Conjunct", "Places", "all_entries", "at", "free", "iff", "implies", "in_batch",
+    "in_hand", "in_progress", "initialised", "listed", "live", "outstanding", "phase", "running", "to_see", "waiting",
+    "written_end",
+]  # fmt: skip
+
+HEADS, ENTRIES, SIZE = parameter("heads"), parameter("entries"), parameter("size")
+
+HELD = ("head", "mark", "last?", "count", "copy addr", "copy len", "copy flags", "copy id", "advance", "next")
+"""The labels of fetch, without the counter's, at which a chain is in hand."""
+
+
+def live(s: Any, e: Operand) -> Term:
+    """Whether the entry's request is fetched whole and not visible."""
+    return s.proof.live[e] == 1  # type: ignore[no-any-return]
+
+
+def free(s: Any, x: Operand) -> Term:
+    """Whether the entry is in the chain of no live request."""
+    return s.proof.owner[x] == -1  # type: ignore[no-any-return]
+
+
+def listed(s: Any, entry: Operand, length: Operand) -> Term:
+    """Whether a head leads a list of so many entries: it is the one at the last place, or else the end."""
+    return ite(length == 0, entry == ENTRIES, all_of(entry >= 0, entry < ENTRIES, s.proof.place[entry] == length - 1))
+
+
+def in_batch(s: Any, e: Operand) -> Term:
+    """Whether the request is in the batch that is open."""
+    return s.proof.in_batch[e] == 1  # type: ignore[no-any-return]
+
+
+def phase(s: Any, *numbers: int) -> Term:
+    """Whether the batch has come so far in the region."""
+    return any_of(*(s.proof.phase == number for number in numbers))
+
+
+def running(s: Any) -> Term:
+    """Whether recovery has ended."""
+    return s.recover.at == RUNNING  # type: ignore[no-any-return]
+
+
+def initialised(s: Any) -> Term:
+    """Whether the region counts."""
+    return s.region.version == 1  # type: ignore[no-any-return]
+
+
+def in_progress(s: Any) -> Term:
+    """Whether the driver is making a request available."""
+    return at(s.driver.at, "described", "chained", "complete")
+
+
+def in_hand(s: Any, i: Operand) -> Term:
+    """Whether it is making one with the id."""
+    return all_of(in_progress(s), s.driver.id == i)
+
+
+def written_end(s: Any) -> Term:
+    """Give the position up to which it has written the flags of that chain, but for the first."""
+    h = s.history.avail_pos
+    return ite(at(s.driver.at, "chained", "complete"), h + s.driver.length,
+               ite(s.driver.at == "described", h + s.driver.length - 1, h))  # fmt: skip
+
+
+def waiting(s: Any, i: Operand) -> Term:
+    """Whether the id's request waits to be fetched."""
+    return all_of(outstanding(s, i), s.history.made[i] >= s.proof.marked_pos)
+
+
+def to_see(s: Any, i: Operand) -> Term:
+    """Whether the id's request is visible and the driver has not read it."""
+    return all_of(s.driver.owns[i] == 1, negate(outstanding(s, i)), negate(in_hand(s, i)))
+
+
+def all_entries(body: Any, *hints: Any) -> Any:
+    """Say something of every entry (or id), with hints when the solver should think of it."""
+    return lambda s: forall(HEADS, lambda x: body(s, x), *(lambda x, hint=hint: hint(s, x) for hint in hints))
+
+
+class Places:
+    """The labels of a table that the invariant speaks of: they differ between forms."""
+
+    def __init__(self, table: Table) -> None:
+        """Look the labels up."""
+        self.labels = {
+            name: sorted({label for step in table.of(name) for label in (*step.at, *((step.to,) if step.to else ()))})
+            for name in ("recover", "fetch", "supply")
+        }
+        self.stamped = table.step("packed.fetch.bump").at[0]
+        self.counted = table.step("packed.fetch.2b").at[0]
+        self.held = [label for label in self.labels["fetch"] if label not in
+                     {"look", "take", "armed", "rest", "disarm", "submit", "off"}]  # fmt: skip
+        self.numbered = [label for label in self.held if label not in {"head", table.step("packed.fetch.2a").at[0]}]
+        self.counter_label = table.step("packed.counter").at[0]
+        self.plain = "packed.reconnect.1.settled" in table.steps
+        self.unsettled = ["init", "init next", "init old wrap", "init version"]
+        self.repaired = ["clear", self.counter_label, "resubmit", "gather", "signalled"]
+        self.after_clear = self.repaired[1:]

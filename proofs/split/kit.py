@@ -1,0 +1,83 @@
+"""The parts of the split ring's proof, put together for `proofs.kits`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from proofs.bounds import Bounds, Level
+from proofs.kits import Induction, Kit, Mutation
+from proofs.split.ghosts import with_ghosts
+from proofs.split.invariant import invariant
+from proofs.split.marks import REVISIONS, WITNESSING
+from proofs.split.mutants import mutants
+from proofs.split.obligations import COUNTS, FOUND, NO_WRAP, OUTCOME, REWRITES, UNTOUCHED, outcome
+from proofs.split.rank import rank, stuck
+from proofs.split.reasons import REASONS
+from proofs.split.slots import INDEXES, axioms, slot_lemma
+from proofs.split.stuck import TRIGGERS, least, nothing_live
+
+__all__ = ["KIT", "LEVELS"]
+
+BROKEN: Mapping[str, frozenset[str]] = {"v6": frozenset({"order"})}
+"""What a revision violates unchanged: no mutant of it is killed by that."""
+
+LEVELS: tuple[Level, ...] = (
+    Level(Bounds(2, 2, 1, states=60_000)),
+    Level(Bounds(2, 2, 1, first=3, states=60_000)),
+    Level(Bounds(2, 1, 1, states=200_000), notifications=True),
+    Level(Bounds(2, 2, 0, states=400_000), notifications=True),
+    Level(Bounds(2, 3, 2, states=200_000)),
+    Level(Bounds(2, 2, 1, first=65535, states=60_000)),
+)
+"""What is searched, small ones first, until a run is found; the back-end alone comes last (`proofs.mutants.find`).
+
+A first index up to twice the queue's size lets recovery walk all of a list that was never begun; beyond, the search
+cuts the walk short (proofs.search), and `restartable` cannot be judged. The limits of states are for mutants that go
+on for ever; a record says where a search stopped at one.
+"""
+
+INTRODUCTION = """# Which stores, orders and guards of the split ring are needed
+
+Written by `python -m proofs.mutants orders` from proofs/recorded/split/mutants.json; do not edit.
+
+The text does not say which of its stores a compiler or a processor must keep in order. Here each two neighbouring
+stores of the back-end are swapped, each with the value that it has in the order of the text; each store is dropped;
+each guard is weakened. A change breaks a property where a run from the initial state violates it: its name, and the
+events of the shortest run found. Where nothing is broken within the bounds that the record names, the last column says
+why. That is said of each change alone, not of several at once, and of a back-end with one thread. What v6 breaks
+unchanged (`order`) is not judged for its changes.
+"""
+
+SCOPE = (
+    "proved: by induction, for every queue size (powers of two to 32768), any number of requests,",
+    "  batches and crashes, 16-bit indexes that wrap; a chain is one content, read through its head",
+    "assumed: a crash keeps the stores in program order; the device's own I/O dies with the process;",
+    "  a 64-bit counter does not wrap; the driver makes requests available one at a time, with event indexes",
+    "drains: from any point on at which the driver makes no more requests; that recovery ends belongs to it",
+)
+"""What `proved` says of the split ring."""
+
+KIT = Kit(
+    induction=Induction(
+        with_ghosts=with_ghosts,
+        invariant=invariant,
+        rank=rank,
+        stuck=stuck,
+        outcome=outcome,
+        ends=OUTCOME,
+        found=FOUND,
+        untouched=UNTOUCHED,
+        counts=COUNTS,
+        indexes=INDEXES,
+        rewrites=REWRITES,
+        axioms=axioms,
+        lemmas={"slots": slot_lemma},
+        stuck_facts=least,
+        stuck_lemma=nothing_live,
+        triggers=TRIGGERS,
+        scope=SCOPE,
+        no_wrap=NO_WRAP,
+    ),
+    mutation=Mutation(REVISIONS, mutants, REASONS, LEVELS, BROKEN, INTRODUCTION, "docs/orders.md"),
+    witnessing=WITNESSING,
+)

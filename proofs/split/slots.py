@@ -1,0 +1,52 @@
+"""Indexes and slots of the split ring, for the solver: an index is a position modulo 65536.
+
+The slot of an index is an uninterpreted function with two axioms (in range; two positions with one slot are a multiple
+of the size apart), proved for each size by `slot_lemma` with bit-vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import z3
+
+from model.steps import Guard
+from model.terms import wrap
+from proofs.solver import Translator, function
+
+__all__ = ["INDEXES", "axioms", "slot_lemma"]
+
+INDEXES: Mapping[str, Guard] = {
+    "avail.idx": lambda s: wrap(s.history.avail_pos, 16),
+    "used.idx": lambda s: wrap(s.history.used_pos, 16),
+    "driver.next_used": lambda s: wrap(s.history.seen_pos, 16),
+}
+"""Ring indexes and what they are in every state: positions, modulo 65536."""
+
+
+def slot_lemma() -> bool:
+    """Prove the slot axioms for every size that virtio allows a split ring, over bit-vectors."""
+    x, y = z3.BitVecs("x y", 16)
+    for power in range(16):
+        mask = z3.BitVecVal((1 << power) - 1, 16)
+        solver = z3.Solver()
+        distance = x - y
+        apart = z3.And(x & mask == y & mask, z3.ULT(distance, z3.BitVecVal(1 << power, 16)), x != y)
+        solver.add(z3.Or(z3.UGT(x & mask, mask), apart))
+        if solver.check() != z3.unsat:
+            return False
+    return True
+
+
+def axioms(translator: Translator) -> list[Any]:
+    """Give what is assumed of slots: that of an index (`slot`), and that of a position (`place`)."""
+    p, q = z3.Ints("p q")
+    slot, place, size = function("slot"), function("place"), translator.size
+    return [
+        z3.ForAll([p], z3.And(slot(p) >= 0, slot(p) < size), patterns=[slot(p)]),
+        z3.ForAll([p], z3.And(place(p) >= 0, place(p) < size), patterns=[place(p)]),
+        z3.ForAll([p], place(p) == slot(p % 65536), patterns=[place(p)]),
+        z3.ForAll([p, q], z3.Implies(z3.And(place(p) == place(q), p - q < size, q - p < size), p == q),
+                  patterns=[z3.MultiPattern(place(p), place(q))]),
+    ]  # fmt: skip

@@ -1,0 +1,44 @@
+"""What the chain to `drains` (`proofs.split.rank.stuck`) rests on besides the invariant, for the solver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import z3
+
+from proofs.solver import INT, Translator, World
+
+__all__ = ["TRIGGERS", "least", "nothing_live"]
+
+TRIGGERS = ("device.state", "proof.marked", "region.desc[].inflight")
+"""Arrays over heads: where an element is named, the solver thinks of the head."""
+
+
+def least(translator: Translator, world: World) -> list[Any]:
+    """Say that of the requests to be resubmitted, if there are any, one is the first: a finite set has a least element.
+
+    First by the counter, or by the place in the table where there are no counters. That the step which resubmits can
+    take this one is not assumed: it is what the first of the goals needs.
+    """
+    first, other = translator.fresh("first", INT), translator.fresh("h", INT)
+    marks, done = world["region.desc[].inflight"], world["recover.resubmitted"]
+    counters = world["region.desc[].counter"]
+    counted = "split.fetch.counter" in translator.table.steps
+
+    def pending(h: Any) -> Any:
+        return z3.And(h >= 0, h < translator.region_size, marks[h] == 1, done[h] == 0)
+
+    later = counters[first] <= counters[other] if counted else first <= other
+    patterns = [marks[other], done[other]]
+    none = z3.ForAll([other], z3.Not(pending(other)), patterns=patterns)
+    all_later = z3.ForAll([other], z3.Implies(pending(other), later), patterns=patterns)
+    return [z3.Or(none, z3.And(pending(first), all_later))]
+
+
+def nothing_live(name: str, translator: Translator, world: World) -> tuple[Any, Any] | None:
+    """Before "everything is visible": the sum over no live request is 0, by induction over the heads."""
+    if name != "everything is visible":
+        return None
+    sums, k = world["proof.live_sum"], translator.fresh("k", INT)
+    said = z3.And(k >= 0, k < translator.region_size, sums[k] == 0, world["proof.marked"][k] >= -1)
+    return z3.Implies(said, sums[k + 1] == 0), sums[translator.region_size] == 0

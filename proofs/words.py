@@ -1,0 +1,38 @@
+"""Words that the invariants of both rings are written in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.steps import Guard
+from model.terms import Operand, Term, all_of, any_of, ite, negate
+
+__all__ = ["Conjunct", "at", "iff", "implies"]
+
+
+@dataclass(frozen=True)
+class Conjunct:
+    """One named sentence of the invariant.
+
+    `group` says what it is for: ``base`` for every property, ``counters`` for `order` and `restartable`, ``order`` or
+    ``drains`` for those alone.
+    """
+
+    name: str
+    holds: Guard
+    group: str = "base"
+
+
+def implies(condition: Term, then: Operand) -> Term:
+    """Say that one thing follows from another."""
+    return ite(condition, then, all_of())
+
+
+def iff(one: Term, other: Term) -> Term:
+    """Say that two things are the same."""
+    return ite(one, other, negate(other))
+
+
+def at(label: Term, *labels: str) -> Term:
+    """Whether a label is one of some."""
+    return any_of(*(label == name for name in labels))

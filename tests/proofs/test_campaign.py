@@ -1,0 +1,121 @@
+"""The campaign: one subject after another goes into the record, and nothing else of it changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from model import protocol
+from model.properties import NAMES
+from model.protocol import Subject
+from proofs import induction, record, verdicts
+from proofs.bounds import Bounds
+from proofs.record import Looked, name_of, searches
+from proofs.runs import runs
+
+SUBJECT = Subject.of("split", "merged", {"fetch-position": "used-idx"})
+SAFE = frozenset(NAMES) - {"drains"}
+SMALL = Bounds(2, 1, 1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a copy of the record, which the campaign takes for the record."""
+    copy = tmp_path / "split"
+    shutil.copytree(verdicts.recorded_folder("split"), copy)
+    monkeypatch.setattr(record, "recorded_folder", lambda _: copy)
+    return copy
+
+
+def looked(properties: frozenset[str] = SAFE) -> Looked:
+    """Search the subject within the smallest bounds."""
+    return [(SMALL, properties, record.search((SUBJECT, SMALL, properties)))]
+
+
+def test_one_subject_is_exchanged(folder: Path) -> None:
+    """Its verdicts are new, those of all others are as they were, in the same order."""
+    before = json.loads((folder / "verdicts.json").read_text())
+    record.write(SUBJECT, looked(), set())
+    after = json.loads((folder / "verdicts.json").read_text())
+    mine = [n for n, e in enumerate(before) if (e["revision"], e["gaps"]) == ("merged", dict(SUBJECT.choices))]
+    assert len(mine) == len(NAMES)
+    assert [e["property"] for e in after] == [e["property"] for e in before]
+    assert [e for n, e in enumerate(after) if n not in mine] == [e for n, e in enumerate(before) if n not in mine]
+    assert {after[n]["verdict"] for n in mine} == {"violated", "bounded"}
+    assert [b for n in mine for b in after[n].get("bounds", ()) if b["size"] != 2] == []
+    seen = [e for e in json.loads((folder / "searches.json").read_text()) if e["gaps"] == dict(SUBJECT.choices)]
+    assert [e["bounds"]["requests"] for e in seen if e["revision"] == "merged"] == [1]
+
+
+def test_the_record_is_written_as_it_is(folder: Path) -> None:
+    """What is kept is kept to the byte: an exchange of a subject for itself changes nothing."""
+    path = folder / "verdicts.json"
+    before = path.read_text()
+    mine = [e for e in json.loads(before) if (e["revision"], e["gaps"]) == ("merged", dict(SUBJECT.choices))]
+    record._exchange(path, SUBJECT, mine)
+    assert path.read_text() == before
+
+
+def test_counterexamples_are_those_that_a_verdict_names(folder: Path) -> None:
+    """A new one is written, and one that no verdict names any more is gone."""
+    (folder / "counterexamples" / "stray.json").write_text("{}")
+    record.write(SUBJECT, looked(frozenset({"exactly-once"})), set(SAFE - {"exactly-once"}))
+    told = json.loads((folder / "verdicts.json").read_text())
+    named = {Path(e["counterexample"]).name for e in told if "counterexample" in e}
+    assert named == {path.name for path in (folder / "counterexamples").iterdir()}
+    assert "merged-fetch-position-used-idx-exactly-once.json" in named
+    assert "merged-fetch-position-used-idx-intact.json" not in named
+
+
+def test_a_first_subject_makes_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ring without a record gets one."""
+    monkeypatch.setattr(record, "recorded_folder", lambda _: tmp_path / "new")
+    record.write(SUBJECT, looked(), set())
+    assert len(json.loads((tmp_path / "new" / "verdicts.json").read_text())) == len(NAMES)
+
+
+@pytest.mark.usefixtures("folder")
+def test_proved_and_violated_stops_the_campaign() -> None:
+    """One of the two is wrong, and nothing is recorded."""
+    with pytest.raises(SystemExit, match="the proof is wrong"):
+        record.write(SUBJECT, looked(), set(NAMES))
+
+
+def test_hints_are_added(folder: Path) -> None:
+    """Those of other goals stay."""
+    before = induction.hints("split")
+    record.write_hints("split", {"no such step | no such goal": ["a", "b"]})
+    after = json.loads((folder / "hints.json").read_text())
+    assert after == before | {"no such step | no such goal": ["a", "b"]}
+    assert list(after) == sorted(after)
+
+
+def test_only_some_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a part of the name; a part that no name has is an error, before anything is done."""
+    proved: list[Subject] = []
+
+    def prove(chosen: list[Subject], **_: object) -> None:
+        proved.extend(chosen)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(record, "prove_all", prove)
+    with pytest.raises(KeyboardInterrupt):
+        record.main(["split", "--only", "merged fetch-position=used"])
+    assert [name_of(s) for s in proved] == ["merged fetch-position=used-idx"]
+    with pytest.raises(SystemExit, match="no subject of the split ring has 'v7'"):
+        record.main(["--only", "v7"])
+
+
+@pytest.mark.parametrize("ring", protocol.RINGS)
+def test_searches_are_those_of_the_ring(ring: str) -> None:
+    """Every subject is searched for every property; the defaults more widely than a deviation."""
+    told = runs(ring).campaign
+    defaults = Subject(ring, "merged")
+    deviation = Subject.of(ring, "merged", {"reset": "kept"})
+    for subject in (defaults, deviation):
+        assert frozenset[str]().union(*(p for _, p in searches(subject))) == set(NAMES)
+    assert {b for b, _ in searches(defaults)} >= {*told.bounds, *told.wide, *told.drains, *told.wide_drains}
+    assert not {b for b, _ in searches(deviation)} & set(told.wide)
