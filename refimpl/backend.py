@@ -19,6 +19,7 @@ from refimpl.codec_features import (
     NEEDS,
     PROTOCOL_FEATURES,
     PROTOCOL_REPLY_ACK,
+    RING_PACKED,
     VHOST_USER_PROTOCOL_FEATURES,
 )
 from refimpl.codec_payload import (
@@ -101,14 +102,25 @@ class Backend:
 
     # Features, memory, configuration
 
+    @property
+    def _offered(self) -> int:
+        """The virtio features that are offered."""
+        return FEATURES | RING_PACKED if self.device.packed else FEATURES
+
+    @property
+    def _kind(self) -> str:
+        """The kind of ring that was negotiated."""
+        return "packed" if self.features & RING_PACKED else "split"
+
     def get_features(self, _received: Received) -> Payload:
         """Offer the virtio features."""
-        return Number(FEATURES)
+        return Number(self._offered)
 
     def set_features(self, received: Received) -> None:
         """Take the virtio features; without protocol features, rings need not be enabled."""
-        self.features = _accepted(received, FEATURES)
+        self.features = _accepted(received, self._offered)
         for ring in self.rings:
+            ring.kind = self._kind if ring.queue is None else ring.kind
             ring.event_index = bool(self.features & EVENT_IDX)
             if not self.features & VHOST_USER_PROTOCOL_FEATURES:
                 ring.enable(enabled=True)
@@ -173,7 +185,8 @@ class Backend:
 
     def get_inflight_fd(self, received: Received) -> None:
         """Create a fresh shared buffer and reply with it; it is used once the front-end has handed it back."""
-        memory, payload = create_inflight(_payload(received, Inflight), len(self.rings), self.device.choices)
+        choices = self.device.choices_of(self._kind)
+        memory, payload = create_inflight(_payload(received, Inflight), len(self.rings), choices)
         with memory:
             self.connection.send(Message(Request.GET_INFLIGHT_FD, payload, reply=True), [memory.fd])
 
@@ -182,7 +195,8 @@ class Backend:
         if any(ring.queue is not None for ring in self.rings):
             raise FrontEndError("SET_INFLIGHT_FD came while a ring runs")
         payload = _payload(received, Inflight)
-        fresh = InflightBuffer(payload, received.fds[0], len(self.rings), self.device.choices)
+        choices = self.device.choices_of(self._kind)
+        fresh = InflightBuffer(payload, received.fds[0], len(self.rings), choices)
         self._drop_inflight()
         self.inflight = fresh
 
@@ -191,8 +205,11 @@ class Backend:
     def set_vring_num(self, received: Received) -> None:
         """Take a ring's size."""
         ring, state = self._stopped(received)
-        if not 1 <= state.num <= RING_SIZE_MAX or state.num & (state.num - 1):
-            raise FrontEndError(f"SET_VRING_NUM {state.num} is no power of two to {RING_SIZE_MAX}")
+        # a packed ring may have any size
+        power = ring.kind == "packed" or not state.num & (state.num - 1)
+        if not 1 <= state.num <= RING_SIZE_MAX or not power:
+            rule = "is not 1" if ring.kind == "packed" else "is no power of two"
+            raise FrontEndError(f"SET_VRING_NUM {state.num} {rule} to {RING_SIZE_MAX}")
         ring.size = state.num
 
     def set_vring_addr(self, received: Received) -> None:
@@ -246,12 +263,14 @@ class Backend:
         for ring in self.rings:
             ring.drop()
             ring.enable(enabled=False)
-            ring.base = 0
+            ring.base = None
 
     def _start(self, ring: Vring) -> None:
         """Start a ring that has all it needs and does not run."""
         if ring.queue is None and ring.enabled and ring.kick_fd is not None:
             buffer = self.inflight
+            if buffer is not None and buffer.choices.ring != ring.kind:
+                raise FrontEndError(f"the shared buffer is for {buffer.choices.ring} rings; ring {ring.number} is not")
             ring.start(None if buffer is None else lambda: buffer.region(ring.number))
 
     def _set_fd(self, received: Received, name: str) -> None:

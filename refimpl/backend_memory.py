@@ -7,6 +7,7 @@ from refimpl.codec_payload import Inflight, MemoryRegion
 from refimpl.errors import DriverError, FrontEndError, UsageError
 from refimpl.layout import region_at, region_size
 from refimpl.memory import SharedMemory
+from refimpl.packed_recover import prepare_packed_region
 from refimpl.split_chain import GuestMemory, GuestRegion
 from refimpl.split_recover import prepare_region
 
@@ -80,7 +81,7 @@ class InflightBuffer:
     """The shared buffer that holds the region of each queue, as the front-end handed it over."""
 
     def __init__(self, payload: Inflight, fd: int, queues: int, choices: Choices) -> None:
-        """Map it; ``fd`` stays the caller's.
+        """Map it; ``fd`` stays the caller's. The regions are those of the ring of ``choices``.
 
         Raises FrontEndError for a number or size of queues that cannot be, a buffer too small for them, a file too
         short for the buffer, and a misaligned offset.
@@ -88,7 +89,7 @@ class InflightBuffer:
         check_inflight(payload, queues)
         self.payload = payload
         self.choices = choices
-        stride = region_size("split", choices.revision, payload.queue_size)
+        stride = region_size(choices.ring, choices.revision, payload.queue_size)
         if payload.mmap_size < payload.num_queues * stride:
             wanted = f"{payload.num_queues} regions of {stride} bytes"
             raise FrontEndError(f"SET_INFLIGHT_FD: {payload.mmap_size} bytes are too few for {wanted}")
@@ -105,7 +106,7 @@ class InflightBuffer:
         if queue >= self.payload.num_queues:
             raise FrontEndError(f"the shared buffer has regions for {self.payload.num_queues} queues, not for {queue}")
         view = self._memory.view(queue * self._stride, self._stride)
-        return region_at(view, "split", self.choices.revision, self.payload.queue_size)
+        return region_at(view, self.choices.ring, self.choices.revision, self.payload.queue_size)
 
     def close(self) -> None:
         """Unmap."""
@@ -123,15 +124,26 @@ def check_inflight(payload: Inflight, queues: int) -> None:
 def create_inflight(payload: Inflight, queues: int, choices: Choices) -> tuple[SharedMemory, Inflight]:
     """Return a fresh shared buffer for the queues that ``payload`` asks for, and the payload that describes it.
 
+    Its regions are those of the ring of ``choices``.
+
     It is a sealed memfd of zeros, one region a queue, each rounded up to 64 bytes; with gap init-order=before-hand-over
     they are initialised here. The caller closes it. Raises FrontEndError as ``check_inflight`` does.
     """
     check_inflight(payload, queues)
-    stride = region_size("split", choices.revision, payload.queue_size)
+    stride = region_size(choices.ring, choices.revision, payload.queue_size)
     size = payload.num_queues * stride
     memory = SharedMemory.create(size, "vhost-inflight")
     if choices.init_order == "before-hand-over":
         for queue in range(payload.num_queues):
             view = memory.view(queue * stride, stride)
-            prepare_region(region_at(view, "split", choices.revision, payload.queue_size))
+            prepare(region_at(view, choices.ring, choices.revision, payload.queue_size), choices)
     return memory, Inflight(size, 0, payload.num_queues, payload.queue_size)
+
+
+def prepare(region: Any, choices: Choices) -> None:
+    """Initialise a region before anybody serves it (gap init-order, before-hand-over)."""
+    if choices.ring == "packed":
+        wrap = 0 if choices.first_wrap == "zero" else 1
+        prepare_packed_region(region, wrap=wrap, linked=choices.free_list == "linked")
+    else:
+        prepare_region(region)

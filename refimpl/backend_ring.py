@@ -8,34 +8,37 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from refimpl.backend_memory import MappedMemory
+from refimpl.backend_queue import (
+    Queue,
+    Ring,
+    fetches_after,
+    first_base,
+    lay_again,
+    lay_ring,
+    make_queue,
+    position,
+    private_region,
+    read_request,
+    set_fetch_position,
+)
 from refimpl.blk import BlkRequest, Disk
 from refimpl.blk_queue import BlkQueue, Schedule, Trace
 from refimpl.choices import Choices
 from refimpl.codec_payload import VringAddress
 from refimpl.errors import FrontEndError
 from refimpl.hooks import Hook
-from refimpl.layout import region_at, region_size
-from refimpl.memory import SharedMemory
-from refimpl.split_chain import read_chain
-from refimpl.split_queue import SplitQueue
-from refimpl.split_recover import prepare_region
-from refimpl.split_ring import SplitRing
 from refimpl.split_state import Counter
-
-_FETCH_AFTER: Final = {
-    "never": frozenset[str](),
-    "until-publish": frozenset({"split.supply.3"}),
-    "always": frozenset({"split.supply.3", "split.supply.6"}),
-}
-"""After which steps of a batch more is fetched (gap fetch-in-batch)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What all rings and connections of one process share; ``strict`` as in SplitState."""
+    """What all rings and connections of one process share; ``strict`` as in SplitState.
+
+    With choices of the packed ring, packed rings are offered; split ones, which firmware uses, are served still.
+    """
 
     disk: Disk
     choices: Choices
@@ -45,9 +48,21 @@ class Device:
     rng: random.Random
     strict: bool = True
 
+    @property
+    def packed(self) -> bool:
+        """Whether packed rings are offered."""
+        return self.choices.ring == "packed"
+
+    def choices_of(self, kind: str) -> Choices:
+        """Return the choices of one kind of ring: the defaults, for a kind other than that of ``choices``."""
+        return self.choices if kind == self.choices.ring else Choices(revision=self.choices.revision, ring=kind)
+
 
 class Vring:
-    """One ring. ``size``, ``address``, ``base`` and the file descriptors are None until the front-end gives them."""
+    """One ring, ``kind`` "split" or "packed", as was negotiated.
+
+    ``size``, ``address``, ``base`` and the file descriptors are None until the front-end gives them.
+    """
 
     def __init__(self, number: int, device: Device, memory: MappedMemory, counter: Counter) -> None:
         """Begin stopped and disabled; ``counter`` is the device's, for the gap counter-scope."""
@@ -57,13 +72,14 @@ class Vring:
         self.counter = counter
         self.size: int | None = None
         self.address: VringAddress | None = None
-        self.base = 0
+        self.base: int | None = None
+        self.kind = "split"
         self.enabled = False
         self.event_index = True
         self.kick_fd: int | None = None
         self.call_fd: int | None = None
         self.err_fd: int | None = None
-        self.queue: SplitQueue | None = None
+        self.queue: Queue | None = None
         self.blk: BlkQueue | None = None
 
     # What the front-end says
@@ -87,12 +103,12 @@ class Vring:
         Raises FrontEndError when the ring was not described, lies outside the memory or does not fit the region;
         RegionError and DriverError as the recovery does.
         """
-        ring = self._lay_ring()
-        region = find_region() if find_region else _private_region(self.device.choices, ring.size)
-        if len(region.desc) < ring.size and self.device.choices.region_size != "smaller":
-            hint = "region-size=smaller serves the heads past it untracked"
-            raise FrontEndError(f"ring {self.number} has {ring.size} entries, its region {len(region.desc)}; {hint}")
-        device = self.device
+        ring, device = self._lay_ring(), self.device
+        choices, base = device.choices_of(self.kind), self._base
+        region = find_region() if find_region else private_region(choices, ring.size, base)
+        if len(region.desc) < ring.size and choices.region_size != "smaller":
+            hint = "; region-size=smaller serves the heads past it untracked" if self.kind == "split" else ""
+            raise FrontEndError(f"ring {self.number} has {ring.size} entries, its region {len(region.desc)}{hint}")
         blk = BlkQueue(
             device.disk,
             self._read_request,
@@ -101,22 +117,24 @@ class Vring:
             rng=device.rng,
             trace=device.trace,
             hook=device.hook,
+            packed=self.kind == "packed",
         )
-        queue = SplitQueue(
+        queue = make_queue(
             ring,
             region,
-            device.choices,
+            choices,
             self._step,
-            submit=blk.submit,
+            blk,
             kick_taken=self._take_kick,
             call=self._call,
-            used_len=blk.used_len,
             counter=self.counter,
             event_index=self.event_index,
             strict=device.strict,
         )
         self.queue, self.blk = queue, blk
         self._recover(queue.start)
+        if find_region is None:
+            set_fetch_position(queue, base)
 
     def kick_fd_again(self) -> None:
         """Go on after another kick file descriptor came; recover again only if gap recovery-start says so."""
@@ -133,16 +151,21 @@ class Vring:
     def lay_again(self) -> None:
         """Find a running ring anew after the memory table changed. Raises FrontEndError when it is not there now."""
         if self.queue is not None:
-            self.queue.ring = self._lay_ring()
+            lay_again(self.queue, self._lay_ring())
 
     def stop(self) -> int:
         """Finish and supply everything in flight and stop; return the position of the next fetch."""
         if self.queue is not None and self.blk is not None:
             while self.blk.busy:
                 self._supply(self.queue, self.blk)
-            self.base = self.queue.last_avail
+            self.base = position(self.queue)
         self.drop()
-        return self.base
+        return self._base
+
+    @property
+    def _base(self) -> int:
+        """The position that the front-end gave, or where the ring stopped, or the beginning."""
+        return first_base(self.kind) if self.base is None else self.base
 
     def drop(self) -> None:
         """Stop without finishing anything, as a reset and the end of a connection do."""
@@ -195,14 +218,14 @@ class Vring:
             queue.arm()
             queue.look_again()
 
-    def _fetch(self, queue: SplitQueue) -> None:
+    def _fetch(self, queue: Queue) -> None:
         """Fetch everything that is available."""
         queue.look()
         while queue.available:
             queue.take()
             queue.look()
 
-    def _supply(self, queue: SplitQueue, blk: BlkQueue) -> None:
+    def _supply(self, queue: Queue, blk: BlkQueue) -> None:
         """Let the device finish a batch, and supply it."""
         blk.finish()
         queue.supply(blk.next_finished)
@@ -217,13 +240,13 @@ class Vring:
     def _step(self, step: str, choice: int | None) -> None:
         """Report a step of the queue, and fetch inside a batch where the choices say so."""
         self.device.hook(step, choice)
-        if self.queue is not None and self.enabled and step in _FETCH_AFTER[self.device.choices.fetch_in_batch]:
+        if self.queue is not None and self.enabled and fetches_after(self.queue.choices, step):
             self._fetch(self.queue)
 
     def _read_request(self, head: int) -> BlkRequest:
         """Read the request at ``head``. Raises DriverError for a wrong chain."""
         assert self.queue is not None, "a request of a ring that does not run"
-        return BlkRequest(head, read_chain(self.queue.ring, self.memory.guest, head))
+        return read_request(self.queue, self.memory, head)
 
     def _take_kick(self) -> None:
         """Consume the kick. Raises FrontEndError when the descriptor is readable and gives no 8 bytes."""
@@ -241,27 +264,11 @@ class Vring:
         if self.call_fd is not None:
             _signal(self.call_fd, "call")
 
-    def _lay_ring(self) -> SplitRing:
+    def _lay_ring(self) -> Ring:
         """Lay the ring over the memory that the front-end described. Raises FrontEndError."""
         if self.size is None or self.address is None:
             raise FrontEndError(f"ring {self.number} was started before its size and addresses were set")
-        size, address, at_user = self.size, self.address, self.memory.at_user
-        return SplitRing(
-            size,
-            at_user(address.desc, 16 * size, f"ring {self.number}, descriptors"),
-            at_user(address.avail, 6 + 2 * size, f"ring {self.number}, available ring"),
-            at_user(address.used, 6 + 8 * size, f"ring {self.number}, used ring"),
-            blame=FrontEndError,
-        )
-
-
-def _private_region(choices: Choices, size: int) -> Any:
-    """Return a region that nobody else sees, for a front-end that wants no tracking."""
-    with SharedMemory.create(region_size("split", choices.revision, size), "vhost-untracked") as memory:
-        region = region_at(memory.view(), "split", choices.revision, size)
-    if choices.init_order == "before-hand-over":
-        prepare_region(region)
-    return region
+        return lay_ring(self.kind, self.size, self.address, self.memory, f"ring {self.number}")
 
 
 def _signal(fd: int, what: str) -> None:

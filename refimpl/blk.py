@@ -106,9 +106,13 @@ class BlkRequest:
     ``incoming`` is what the driver wrote after the header, ``outgoing`` what the device may write before the status.
     """
 
-    def __init__(self, head: int, chain: Sequence[MappedBuffer]) -> None:
-        """Read the header. Raises DriverError for a chain without room for a header or a status byte."""
+    def __init__(self, head: int, chain: Sequence[MappedBuffer], identity: int | None = None) -> None:
+        """Read the header; ``identity`` is the buffer id, on a split ring the head.
+
+        Raises DriverError for a chain without room for a header or a status byte.
+        """
         self.head = head
+        self.identity = head if identity is None else identity
         readable = [buffer.view for buffer in chain if not buffer.writable]
         writable = [buffer.view for buffer in chain if buffer.writable]
         if _length(readable) < HEADER.size:

@@ -84,7 +84,9 @@ class Trace:
 
     A line is one write to a file opened for appending: of a process that is killed, each line is there whole or not at
     all, and the lines of its successor follow. Fields: ``step`` (``split.reconnect.2``, ``split.fetch.submit`` or
-    ``device.finish``), ``queue``, ``head``, ``type``, ``sector``, ``length`` (bytes), ``tag`` (of BlkRequest), ``pid``.
+    ``device.finish``; on a packed ring ``packed.reconnect.4.submit``, ``packed.fetch.submit``), ``queue``, ``head`` (on
+    a packed ring the entry), ``id`` (the buffer id, on a split ring the head), ``type``, ``sector``, ``length``
+    (bytes), ``tag`` (of BlkRequest), ``pid``.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -104,6 +106,7 @@ class Trace:
             "step": step,
             "queue": queue,
             "head": request.head,
+            "id": request.identity,
             "type": request.type,
             "sector": request.sector,
             "length": request.length,
@@ -145,8 +148,14 @@ class BlkQueue:
         rng: random.Random,
         trace: Trace,
         hook: Hook,
+        packed: bool = False,
     ) -> None:
-        """Begin with nothing. ``read(head)`` gives the request of a head; ``number`` is the queue's."""
+        """Begin with nothing. ``read(head)`` gives the request of a head (on a packed ring: of an entry).
+
+        ``number`` is the queue's; ``packed`` says which steps the trace has.
+        """
+        self._submitted = "packed.fetch.submit" if packed else "split.fetch.submit"
+        self._resubmitted = "packed.reconnect.4.submit" if packed else "split.reconnect.2"
         self.disk = disk
         self.number = number
         self.schedule = schedule
@@ -166,7 +175,7 @@ class BlkQueue:
         request = self.read(head)
         self.held.append(request)
         self.latest = time.monotonic()
-        self.trace.write("split.reconnect.2" if self.recovering else "split.fetch.submit", self.number, request)
+        self.trace.write(self._resubmitted if self.recovering else self._submitted, self.number, request)
 
     @property
     def deadline(self) -> float | None:

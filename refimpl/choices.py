@@ -1,4 +1,4 @@
-"""Choices: which revision of the text is followed, and what is done where the text leaves something open.
+"""Choices: which revision of the text is followed on which ring, and what is done where the text leaves something open.
 
 What the text leaves open is a gap; each has a name and named choices, the default first. docs/architecture.md lists
 them, ``vhost-inflight explain`` says what each means.
@@ -11,31 +11,63 @@ from typing import Final, Self
 
 from refimpl.errors import UsageError
 
-REVISIONS: Final = ("v6", "merged")
-"""The revisions of the text that the reference follows."""
+RINGS: Final = ("split", "packed")
+"""The two kinds of ring."""
+
+REVISIONS: Final = ("v6", "merged", "hardened")
+"""The revisions of the text that the reference follows, each on both rings."""
+
+_COUNTERS: Final = {
+    "counter-start": ("zero", "one"),
+    "counter-after-reconnect": ("after-greatest", "zero", "count"),
+    "counter-scope": ("queue", "device-greatest", "device-last"),
+}
+_COMMON: Final = {
+    "fetch-in-batch": ("never", "until-publish", "always"),
+    "resubmit-order": ("table-order", "any"),
+    "ring-at-start": ("look", "wait"),
+    "signal-at-start": ("always", "on-mismatch", "never"),
+    "signal-when": ("after-commit", "after-publish"),
+    "event-fields": ("rewritten", "left"),
+    "recovery-start": ("once", "every-kick"),
+    "reset": ("renewed", "kept"),
+}
 
 GAPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "init-order": ("version-last", "version-first", "before-hand-over"),
         "fresh-used-idx": ("from-ring", "zero", "zero-and-skip"),
-        "counter-start": ("zero", "one"),
-        "counter-after-reconnect": ("after-greatest", "zero", "count"),
-        "counter-scope": ("queue", "device-greatest", "device-last"),
+        **_COUNTERS,
         "fetch-position": ("used-plus-inflight", "used-idx", "avail-idx"),
         "used-element": ("in-loop", "before-publish", "after-publish"),
         "batch-size": ("mod-65536", "mod-queue-size", "signed"),
-        "fetch-in-batch": ("never", "until-publish", "always"),
-        "resubmit-order": ("table-order", "any"),
-        "ring-at-start": ("look", "wait"),
-        "signal-at-start": ("always", "on-mismatch", "never"),
-        "signal-when": ("after-commit", "after-publish"),
-        "event-fields": ("rewritten", "left"),
-        "recovery-start": ("once", "every-kick"),
-        "reset": ("renewed", "kept"),
+        **_COMMON,
         "region-size": ("equal", "larger", "smaller"),
     },
 )
 """Every gap of the split ring with its choices, the default first."""
+
+PACKED_GAPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "init-order": ("version-last", "version-first", "before-hand-over"),
+        "free-list": ("linked", "zeroed"),
+        "first-wrap": ("one", "zero"),
+        **_COUNTERS,
+        "fetch-position": ("used-plus-inflight", "used-position", "base"),
+        "used-element": ("in-loop", "with-flags"),
+        "batch-size": ("descriptors", "requests"),
+        "flags-order": ("first-last", "in-order"),
+        "flags-compare": ("both", "used", "avail", "whole"),
+        "assignments": ("several", "one"),
+        **_COMMON,
+        "region-size": ("equal", "larger"),
+        "settle": ("plain", "wide"),
+    },
+)
+"""Every gap of the packed ring with its choices, the default first."""
+
+GAPS_OF: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType({"split": GAPS, "packed": PACKED_GAPS})
+"""The gaps of each ring."""
 
 ONLY_IN: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -43,67 +75,112 @@ ONLY_IN: Final[Mapping[str, str]] = MappingProxyType(
         "counter-after-reconnect": "merged",
         "counter-scope": "merged",
         "resubmit-order": "v6",
+        "settle": "hardened",
     },
 )
-"""Gaps that one revision alone leaves open: v6 has no counter, and merged says in which order to resubmit."""
+"""Gaps that one revision alone leaves open: v6 has no counter, merged says in which order to resubmit, and hardened
+alone has a step of which there are two forms."""
+
+
+def open_in(gap: str) -> tuple[str, ...]:
+    """Return the revisions that leave ``gap`` open: hardened closes all but its own."""
+    return (ONLY_IN[gap],) if gap in ONLY_IN else ("v6", "merged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """A revision, and one choice for each gap; the attribute is the gap's name with ``_`` for ``-``.
+    """A revision, a ring, and one choice for each gap of the ring.
 
-    Raises UsageError for a revision or a choice that does not exist, and for a choice other than the default in a gap
-    that the revision does not leave open.
+    The attribute of a gap is its name with ``_`` for ``-``. Left empty it becomes the default of the ring; of a gap
+    that the ring does not have it stays empty.
+
+    Raises UsageError for a revision, a ring or a choice that does not exist, for a choice in a gap that the ring does
+    not have, and for a choice other than the default in a gap that the revision does not leave open.
     """
 
     revision: str = "merged"
-    init_order: str = "version-last"
-    fresh_used_idx: str = "from-ring"
-    counter_start: str = "zero"
-    counter_after_reconnect: str = "after-greatest"
-    counter_scope: str = "queue"
-    fetch_position: str = "used-plus-inflight"
-    used_element: str = "in-loop"
-    batch_size: str = "mod-65536"
-    fetch_in_batch: str = "never"
-    resubmit_order: str = "table-order"
-    ring_at_start: str = "look"
-    signal_at_start: str = "always"
-    signal_when: str = "after-commit"
-    event_fields: str = "rewritten"
-    recovery_start: str = "once"
-    reset: str = "renewed"
-    region_size: str = "equal"
+    ring: str = "split"
+    init_order: str = ""
+    fresh_used_idx: str = ""
+    free_list: str = ""
+    first_wrap: str = ""
+    counter_start: str = ""
+    counter_after_reconnect: str = ""
+    counter_scope: str = ""
+    fetch_position: str = ""
+    used_element: str = ""
+    batch_size: str = ""
+    flags_order: str = ""
+    flags_compare: str = ""
+    assignments: str = ""
+    fetch_in_batch: str = ""
+    resubmit_order: str = ""
+    ring_at_start: str = ""
+    signal_at_start: str = ""
+    signal_when: str = ""
+    event_fields: str = ""
+    recovery_start: str = ""
+    reset: str = ""
+    region_size: str = ""
+    settle: str = ""
 
     def __post_init__(self) -> None:
-        """Check the revision and each choice."""
+        """Check the revision, the ring and each choice; fill in the defaults."""
         if self.revision not in REVISIONS:
             raise UsageError(f"there is no revision {self.revision!r}; the revisions are {', '.join(REVISIONS)}")
-        for gap, allowed in GAPS.items():
-            choice = self.of(gap)
-            if choice not in allowed:
-                raise UsageError(f"gap {gap} has no choice {choice!r}; its choices are {', '.join(allowed)}")
-            if choice != allowed[0] and ONLY_IN.get(gap, self.revision) != self.revision:
-                raise UsageError(f"gap {gap} is open in revision {ONLY_IN[gap]} only, not in {self.revision}")
+        if self.ring not in RINGS:
+            raise UsageError(f"there is no ring {self.ring!r}; the rings are {', '.join(RINGS)}")
+        for gap in {**GAPS, **PACKED_GAPS}:
+            self._settle_gap(gap, _field(gap))
+
+    def _settle_gap(self, gap: str, field: str) -> None:
+        """Check the choice in one gap, and fill in its default."""
+        choice: str = getattr(self, field)
+        allowed = GAPS_OF[self.ring].get(gap)
+        if not choice:
+            object.__setattr__(self, field, allowed[0] if allowed else "")  # a frozen dataclass has no other way
+        elif allowed is None:
+            raise UsageError(f"the {self.ring} ring has no gap {gap}")
+        elif choice not in allowed:
+            raise UsageError(f"gap {gap} has no choice {choice!r}; its choices are {', '.join(allowed)}")
+        elif choice != allowed[0] and self.revision not in open_in(gap):
+            where = ", ".join(open_in(gap))
+            raise UsageError(f"gap {gap} is open in revision {where} only, not in {self.revision}")
 
     @classmethod
-    def from_mapping(cls, gaps: Mapping[str, str], revision: str = "merged") -> Self:
-        """Return the choices that ``gaps`` names ({gap: choice}), and the default of each other gap.
+    def from_mapping(cls, gaps: Mapping[str, str], revision: str = "merged", ring: str = "split") -> Self:
+        """Return the choices that ``gaps`` names ({gap: choice}), and the default of each other gap of ``ring``.
 
-        Raises UsageError for a gap that does not exist, and as the class does.
+        Raises UsageError for a gap that the ring does not have, and as the class does.
         """
-        for gap in gaps:
-            if gap not in GAPS:
-                raise UsageError(f"there is no gap {gap!r}; the gaps are {', '.join(GAPS)}")
-        return cls(revision=revision, **{gap.replace("-", "_"): choice for gap, choice in gaps.items()})
+        if ring not in RINGS:
+            raise UsageError(f"there is no ring {ring!r}; the rings are {', '.join(RINGS)}")
+        for gap, choice in gaps.items():
+            if gap not in GAPS_OF[ring]:
+                raise UsageError(f"there is no gap {gap!r}; the gaps are {', '.join(GAPS_OF[ring])}")
+            if not choice:
+                allowed = ", ".join(GAPS_OF[ring][gap])
+                raise UsageError(f"gap {gap} has no choice {choice!r}; its choices are {allowed}")
+        return cls(revision=revision, ring=ring, **{_field(gap): choice for gap, choice in gaps.items()})
+
+    @property
+    def counted(self) -> bool:
+        """Whether the revision has a global counter, which says in which order to resubmit."""
+        return self.revision != "v6"
 
     def of(self, gap: str) -> str:
-        """Return the choice made in ``gap``. Raises UsageError for a gap that does not exist."""
-        if gap not in GAPS:
-            raise UsageError(f"there is no gap {gap!r}; the gaps are {', '.join(GAPS)}")
-        choice: str = getattr(self, gap.replace("-", "_"))
+        """Return the choice made in ``gap``. Raises UsageError for a gap that the ring does not have."""
+        gaps = GAPS_OF[self.ring]
+        if gap not in gaps:
+            raise UsageError(f"there is no gap {gap!r}; the gaps are {', '.join(gaps)}")
+        choice: str = getattr(self, _field(gap))
         return choice
 
     def to_mapping(self) -> dict[str, str]:
-        """Return {gap: choice} for every gap."""
-        return {gap: self.of(gap) for gap in GAPS}
+        """Return {gap: choice} for every gap of the ring."""
+        return {gap: self.of(gap) for gap in GAPS_OF[self.ring]}
+
+
+def _field(gap: str) -> str:
+    """Return the name of a gap's attribute."""
+    return gap.replace("-", "_")

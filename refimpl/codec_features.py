@@ -33,11 +33,12 @@ INDIRECT_DESC: Final = 1 << 28
 EVENT_IDX: Final = 1 << 29
 VHOST_USER_PROTOCOL_FEATURES: Final = 1 << 30
 VERSION_1: Final = 1 << 32
+RING_PACKED: Final = 1 << 34
 
 FEATURES: Final = (
     BLK_SEG_MAX | BLK_SIZE | BLK_FLUSH | BLK_MQ | INDIRECT_DESC | EVENT_IDX | VHOST_USER_PROTOCOL_FEATURES | VERSION_1
 )
-"""The features that the back-end offers."""
+"""The features that the back-end offers; RING_PACKED too, when it is to serve packed rings."""
 
 NEEDS: Final[Mapping[Request, int]] = MappingProxyType(
     {

@@ -22,6 +22,7 @@ from refimpl.codec_features import (
     PROTOCOL_INFLIGHT_SHMFD,
     PROTOCOL_MQ,
     PROTOCOL_REPLY_ACK,
+    RING_PACKED,
     VERSION_1,
     VHOST_USER_PROTOCOL_FEATURES,
 )
@@ -42,10 +43,10 @@ from refimpl.memory import SharedMemory
 from refimpl.transport import Connection, Disconnected
 
 WANTED: Final = EVENT_IDX | INDIRECT_DESC | VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
-"""The features that the front-end accepts when they are offered."""
+"""The features that the front-end accepts when they are offered; RING_PACKED too, when the guest's rings are packed."""
 
 NEEDED: Final = VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
-"""The features that it cannot do without."""
+"""The features that it cannot do without; RING_PACKED too, when the guest's rings are packed."""
 
 WANTED_PROTOCOL: Final = (
     PROTOCOL_MQ
@@ -57,6 +58,8 @@ WANTED_PROTOCOL: Final = (
 )
 """The protocol features that the front-end accepts when they are offered."""
 
+PACKED_BASE: Final = 1 << 15 | 1 << 31
+"""The base of a packed ring that has not run: slot 0 with wrap counter 1, available and used."""
 
 _P = TypeVar("_P", bound=Payload)
 
@@ -88,7 +91,9 @@ class FrontEnd:
         self.ram = ram
         self.region_entries = ram.queue_size if region_entries is None else region_entries
         self.timeout = timeout
-        self.wanted = features
+        packed = RING_PACKED if ram.packed else 0
+        self.wanted = features | packed
+        self.needed = NEEDED | packed
         self.wanted_protocol = protocol_features
         self.connection: Connection | None = None
         self.inflight: SharedMemory | None = None
@@ -96,7 +101,7 @@ class FrontEnd:
         self.features = 0
         self.protocol_features = 0
         self.config = b""
-        self.bases = [0] * ram.queues
+        self.bases = [PACKED_BASE if ram.packed else 0] * ram.queues
         self.reconnects = 0
         self._ours: socket.socket | None = None
         self.kicks = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)]
@@ -154,8 +159,10 @@ class FrontEnd:
         while True:
             try:
                 self.connect(again=True)
-                # the driver's memory says what was used, whatever the lost back-end would have said
-                self.bases = [ring.used.idx for ring in self.ram.rings]
+                # of a split ring the driver's memory says what was used, whatever the lost back-end would have said;
+                # of a packed one nothing does: the base is stale, as QEMU's is
+                if not self.ram.packed:
+                    self.bases = [ring.used.idx for ring in self.ram.rings]
                 self.start()
             except Disconnected as error:
                 if time.monotonic() > deadline:
@@ -225,8 +232,8 @@ class FrontEnd:
     def _negotiate(self, *, again: bool) -> None:
         """Say what QEMU says when a connection is new: 1, 15, 16, 17, 36, 21, 3, 1, 13, 14, and 24 the first time."""
         offered = self._ask_number(Request.GET_FEATURES)
-        if NEEDED & ~offered:
-            raise BackEndError(f"the features {NEEDED & ~offered:#x} are not offered")
+        if self.needed & ~offered:
+            raise BackEndError(f"the features {self.needed & ~offered:#x} are not offered")
         offered_protocol = self._ask_number(Request.GET_PROTOCOL_FEATURES)
         self.protocol_features = offered_protocol & self.wanted_protocol
         self._send(Request.SET_PROTOCOL_FEATURES, Number(self.protocol_features))

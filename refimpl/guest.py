@@ -12,6 +12,7 @@ from refimpl.errors import BackEndError, UsageError
 from refimpl.frontend import FrontEnd, drain
 from refimpl.guest_memory import DATA_AT, STATUS_AT, GuestRam
 from refimpl.hooks import Hook, silent
+from refimpl.packed_driver import PackedDriver
 from refimpl.split_driver import SplitDriver
 
 NO_STATUS: Final = 0xFF
@@ -20,7 +21,10 @@ NO_STATUS: Final = 0xFF
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that was made available, known by its ``head`` until it is used; ``length`` is its data's, in bytes."""
+    """A request that was made available, known by its ``head`` until it is used; ``length`` is its data's, in bytes.
+
+    On a packed ring ``head`` is the buffer id.
+    """
 
     queue: int
     head: int
@@ -52,9 +56,18 @@ class Guest:
         self.pending: dict[tuple[int, int], Asked] = {}
         self.drivers = [self._driver(queue, hook) for queue in range(self.ram.queues)]
 
-    def _driver(self, queue: int, hook: Hook) -> SplitDriver:
+    def _driver(self, queue: int, hook: Hook) -> SplitDriver | PackedDriver:
         """Return the driver of one ring."""
         kick, call = self.front_end.kicks[queue], self.front_end.calls[queue]
+        if self.ram.packed:
+            return PackedDriver(
+                self.ram.packed_rings[queue],
+                hook,
+                kick=lambda: os.eventfd_write(kick, 1),
+                call_taken=lambda: drain(call),
+                event_index=self.front_end.event_index,
+                tables=self.ram.tables(queue),
+            )
         return SplitDriver(
             self.ram.rings[queue],
             hook,
@@ -169,7 +182,10 @@ class Guest:
             raise BackEndError(f"{failure} in time")
         for fd, _ in poll.poll(left * 1000):
             if fd in calls:
-                calls[fd].wake()
+                driver = calls[fd]
+                driver.wake()
+                if isinstance(driver, PackedDriver):
+                    driver.wake_quiet()
 
     # One request at a time
 

@@ -1,4 +1,4 @@
-"""The memory of a small guest: one memfd with a split ring, indirect tables and buffers for each queue."""
+"""The memory of a small guest: one memfd with a ring, indirect tables and buffers for each queue."""
 
 from dataclasses import dataclass
 from types import TracebackType
@@ -6,6 +6,7 @@ from typing import Final, Self
 
 from refimpl.codec_payload import MemoryRegion, VringAddress
 from refimpl.memory import SharedMemory
+from refimpl.packed_ring import PackedRing, packed_parts, packed_ring_bytes
 from refimpl.split_chain import Buffer
 from refimpl.split_driver import IndirectTables
 from refimpl.split_ring import SplitRing, parts, ring_bytes
@@ -36,24 +37,32 @@ class QueuePlace:
 
 
 class GuestRam:
-    """The memfd and what is where in it: ``queues`` queues of ``queue_size`` entries, one slot of buffers a head."""
+    """The memfd and what is where in it: ``queues`` queues of ``queue_size`` entries, one slot of buffers a head.
 
-    def __init__(self, queues: int, queue_size: int, data_bytes: int) -> None:
+    On ``packed`` rings, what is said of a head here is true of a buffer id. The rings are in ``rings`` when they are
+    split ones, else in ``packed_rings``.
+    """
+
+    def __init__(self, queues: int, queue_size: int, data_bytes: int, *, packed: bool = False) -> None:
         """Create the memory; ``data_bytes`` is the room for data in a slot. Raises UsageError for a size of no use."""
+        self.packed = packed
         self.queues = queues
         self.queue_size = queue_size
         self.data_bytes = data_bytes
         self.slot_bytes = _round_up(DATA_AT + data_bytes, 64)
         self.places: list[QueuePlace] = []
         end = 0
+        bytes_of_ring = packed_ring_bytes(queue_size) if packed else ring_bytes(queue_size)
         for _ in range(queues):
-            tables = _round_up(end + ring_bytes(queue_size), 4096)
+            tables = _round_up(end + bytes_of_ring, 4096)
             slots = _round_up(tables + 16 * TABLE_ENTRIES * queue_size, 4096)
             place = QueuePlace(end, tables, slots, _round_up(slots + self.slot_bytes * queue_size, 4096))
             self.places.append(place)
             end = place.end
         self.memory = SharedMemory.create(end, "guest")
-        self.rings = [SplitRing.at(self.memory.view(place.ring), queue_size) for place in self.places]
+        views = [self.memory.view(place.ring) for place in self.places]
+        self.rings = [] if packed else [SplitRing.at(view, queue_size) for view in views]
+        self.packed_rings = [PackedRing.at(view, queue_size) for view in views] if packed else []
 
     @property
     def region(self) -> MemoryRegion:
@@ -61,9 +70,9 @@ class GuestRam:
         return MemoryRegion(GUEST_BASE, self.memory.size, USER_BASE, 0)
 
     def ring_address(self, queue: int) -> VringAddress:
-        """Return where a queue's ring is, as SET_VRING_ADDR says it."""
+        """Return where a queue's ring is, as SET_VRING_ADDR says it; packed, its event areas are in the last two."""
         start = USER_BASE + self.places[queue].ring
-        avail, used = parts(self.queue_size)
+        avail, used = packed_parts(self.queue_size) if self.packed else parts(self.queue_size)
         return VringAddress(queue, 0, start, start + used, start + avail, 0)
 
     def tables(self, queue: int) -> IndirectTables:
@@ -85,7 +94,7 @@ class GuestRam:
 
     def close(self) -> None:
         """Give up the memory. A second call does nothing."""
-        self.rings = []
+        self.rings, self.packed_rings = [], []
         self.memory.close()
 
     def __enter__(self) -> Self:

@@ -8,13 +8,14 @@ A crash is what a hook does that does not return: a SIGKILL, or an exception, wh
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from refimpl.errors import UsageError
 
 Hook = Callable[[str, int | None], None]
-"""Called after each step with its id and its choice (a head) or None."""
+"""Called after each step with its id and its choice (a head, an entry, a buffer id) or None."""
 
 BACKEND_STORES: Final = frozenset(
     {
@@ -77,15 +78,19 @@ DRIVER_STORES: Final = frozenset(
 )
 """The steps of the driver that store to shared memory: ``.make.1`` and ``.reset`` do several stores, the others one."""
 
-DRIVER_STEPS: Final = DRIVER_STORES | {
-    "driver.kick.look",
-    "driver.kick.1",
-    "driver.kick.none",
-    "driver.use",
-    "driver.sleep.again",
-    "driver.sleep.2",
-    "driver.wake",
-}
+_DRIVER_COMMON: Final = frozenset(
+    {
+        "driver.kick.look",
+        "driver.kick.1",
+        "driver.kick.none",
+        "driver.use",
+        "driver.sleep.again",
+        "driver.sleep.2",
+        "driver.wake",
+    }
+)
+
+DRIVER_STEPS: Final = DRIVER_STORES | _DRIVER_COMMON
 """All steps of the driver."""
 
 STORING_STEP_IDS: Final = BACKEND_STORES | DRIVER_STORES
@@ -93,6 +98,73 @@ STORING_STEP_IDS: Final = BACKEND_STORES | DRIVER_STORES
 
 STEP_IDS: Final = BACKEND_STEPS | DEVICE_STEPS | DRIVER_STEPS
 """The id of every step of the split ring that the reference can report."""
+
+PACKED_BACKEND_STORES: Final = frozenset(
+    {
+        *(f"packed.init.{n}" for n in (1, 2, 3, 4, 5)),
+        *(f"packed.reconnect.{n}" for n in ("1c1", "1c2", "1c3", "2a", "2b", "2c", "unmark", "3")),
+        *(f"packed.fetch.{n}" for n in ("2a", "counter", "2b", "3", "4", "5a", "5b", "5c", "5d", "6", "7")),
+        "packed.idle.arm",
+        "packed.idle.disarm",
+        *(f"packed.supply.{n}" for n in ("id", "len", "3", "4", "6a", "6b", "7", "8", "9a", "9b", "9c")),
+    }
+)
+"""The steps of a packed ring's back-end that do one store each; with assignments=one some do several."""
+
+PACKED_BACKEND_STEPS: Final = PACKED_BACKEND_STORES | {
+    "packed.start.fresh",
+    "packed.start.adopt",
+    *(f"packed.reconnect.{n}" for n in ("1", "1.else", "1a", "1c.else", "1.settled", "unmark.look")),
+    "packed.position",
+    "packed.counter",
+    *(f"packed.reconnect.{n}" for n in ("4", "4.desc", "4.submit", "signal", "ready")),
+    *(f"packed.fetch.{n}" for n in ("look", "1", "bump", "3.else", "more", "submit")),
+    *(f"packed.idle.{n}" for n in ("look", "wake", "unarmed")),
+    *(f"packed.supply.{n}" for n in ("1", "6b.else")),
+    *(f"packed.notify.{n}" for n in ("look", "call", "none")),
+    "connection.kick",
+    "queue.other",
+}
+"""All steps of a packed ring's back-end."""
+
+PACKED_DRIVER_STORES: Final = frozenset(
+    {
+        *(f"driver.make.{n}" for n in ("1", "more", "desc", "last", "head")),
+        "driver.sleep.1",
+        "driver.wake.quiet",
+        "driver.reset",
+    }
+)
+"""The steps of a packed ring's driver that store to shared memory: ``.make.1``, ``.make.desc`` and ``.reset`` several
+times, ``.make.more`` and ``.make.last`` once or, at the first descriptor, not at all, the others once."""
+
+PACKED_DRIVER_STEPS: Final = PACKED_DRIVER_STORES | _DRIVER_COMMON
+"""All steps of a packed ring's driver."""
+
+BACKEND_STORES_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"split": BACKEND_STORES, "packed": PACKED_BACKEND_STORES}
+)
+"""The storing steps of the back-end, by ring."""
+
+BACKEND_STEPS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"split": BACKEND_STEPS, "packed": PACKED_BACKEND_STEPS}
+)
+"""All steps of the back-end, by ring."""
+
+DRIVER_STEPS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"split": DRIVER_STEPS, "packed": PACKED_DRIVER_STEPS}
+)
+"""All steps of the driver, by ring."""
+
+STORING_STEP_IDS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"split": STORING_STEP_IDS, "packed": PACKED_BACKEND_STORES | PACKED_DRIVER_STORES}
+)
+"""The ids of the steps that store to shared memory, by ring."""
+
+STEP_IDS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"split": STEP_IDS, "packed": PACKED_BACKEND_STEPS | DEVICE_STEPS | PACKED_DRIVER_STEPS}
+)
+"""The id of every step that the reference can report, by ring."""
 
 
 def silent(_step: str, _choice: int | None) -> None:
@@ -116,8 +188,9 @@ def crash_at(where: str) -> Hook:
     those there are, and for an N that is no positive number.
     """
     step_id, colon, number = where.partition(":")
-    if step_id not in STEP_IDS:
-        raise UsageError(f"there is no step {step_id!r}; the steps are {', '.join(sorted(STEP_IDS))}")
+    if not any(step_id in known for known in STEP_IDS_OF.values()):
+        known = sorted(frozenset().union(*STEP_IDS_OF.values()))
+        raise UsageError(f"there is no step {step_id!r}; the steps are {', '.join(known)}")
     if colon and not re.fullmatch("0*[1-9][0-9]*", number):
         raise UsageError(f"{number!r} in {where!r} is no positive number")
     left = int(number) if colon else 1

@@ -12,17 +12,14 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
-from refimpl.choices import REVISIONS
+from refimpl.choices import REVISIONS, RINGS
 from refimpl.errors import UsageError
-
-RINGS: Final = ("split", "packed")
-"""The two kinds of ring."""
 
 STRIDES: Final = ("64", "none")
 """How far a queue's region is from the next one's: rounded up to 64 bytes (the default), or not rounded."""
 
 VERSION: Final = 1
-"""The version of an initialised region; 0 is that of a fresh one. Both revisions of the text call themselves 1."""
+"""The version of an initialised region; 0 is that of a fresh one. All revisions call themselves 1."""
 
 RING_SIZE_MAX: Final = 32768
 """The most entries a ring can have."""
@@ -35,6 +32,21 @@ DESC_WRITE: Final = 2
 
 DESC_INDIRECT: Final = 4
 """Flag of a descriptor: the buffer is a table of descriptors."""
+
+DESC_AVAIL: Final = 1 << 7
+"""Flag of a packed descriptor: with USED it says, by the wrap counter of its lap, whether it is available or used."""
+
+DESC_USED: Final = 1 << 15
+"""Flag of a packed descriptor: see DESC_AVAIL."""
+
+EVENT_ENABLE: Final = 0
+"""Flags of an event suppression area: every notification is wanted."""
+
+EVENT_DISABLE: Final = 1
+"""Flags of an event suppression area: none is wanted."""
+
+EVENT_DESC: Final = 2
+"""Flags of an event suppression area: one is wanted for the descriptor at ``off_wrap`` (with RING_EVENT_IDX)."""
 
 AVAIL_NO_INTERRUPT: Final = 1
 """Flag of the available ring: the driver wants no notification (a hint, without event indexes)."""
@@ -143,7 +155,8 @@ def region_type(ring: str, revision: str, entries: int) -> type[ctypes.Structure
         raise UsageError(f"there is no revision {revision!r}; the revisions are {', '.join(REVISIONS)}")
     if not 1 <= entries <= RING_SIZE_MAX:
         raise UsageError(f"a region of {entries} entries is not allowed")
-    fields = (*_HEADERS[ring, revision], ("desc", _ENTRIES[ring, revision] * entries))
+    memory = "merged" if revision == "hardened" else revision  # hardened changes steps, not the memory
+    fields = (*_HEADERS[ring, memory], ("desc", _ENTRIES[ring, memory] * entries))
     name = f"QueueRegion{ring.title()}{revision.title()}"
     made: Any = type(name, (ctypes.Structure,), {"_fields_": fields, "__doc__": f"A {ring} region of {entries}."})
     if hasattr(made, "process_head"):
@@ -182,6 +195,18 @@ class VringUsedElem(ctypes.Structure):
     """A used element: the head that is given back, and how many bytes the device wrote."""
 
     _fields_ = (("id", c_uint32), ("len", c_uint32))
+
+
+class PackedDesc(ctypes.Structure):
+    """A descriptor of a packed ring, or of an indirect table of one: 16 bytes. It is a used element as well."""
+
+    _fields_ = (("addr", c_uint64), ("len", c_uint32), ("id", c_uint16), ("flags", c_uint16))
+
+
+class PackedEvent(ctypes.Structure):
+    """An event suppression area of a packed ring: 4 bytes; ``off_wrap`` is a slot, and in bit 15 its wrap counter."""
+
+    _fields_ = (("off_wrap", c_uint16), ("flags", c_uint16))
 
 
 class VringEvent(ctypes.Structure):

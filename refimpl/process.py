@@ -43,8 +43,8 @@ def run_backend(
 
     ``queues`` is 1 to 64; ``crash_at`` is ``STEP[:N]``: SIGKILL right after the Nth such step; ``schedule`` (see
     Schedule) fixes what is held back, ``seed`` what the schedule leaves to chance; ``trace`` is a file to append to
-    (see Trace). When a choice deviates from the default, the engine checks memory safety alone, for the deviation to
-    show what it leads to. Must be called in the main thread.
+    (see Trace). With choices of the packed ring, packed rings are offered. When a choice deviates from the default, the
+    engine checks memory safety alone, for the deviation to show what it leads to. Must be called in the main thread.
 
     Raises UsageError for an argument that is not allowed, InflightError for a missing image, a socket path that another
     back-end listens at or that is no socket, and a schedule or trace file of no use.
@@ -62,7 +62,7 @@ def run_backend(
             schedule=plan,
             trace=writer,
             rng=random.Random(seed),  # noqa: S311  # an order of completion, no secret
-            strict=choices == Choices(revision=choices.revision),
+            strict=choices == Choices(revision=choices.revision, ring=choices.ring),
         )
         with Server(socket, device, log) as server:
             _serve_until_signal(server)
@@ -96,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m refimpl.process", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--image", type=Path, required=True)
+    parser.add_argument("--packed", action="store_true")
     parser.add_argument("--queues", type=int, default=1)
     parser.add_argument("--revision", default="merged")
     parser.add_argument("--gap", action="append", default=[], metavar="GAP=CHOICE")
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.socket,
             given.image,
             queues=given.queues,
-            choices=Choices.from_mapping(parse_gaps(given.gap), given.revision),
+            choices=Choices.from_mapping(parse_gaps(given.gap), given.revision, "packed" if given.packed else "split"),
             crash_at=given.crash_at,
             schedule=given.schedule,
             trace=given.trace,

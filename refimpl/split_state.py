@@ -77,7 +77,7 @@ class SplitState:
         self.region = region
         self.entries: int = len(region.desc)
         self.choices = choices
-        self.merged = choices.revision == "merged"
+        self.merged = choices.counted
         self.hook = hook
         self.submit = submit
         self.kick_taken = kick_taken

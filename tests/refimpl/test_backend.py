@@ -27,6 +27,7 @@ from refimpl.errors import FrontEndError, RegionError
 from refimpl.guest_memory import GuestRam
 from refimpl.layout import region_at
 from refimpl.memory import SharedMemory
+from refimpl.split_queue import SplitQueue
 from tests.refimpl.wire_peer import QUEUE_SIZE, Peer
 from tests.refimpl.wire_rig import make_image, open_fds
 
@@ -204,7 +205,7 @@ def test_second_kick_fd(make_peer: Callable[..., Peer], choice: str) -> None:
     peer.describe()
     peer.start()
     queue = peer.backend.rings[0].queue
-    assert queue is not None
+    assert isinstance(queue, SplitQueue)
     queue.last_avail = 7
     peer.kick()
     assert queue.last_avail == (0 if choice == "every-kick" else 7)

@@ -7,30 +7,59 @@ import signal
 import pytest
 
 from refimpl import errors
-from refimpl.choices import GAPS, ONLY_IN, Choices
+from refimpl.choices import GAPS_OF, RINGS, Choices, open_in
 from refimpl.errors import UsageError
-from refimpl.hooks import STEP_IDS, STORING_STEP_IDS, chain, crash_at, silent
+from refimpl.hooks import (
+    BACKEND_STEPS_OF,
+    BACKEND_STORES_OF,
+    DRIVER_STEPS_OF,
+    STEP_IDS_OF,
+    STORING_STEP_IDS_OF,
+    chain,
+    crash_at,
+    silent,
+)
 
-EVERY_CHOICE = [(gap, choice) for gap, choices in GAPS.items() for choice in choices]
+EVERY_CHOICE = [
+    (ring, gap, choice) for ring, gaps in GAPS_OF.items() for gap, choices in gaps.items() for choice in choices
+]
 
 
-def test_defaults_are_the_first_choices() -> None:
+@pytest.mark.parametrize("ring", RINGS)
+@pytest.mark.parametrize("revision", ["v6", "merged", "hardened"])
+def test_defaults_are_the_first_choices(ring: str, revision: str) -> None:
     """Without a word, each gap has the first choice of its row."""
-    assert {gap: choices[0] for gap, choices in GAPS.items()} == Choices().to_mapping()
+    made = Choices(ring=ring, revision=revision)
+    assert {gap: choices[0] for gap, choices in GAPS_OF[ring].items()} == made.to_mapping()
+    assert made == Choices.from_mapping(made.to_mapping(), revision, ring)
 
 
 def test_each_gap_is_a_field() -> None:
-    """There is a field for each gap, the revision, and nothing else."""
+    """There is a field for each gap of either ring, the revision, the ring, and nothing else."""
     fields = {field.name for field in dataclasses.fields(Choices)}
-    assert fields == {"revision", *(gap.replace("-", "_") for gap in GAPS)}
+    gaps = {gap.replace("-", "_") for ring in RINGS for gap in GAPS_OF[ring]}
+    assert fields == {"revision", "ring", *gaps}
 
 
-@pytest.mark.parametrize(("gap", "choice"), EVERY_CHOICE)
-def test_every_choice_can_be_made(gap: str, choice: str) -> None:
-    """Each choice is accepted by its name, alone, where the revision leaves the gap open."""
-    choices = Choices.from_mapping({gap: choice}, ONLY_IN.get(gap, "v6"))
-    assert choices.of(gap) == choice
-    assert sum(choices.to_mapping()[other] != GAPS[other][0] for other in GAPS) == (choice != GAPS[gap][0])
+@pytest.mark.parametrize(("ring", "gap", "choice"), EVERY_CHOICE)
+def test_every_choice_can_be_made(ring: str, gap: str, choice: str) -> None:
+    """Each choice is accepted by its name, alone, where a revision leaves the gap open, and nowhere else."""
+    gaps = GAPS_OF[ring]
+    for revision in open_in(gap):
+        choices = Choices.from_mapping({gap: choice}, revision, ring)
+        assert choices.of(gap) == choice
+        assert sum(choices.of(other) != gaps[other][0] for other in gaps) == (choice != gaps[gap][0])
+    for revision in {"v6", "merged", "hardened"} - set(open_in(gap)):
+        if choice != gaps[gap][0]:
+            with pytest.raises(UsageError, match=f"{gap} is open in revision"):
+                Choices.from_mapping({gap: choice}, revision, ring)
+
+
+def test_what_hardened_leaves_open() -> None:
+    """Hardened closes every gap but its own, which the packed ring alone has."""
+    assert [gap for ring in RINGS for gap in GAPS_OF[ring] if "hardened" in open_in(gap)] == ["settle"]
+    assert Choices(ring="packed", revision="hardened", settle="wide").settle == "wide"
+    assert Choices().settle == ""
 
 
 @pytest.mark.parametrize(
@@ -41,6 +70,9 @@ def test_every_choice_can_be_made(gap: str, choice: str) -> None:
         ({}, "v7", "no revision 'v7'.*v6, merged"),
         ({"counter-start": "one"}, "v6", "counter-start is open in revision merged only"),
         ({"resubmit-order": "any"}, "merged", "resubmit-order is open in revision v6 only"),
+        ({"region-size": "larger"}, "hardened", "region-size is open in revision v6, merged only, not in hardened"),
+        ({"settle": "plain"}, "hardened", "no gap 'settle'"),
+        ({"reset": ""}, "v6", "reset has no choice ''.*renewed, kept"),
     ],
 )
 def test_what_does_not_exist_is_refused(gaps: dict[str, str], revision: str, words: str) -> None:
@@ -50,9 +82,29 @@ def test_what_does_not_exist_is_refused(gaps: dict[str, str], revision: str, wor
 
 
 def test_of_an_unknown_gap() -> None:
-    """To ask for the choice in no gap is an error too."""
+    """To ask for the choice in no gap, or in one of the other ring, is an error too."""
     with pytest.raises(UsageError, match="no gap 'x'"):
         Choices().of("x")
+    with pytest.raises(UsageError, match="no gap 'settle'"):
+        Choices().of("settle")
+    with pytest.raises(UsageError, match="the split ring has no gap settle"):
+        Choices(settle="plain")
+
+
+def test_an_unknown_ring() -> None:
+    """There are two rings."""
+    with pytest.raises(UsageError, match=r"no ring 'round'.*split, packed"):
+        Choices(ring="round")
+    with pytest.raises(UsageError, match=r"no ring 'round'.*split, packed"):
+        Choices.from_mapping({}, ring="round")
+
+
+def test_revisions_with_a_counter() -> None:
+    """The counter came with merged and stays."""
+    assert [revision for revision in ("v6", "merged", "hardened") if Choices(revision=revision).counted] == [
+        "merged",
+        "hardened",
+    ]
 
 
 def test_choices_cannot_change() -> None:
@@ -78,9 +130,12 @@ def test_errors_name_the_culprit(kind: type[errors.InflightError], culprit: str)
     assert str(errors.InflightError("as it is")) == "as it is"
 
 
-def test_storing_steps_are_steps() -> None:
+@pytest.mark.parametrize("ring", RINGS)
+def test_storing_steps_are_steps(ring: str) -> None:
     """What stores is among what there is, and not all of it."""
-    assert STORING_STEP_IDS < STEP_IDS
+    assert STORING_STEP_IDS_OF[ring] < STEP_IDS_OF[ring]
+    assert BACKEND_STORES_OF[ring] < BACKEND_STEPS_OF[ring]
+    assert BACKEND_STEPS_OF[ring] | DRIVER_STEPS_OF[ring] | {"device.finish"} == STEP_IDS_OF[ring]
 
 
 def test_chain_calls_each() -> None:
@@ -117,3 +172,8 @@ def test_crash_at_kills(where: str, times: int, *, died: bool) -> None:
     process.join()
     assert process.exitcode == (-signal.SIGKILL if died else 0)
     process.close()
+
+
+def test_crash_at_knows_both_rings() -> None:
+    """Steps of the packed ring can be named too."""
+    crash_at("packed.supply.9b:2")("packed.supply.9b", None)

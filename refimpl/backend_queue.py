@@ -1,0 +1,136 @@
+"""What differs between split and packed rings of the back-end: laying one, its region, its queue, its requests."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from refimpl.backend_memory import MappedMemory, prepare
+from refimpl.blk import BlkRequest
+from refimpl.blk_queue import BlkQueue
+from refimpl.choices import Choices
+from refimpl.codec_payload import VringAddress
+from refimpl.errors import FrontEndError
+from refimpl.hooks import Hook
+from refimpl.layout import region_at, region_size
+from refimpl.memory import SharedMemory
+from refimpl.packed_chain import read_packed_chain
+from refimpl.packed_queue import PackedQueue
+from refimpl.packed_recover import prepare_packed_region
+from refimpl.packed_ring import EVENT_BYTES, PackedRing
+from refimpl.split_chain import read_chain
+from refimpl.split_queue import SplitQueue
+from refimpl.split_ring import SplitRing
+from refimpl.split_state import Counter
+
+Ring = SplitRing | PackedRing
+Queue = SplitQueue | PackedQueue
+
+_IN_BATCH: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "never": frozenset[str](),
+        "until-publish": frozenset({"split.supply.3", "packed.supply.4"}),
+        "always": frozenset({"split.supply.3", "split.supply.6", "packed.supply.4", "packed.supply.8"}),
+    }
+)
+
+
+def fetches_after(choices: Choices, step: str) -> bool:
+    """Return whether more is fetched after a step of a batch (gap fetch-in-batch)."""
+    return step in _IN_BATCH[choices.fetch_in_batch]
+
+
+def first_base(ring: str) -> int:
+    """Return what GET_VRING_BASE says of a ring that has not run: packed, both wrap counters are 1."""
+    return 1 << 15 | 1 << 31 if ring == "packed" else 0
+
+
+def lay_ring(kind: str, size: int, address: VringAddress, memory: MappedMemory, what: str) -> Ring:
+    """Lay a ring over the memory that the front-end described; ``what`` names it. Raises FrontEndError.
+
+    On a packed ring the addresses of the available and of the used ring are those of the driver's and of the device's
+    event suppression area.
+    """
+    desc = memory.at_user(address.desc, 16 * size, f"{what}, descriptors")
+    if kind == "packed":
+        driver = memory.at_user(address.avail, EVENT_BYTES, f"{what}, driver event area")
+        device = memory.at_user(address.used, EVENT_BYTES, f"{what}, device event area")
+        return PackedRing(size, desc, driver, device, blame=FrontEndError)
+    avail = memory.at_user(address.avail, 6 + 2 * size, f"{what}, available ring")
+    used = memory.at_user(address.used, 6 + 8 * size, f"{what}, used ring")
+    return SplitRing(size, desc, avail, used, blame=FrontEndError)
+
+
+def lay_again(queue: Queue, ring: Ring) -> None:
+    """Let a running queue use its ring where it is now."""
+    if isinstance(queue, PackedQueue):
+        assert isinstance(ring, PackedRing)
+        queue.ring = ring
+    else:
+        assert isinstance(ring, SplitRing)
+        queue.ring = ring
+
+
+def private_region(choices: Choices, size: int, base: int) -> Any:
+    """Return a region that nobody else sees, for a front-end that wants no tracking.
+
+    Of a packed ring nothing says where the used position is but SET_VRING_BASE, so it is put into the region. Raises
+    FrontEndError when ``base`` names a slot that the ring does not have.
+    """
+    with SharedMemory.create(region_size(choices.ring, choices.revision, size), "vhost-untracked") as memory:
+        region = region_at(memory.view(), choices.ring, choices.revision, size)
+    if choices.ring == "packed":
+        slots = {"available": base & 0x7FFF, "used": base >> 16 & 0x7FFF}
+        for name, slot in slots.items():
+            if slot >= size:
+                raise FrontEndError(f"SET_VRING_BASE says slot {slot} is the next {name} one, in a ring of {size}")
+        prepare_packed_region(region, slots["used"], base >> 31 & 1)
+    elif choices.init_order == "before-hand-over":
+        prepare(region, choices)
+    return region
+
+
+def set_fetch_position(queue: Queue, base: int) -> None:
+    """Let fetching on a packed ring without tracking go on where SET_VRING_BASE says."""
+    if isinstance(queue, PackedQueue):
+        queue.avail_idx, queue.avail_wrap = base & 0x7FFF, base >> 15 & 1
+
+
+def position(queue: Queue) -> int:
+    """Return where fetching goes on, as GET_VRING_BASE says it."""
+    return queue.vring_base if isinstance(queue, PackedQueue) else queue.last_avail
+
+
+def make_queue(
+    ring: Ring,
+    region: Any,
+    choices: Choices,
+    hook: Hook,
+    blk: BlkQueue,
+    *,
+    kick_taken: Callable[[], None],
+    call: Callable[[], None],
+    counter: Counter,
+    event_index: bool,
+    strict: bool,
+) -> Queue:
+    """Return the queue of a ring, not yet started, whose requests go to ``blk``."""
+    common: dict[str, Any] = {
+        "submit": blk.submit,
+        "kick_taken": kick_taken,
+        "call": call,
+        "used_len": blk.used_len,
+        "counter": counter,
+        "event_index": event_index,
+        "strict": strict,
+    }
+    if isinstance(ring, PackedRing):
+        return PackedQueue(ring, region, choices, hook, **common)
+    return SplitQueue(ring, region, choices, hook, **common)
+
+
+def read_request(queue: Queue, memory: MappedMemory, head: int) -> BlkRequest:
+    """Read the request that the queue submits as ``head``. Raises DriverError for a wrong chain."""
+    if isinstance(queue, PackedQueue):
+        chain = read_packed_chain(queue.given, memory.guest, head, queue.ring.size)
+        return BlkRequest(head, chain, queue.given[-1].id)
+    return BlkRequest(head, read_chain(queue.ring, memory.guest, head))
