@@ -214,10 +214,11 @@ def forall(
     return Term("forall", (name, as_term(low), as_term(limit), recorded, patterns))
 
 
-def exists(limit: Operand, body: Callable[[Term], Operand], *, low: Operand = 0) -> Term:
-    """Say that `body` holds for some number from `low` up to `limit` (excluded)."""
+def exists(limit: Operand, body: Callable[[Term], Operand], *hints: Callable[[Term], Term], low: Operand = 0) -> Term:
+    """Say that `body` holds for some number from `low` up to `limit` (excluded); `hints` as in `forall`."""
     name, recorded = _bound(body)
-    return Term("exists", (name, as_term(low), as_term(limit), recorded, ()))
+    patterns = tuple(hint(Term("bound", (name,))) for hint in hints)
+    return Term("exists", (name, as_term(low), as_term(limit), recorded, patterns))
 
 
 def count(limit: Operand, body: Callable[[Term], Operand]) -> Term:

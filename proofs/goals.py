@@ -18,12 +18,13 @@ from typing import Any
 import z3
 
 from model import protocol
-from model.record import SHARED, Assign, record_term
+from model.record import SHARED, Assign, State, record_term
 from model.steps import Guard, Recorded
-from model.terms import Term, show, substitute, walk
+from model.terms import Term, cell, show, substitute, walk
 from proofs.judges import UNFAIR
 from proofs.kits import induction_of
 from proofs.solver import INT, Translator
+from proofs.walks import BOUND, resolve, walk_goals
 
 __all__ = ["Atom", "Goal", "Proof", "StepWork", "atoms", "text_of"]
 
@@ -90,8 +91,8 @@ class Proof:
     def __init__(self, subject: protocol.Subject) -> None:
         """Record them; raise `NoProofError` if the ring has no invariant, ValueError if the subject is out of scope."""
         self.ring = induction_of(subject.ring)
-        if subject.choice("region-size") == "smaller":
-            raise ValueError("heads past the end of the region are outside the scope of the proof")
+        if (why := self.ring.out_of_scope(subject.revision, dict(subject.choices))) is not None:
+            raise ValueError(why)
         self.subject = subject
         self.table = self.ring.with_ghosts(protocol.table(subject))
         self.steps = self.table.recorded()
@@ -157,7 +158,11 @@ class StepWork:
     @cached_property
     def _transition(self) -> tuple[dict[str, Any], list[Any]]:
         assigns = tuple(replace(a, value=self._plain(a)) for a in self.recorded.assigns)
-        return self.translator.transition(replace(self.recorded, assigns=assigns), self.rewritten)
+        history = tuple(replace(a, value=self._walked(a.value, self.id)) for a in self.recorded.history)
+        return self.translator.transition(replace(self.recorded, assigns=assigns, history=history), self.rewritten)
+
+    def _walked(self, term: Term, where: str) -> Term:
+        return resolve(term, self.ring.walks.get(where), self.table.vars)
 
     def _plain(self, assign: Assign) -> Term:
         return self._resolved(assign.value, self.id, self.before)
@@ -176,7 +181,19 @@ class StepWork:
         chosen = (
             [translator.choice >= 0, translator.choice < translator.region_size] if self.recorded.step.choice else []
         )
-        return [*translator.axioms(), guard, *chosen, *known, *translator.facts]
+        return [*translator.axioms(), guard, *chosen, *known, *translator.facts, *self._mentioned()]
+
+    @cached_property
+    def cases(self) -> list[list[Any]]:
+        """Give the cases in which each goal is shown, as what is known besides: one, of nothing, if nothing is said."""
+        told = self.ring.cases.get(self.id, ())
+        return [[self.translator.expr(record_term(self.table.vars, case), self.before)] for case in told] or [[]]
+
+    def _mentioned(self) -> Iterator[Any]:
+        """Name the slots of some positions, so that the solver thinks of them; nothing is assumed."""
+        for position in self.ring.mentions.get(self.id, lambda _: ())(State(self.table.vars)):
+            place = self.translator.expr(cell(position), self.before)
+            yield self.translator.fresh("slot", INT) == place
 
     def hypothesis(self, atom: Atom) -> Any:
         """Translate an atom of the invariant, before the step."""
@@ -184,7 +201,7 @@ class StepWork:
 
     def goals(self) -> list[Goal]:
         """Give everything that is to be shown at this step."""
-        return [*self._rewrites(), *self._counts(), *self._kept(), *self._fits(), *self._judged(), *self._restarts(),
+        return [*self._rewrites(), *self._counts(), *self._walks(), *self._kept(), *self._fits(), *self._judged(), *self._restarts(),
                 *self._falls()]  # fmt: skip
 
     def _rewrites(self) -> Iterator[Goal]:
@@ -212,6 +229,23 @@ class StepWork:
                     yield Goal("base", f"{array} counts from 0", array, partial(self._from_0, array, before))
                     text = f"{array} {show(node)}"
                     yield Goal("base", f"{array} counts on", text, partial(self._counts_on, node, where, before))
+
+    def _walks(self) -> Iterator[Goal]:
+        """Show what each walk passes."""
+        terms = [(a.value, self.id, True) for a in self.recorded.history]
+        terms += [(term, prop, before) for prop, before, term in self._judgements()]
+        seen: set[tuple[str, str]] = set()
+        for term, where, before in terms:
+            told = self.ring.walks.get(where)
+            for name, said in walk_goals(term, told, self.table.vars) if told else ():
+                text = f"{before} {show(said)}"
+                if (name, text) not in seen:
+                    seen.add((name, text))
+                    yield Goal("base", f"{where}: {name}", text, partial(self._said_of_walk, said, before))
+
+    def _said_of_walk(self, said: Term, before: bool) -> Any:
+        bound = {name: self.translator.fresh(name, INT) for name in BOUND}
+        return self.translator.expr(said, self._world(before), bound)
 
     def _world(self, before: bool) -> dict[str, Any]:
         return self.before if before else self.after
@@ -241,7 +275,7 @@ class StepWork:
         return value
 
     def _resolved(self, term: Term, where: str, world: dict[str, Any]) -> Term:
-        """Exchange counts, totals and greatests for constants."""
+        """Exchange counts, totals and greatests for constants, and walks for what they pass."""
 
         def exchange(node: Term) -> Term | None:
             if node.op in ("count", "total"):
@@ -255,7 +289,7 @@ class StepWork:
             world[name] = self.rewritten[name] = value
             return Term("var", (name,))
 
-        return substitute(term, exchange)
+        return substitute(self._walked(term, where), exchange)
 
     def _said(self, term: Term, before: bool) -> Any:
         return self.translator.expr(term, self._world(before))
@@ -265,7 +299,21 @@ class StepWork:
         for atom in self.proof.atoms.values():
             if reads(atom.term) & writes:
                 text = f"kept {self.proof.texts[atom.name]}"
-                yield Goal(atom.group, atom.name, text, partial(self._said, atom.term, False))
+                yield Goal(atom.group, atom.name, text, partial(self._still, atom.term))
+
+    def _still(self, term: Term) -> Any:
+        """Say that an atom holds after the step; one about all positions, of any one, with those beside it named."""
+        beside = self.ring.beside.get(self.id)
+        if beside is None or term.op != "forall":
+            return self._said(term, False)
+        name, low, limit, body, _ = term.args
+        assert isinstance(body, Term)
+        bound = {str(name): self.translator.fresh("position", INT)}
+        q = bound[str(name)]
+        low, limit, said = (self.translator.expr(t, self.after, bound) for t in (low, limit, body))  # type: ignore[arg-type]
+        named = [self.translator.fresh("slot", INT) == self.translator.expr(cell(p), self.after, bound)
+                 for p in beside(Term("bound", (str(name),)))]  # fmt: skip
+        return z3.Implies(z3.And(low <= q, q < limit, *named), said)
 
     def _fits(self) -> Iterator[Goal]:
         for assign in self.recorded.assigns:

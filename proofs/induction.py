@@ -134,12 +134,23 @@ def _step(  # noqa: PLR0917
     hinted = known.get(hint_key(query.work, goal.name))
     if hinted is not None:
         names = [n for n in hinted if n in usable]
-        if _proves([*work.facts, *(work.hypothesis(usable[n]) for n in names)], expr, TRIES[:1]):
+        if _proves_cases(work, [work.hypothesis(usable[n]) for n in names], expr, TRIES[:1]):
             return Result(query, "proved", time.monotonic() - started, tuple(hinted))
     hypotheses = {name: work.hypothesis(atom) for name, atom in usable.items()}
-    proved = _proves([*work.facts, *hypotheses.values()], expr, TRIES[:tries])
-    used = tuple(_core(work.facts, hypotheses, expr)) if proved and core else tuple(hypotheses)
+    proved = _proves_cases(work, hypotheses.values(), expr, TRIES[:tries])
+    needed = (
+        (_core([*work.facts, *case], hypotheses, expr) for case in work.cases) if proved and core else (hypotheses,)
+    )
+    used = tuple(dict.fromkeys(name for names in needed for name in names))
     return Result(query, "proved" if proved else "unknown", time.monotonic() - started, used, shared=hinted is None)
+
+
+def _proves_cases(work: StepWork, known: Iterable[Any], goal: Any, tries: Iterable[tuple[int, int]]) -> bool:
+    """Prove a goal in each case of its step, and that there is no other case."""
+    facts, tries = [*work.facts, *known], tuple(tries)
+    return all(_proves([*facts, *case], goal, tries) for case in work.cases) and (
+        len(work.cases) < 2 or _proves(facts, z3.Or([z3.And(case) for case in work.cases]), tries)
+    )
 
 
 def _proves(facts: Iterable[Any], goal: Any, tries: Iterable[tuple[int, int]] = TRIES) -> bool:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from model.interpret import Machine, StateTuple
 from model.steps import Edit, Guard, Table
-from model.terms import ModelError
+from model.terms import ModelError, Term
 from proofs.bounds import Level
+from proofs.walks import Walk
 from proofs.words import Conjunct
 
 if TYPE_CHECKING:
@@ -68,6 +69,16 @@ class Induction:
     """Arrays over what steps choose: the solver thinks of a choice where an element of one of them is named."""
     scope: tuple[str, ...]
     """What `proved` says and assumes, as the lines of its scope."""
+    walks: Mapping[str, Walk] = field(default_factory=dict)
+    """By step id, or by property: what the walks in a step's history, or in the property's predicate, pass."""
+    mentions: Mapping[str, Callable[[Any], Sequence[Term]]] = field(default_factory=dict)
+    """By step id: positions whose slots the solver should think of."""
+    beside: Mapping[str, Callable[[Term], Sequence[Term]]] = field(default_factory=dict)
+    """By step id: of a position that a sentence is shown of, others whose slots the solver should think of."""
+    cases: Mapping[str, Sequence[Guard]] = field(default_factory=dict)
+    """By step id: cases in which its goals are shown one after the other; that there is no other is shown too."""
+    out_of_scope: Callable[[str, Mapping[str, str]], str | None] = lambda _revision, _choices: None
+    """Why a revision with these choices is not what the invariant speaks of, or None."""
     no_wrap: frozenset[str] = field(default=frozenset())
     """Fields whose width is an assumption, said in `scope`."""
 

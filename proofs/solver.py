@@ -52,6 +52,7 @@ class Translator:
         self.region_size = self.size if self.entries == "equal" else z3.Int("entries")
         self._ring = induction_of(self.table.ring)
         self._fresh = 0
+        self._naming: list[Any] | None = None
         self.facts: list[Any] = []
         """What is known of constants that stand for a greatest."""
 
@@ -111,7 +112,8 @@ class Translator:
             raise ModelError(f"{op} needs a lemma where it stands")
         parts = [self.expr(a, world, bound) for a in args if isinstance(a, Term)]
         if op == "at":
-            return world[str(args[0])][parts[0]]
+            index = parts[0] if self._naming is None or bound else self._named(parts[0], self._naming)
+            return world[str(args[0])][index]
         return _operator(term, parts)
 
     def _quantified(self, term: Term, world: World, bound: Mapping[str, Any]) -> Any:
@@ -134,31 +136,44 @@ class Translator:
                 break
             term = body
         said = self.expr(body, world, inner)
-        if term.op == "exists":
-            return z3.Exists(names, z3.And(*conditions, said))
         patterns_z3 = [z3.MultiPattern(*h) if len(h) > 1 else h[0] for h in hints if h]
+        if term.op == "exists":
+            return z3.Exists(names, z3.And(*conditions, said), patterns=patterns_z3)
         return z3.ForAll(names, z3.Implies(z3.And(*conditions), said), patterns=patterns_z3)
 
     def transition(self, recorded: Recorded, before: World) -> tuple[dict[str, Any], list[Any]]:
         """Give the state after a step, and what is known of it; both are independent of the guard."""
-        after, known = dict(before), []
+        after: dict[str, Any] = dict(before)
+        known: list[Any] = []
+        self._naming = known  # an element at an index that is an `ite` is read at a name for it
         for assign in (*recorded.assigns, *recorded.history):
             after[assign.name], more = self._assigned(assign, before)
             known += more
+        self._naming = None
         return after, known
+
+    def _named(self, expr: Any, known: list[Any]) -> Any:
+        """Give an expression a name where a pattern must not contain it as it is."""
+        if not _has_ite(expr):
+            return expr
+        name = self.fresh("stored", INT)
+        known.append(name == expr)
+        return name
 
     def _assigned(self, assign: Assign, before: World) -> tuple[Any, list[Any]]:
         if assign.index is None:
             return self.expr(assign.value, before), []
         if isinstance(assign.index, Term):
-            stored, known = self.expr(assign.value, before), []
-            if z3.is_app_of(stored, z3.Z3_OP_ITE):  # a pattern must not contain one
-                name = self.fresh("stored", INT)
-                stored, known = name, [name == stored]
-            return z3.Store(before[assign.name], self.expr(assign.index, before), stored), known
+            known: list[Any] = []
+            index, stored = (self._named(self.expr(t, before), known) for t in (assign.index, assign.value))
+            return z3.Store(before[assign.name], index, stored), known
         array, index = self.fresh(assign.name, ARRAY), self.fresh("each", INT)
         value = self.expr(assign.value, before, {assign.index: index})
         return array, [z3.ForAll([index], array[index] == value, patterns=[array[index]])]
+
+
+def _has_ite(expr: Any) -> bool:
+    return bool(z3.is_app_of(expr, z3.Z3_OP_ITE)) or any(_has_ite(child) for child in expr.children())
 
 
 def _operator(term: Term, parts: list[Any]) -> Any:

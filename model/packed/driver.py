@@ -149,9 +149,7 @@ def ask_to_be_notified(s: Any) -> None:
     s.driver_event.flags = 0
 
 
-@rest.step(
-    "driver.sleep.again", at="checking", to="awake", text="virtio: look again after asking", when=next_used
-)
+@rest.step("driver.sleep.again", at="checking", to="awake", text="virtio: look again after asking", when=next_used)
 def stay_awake(s: Any) -> None:
     """Look again: something has come, so do not sleep."""
 

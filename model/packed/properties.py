@@ -96,6 +96,7 @@ def names_finished(s: Any, number: Callable[[Any], Term] = backward_number) -> T
                 s.device.state[e] == IN_BATCH, stands_for(s, e, _id(s, q)), s.history.finished[e] == 1,
                 s.ring.desc[cell(q)].len == s.history.content[e],
             ),
+            lambda e: s.history.got[e],
         )  # fmt: skip
 
     return negate(newly_used(s, *published_slot(s, number(s)), lambda q: negate(finished(q))))

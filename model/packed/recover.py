@@ -48,7 +48,10 @@ def init_desc_num(s: Any) -> None:
 
 
 @recover.step(
-    "packed.init.2", at="init next", text="DescStatePacked: next; gap free-list", when=lambda s: s.recover.entry < ENTRIES
+    "packed.init.2",
+    at="init next",
+    text="DescStatePacked: next; gap free-list",
+    when=lambda s: s.recover.entry < ENTRIES,
 )
 def init_next(s: Any) -> None:
     """Set desc[i].next to i + 1, entry by entry: all are free, and desc_num is the end of the list."""
@@ -69,7 +72,10 @@ def init_wrap(s: Any) -> None:
 
 
 @recover.step(
-    "packed.init.4", at="init old wrap", to="init version", text="QueueRegionPacked: old_used_wrap_counter; gap first-wrap"
+    "packed.init.4",
+    at="init old wrap",
+    to="init version",
+    text="QueueRegionPacked: old_used_wrap_counter; gap first-wrap",
 )
 def init_old_wrap(s: Any) -> None:
     """Set old_used_wrap_counter to 1."""

@@ -108,7 +108,9 @@ def _roll_back_free_head_last() -> list[Edit]:
     return [
         Replace("packed.reconnect.2b", {"at": ("roll back",)}),
         Replace("packed.reconnect.2c", {"to": "roll back free head"}),
-        Replace("packed.reconnect.2a", {"at": ("roll back free head",), "to": "clear", "text": "hardened reconnecting, 2"}),
+        Replace(
+            "packed.reconnect.2a", {"at": ("roll back free head",), "to": "clear", "text": "hardened reconnecting, 2"}
+        ),
     ]
 
 

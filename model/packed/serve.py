@@ -79,18 +79,14 @@ def mark_inflight(s: Any) -> None:
     _head(s).inflight = 1
 
 
-@fetch.step(
-    "packed.fetch.3", at="last?", to="count", text="v6 receiving, 3", when=lambda s: _d(s).flags.next == 0
-)
+@fetch.step("packed.fetch.3", at="last?", to="count", text="v6 receiving, 3", when=lambda s: _d(s).flags.next == 0)
 def link_last(s: Any) -> None:
     """d is the last descriptor: set desc[old_free_head].last to free_head."""
     _head(s).last = s.region.free_head
     s.fetch.last = 1
 
 
-@fetch.step(
-    "packed.fetch.3.else", at="last?", to="count", text="v6 receiving, 3", when=lambda s: _d(s).flags.next != 0
-)
+@fetch.step("packed.fetch.3.else", at="last?", to="count", text="v6 receiving, 3", when=lambda s: _d(s).flags.next != 0)
 def not_last(s: Any) -> None:
     """d is not the last descriptor."""
     s.fetch.last = 0
@@ -151,7 +147,9 @@ def commit_free_head(s: Any) -> None:
     s.region.old_free_head = s.region.free_head
 
 
-@fetch.step("packed.fetch.submit", at="submit", to="look", text="the device gets the request", tags=("given", "fetched"))
+@fetch.step(
+    "packed.fetch.submit", at="submit", to="look", text="the device gets the request", tags=("given", "fetched")
+)
 def submit(s: Any) -> None:
     """Give the request to the device."""
     s.device.state[s.fetch.head] = WORKING

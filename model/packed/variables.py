@@ -108,13 +108,21 @@ VARS = Vars(
     Var("history.got", "ghost", 0, "position of the request last fetched to the entry", "heads", -1),
     Var("history.who", "ghost", 0, "its buffer id", "heads"),
     Var("history.length", "ghost", 0, "descriptors of its chain", "heads"),
-    Var("history.held", "ghost", 0, "position of the request whose descriptor was last copied to the entry", "heads", -1),
+    Var(
+        "history.held", "ghost", 0, "position of the request whose descriptor was last copied to the entry", "heads", -1
+    ),
     Var("history.nth", "ghost", 0, "which descriptor of its chain that is", "heads"),
     Var("history.content", "ghost", 0, "what the driver wrote in that descriptor", "heads"),
     Var("history.avail_pos", "ghost", 0, "position of the next request to be made available"),
     Var("history.used_pos", "ghost", 0, "position of the first descriptor that the driver cannot meet as used"),
     Var("history.seen_pos", "ghost", 0, "position of the next used element that the driver reads"),
-    Var("history.last_given", "ghost", 0, "position of the request that this process gave to the device last", initial=-1),
+    Var(
+        "history.last_given",
+        "ghost",
+        0,
+        "position of the request that this process gave to the device last",
+        initial=-1,
+    ),
     Var("history.in_order", "ghost", 0, "1: this process has given requests to the device in order", initial=1),
     Var("history.finished", "ghost", 0, "1: the device has finished the request since it last got it", "heads"),
     Var("history.twice", "ghost", 0, "1: the request was given to the device while it worked on it", "heads"),

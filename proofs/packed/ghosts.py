@@ -59,7 +59,6 @@ def initialised(s: Any) -> None:
     s.proof.depth = ENTRIES
     s.proof.top = ENTRIES
     s.proof.fill = ENTRIES
-    s.proof.kept_head = s.region.free_head
 
 
 @_extra.on("packed.fetch.6")
@@ -105,9 +104,7 @@ def pushed(s: Any) -> None:
     """The chain leads the list."""
     e = s.supply.head
     num = s.region.desc[e].num
-    s.proof.place.each(
-        lambda x: ite(s.proof.owner[x] == e, s.proof.top + num - 1 - s.history.nth[x], s.proof.place[x])
-    )
+    s.proof.place.each(lambda x: ite(s.proof.owner[x] == e, s.proof.top + num - 1 - s.history.nth[x], s.proof.place[x]))
     s.proof.top = s.proof.top + num
     s.proof.in_batch[e] = 1
     s.proof.batch_place[e] = s.supply.count

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from model.steps import Table
 from proofs.packed.process import counters, fetching, recovery
+from proofs.packed.rank import drains
 from proofs.packed.region import region
 from proofs.packed.ring import ring
 from proofs.packed.supplying import supplying
@@ -20,4 +21,4 @@ __all__ = ["invariant"]
 def invariant(table: Table) -> list[Conjunct]:
     """Give the invariant for a table: its sentences, in order."""
     p = Places(table)
-    return [*ring(), *region(p), *recovery(p), *fetching(p), *supplying(p), *counters(p)]
+    return [*ring(), *region(p), *recovery(p), *fetching(p), *supplying(p), *counters(p), *drains(p)]

@@ -69,7 +69,7 @@ def recovery(p: Places) -> list[Conjunct]:
             implies(negate(s.recover.at == "clear"), s.recover.marked == 0),
             implies(negate(at(s.recover.at, *p.repaired)), any_of(running(s), s.recover.ahead == 1)),
             implies(at(s.recover.at, *p.after_clear), s.recover.ahead >= SIZE),
-            implies(s.recover.marked == 1, all_of(slot < s.history.avail_pos, s.recover.ahead < SIZE)),
+            implies(s.recover.marked == 1, all_of(slot < s.proof.marked_pos, s.recover.ahead < SIZE)),
         )  # fmt: skip
 
     def walking(s: Any) -> Term:
@@ -143,7 +143,7 @@ def fetching(p: Places) -> list[Conjunct]:
 
     def available(s: Any) -> Term:
         return all_of(
-            any_of(s.fetch.available == 0, s.fetch.available == 1),
+            any_of(s.fetch.available == 0, s.fetch.available == 1), any_of(s.fetch.last == 0, s.fetch.last == 1),
             implies(all_of(at(s.fetch.at, "take", "rest", "armed"), s.fetch.available == 1),
                     s.proof.marked_pos < s.history.avail_pos),
         )  # fmt: skip
@@ -169,13 +169,12 @@ def fetching(p: Places) -> list[Conjunct]:
                 implies(at(s.fetch.at, "mark", p.stamped, p.counted), s.region.desc[e].num == 0),
                 implies(any_of(before_copy, after), s.region.desc[e].num == copied),
                 implies(counted, s.region.desc[e].num == copied + 1),
-                any_of(s.fetch.last == 0, s.fetch.last == 1),
                 implies(told, s.fetch.last == ite(copied + 1 == num, 1, 0)),
                 implies(after, s.fetch.last == ite(copied == num, 1, 0)),
                 implies(all_of(told, s.fetch.last == 1), last == s.region.free_head),
                 implies(all_of(after, s.fetch.last == 1),
                         all_of(last >= 0, last < ENTRIES, s.proof.place[last] == s.proof.fill)),
-                implies(at(s.fetch.at, *p.held[:0], "last?", "count", "copy addr", "copy len", "copy flags", "copy id",
+                implies(at(s.fetch.at, "last?", "count", "copy addr", "copy len", "copy flags", "copy id",
                            "advance", "next"), s.region.desc[e].inflight == 1),
             ),
         )  # fmt: skip

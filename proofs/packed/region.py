@@ -42,7 +42,7 @@ def _fields(p: Places) -> list[Conjunct]:
             implies(at(s.recover.at, "init old wrap", "init version"), r.used_wrap_counter == 1),
             implies(s.recover.at == "init version", r.old_used_wrap_counter == 1),
             implies(r.version == 0, all_of(r.free_head == 0, r.old_free_head == 0, phase(s, 0), s.proof.top == 0,
-                                           s.proof.depth == 0)),
+                                           s.proof.depth == 0, s.proof.kept_head == 0)),
         )  # fmt: skip
 
     def first_list(s: Any) -> Term:
@@ -75,15 +75,18 @@ def _fields(p: Places) -> list[Conjunct]:
                 implies(negate(phase(s, 0)), listed(s, r.free_head, proof.top)),
                 proof.depth == SIZE - proof.marked_pos + s.history.used_pos - ite(phase(s, 3), proof.slots, 0),
                 proof.depth >= 0, proof.depth <= proof.top, proof.top <= SIZE,
-                *([implies(phase(s, 1, 2, 6), proof.top == proof.depth + proof.slots)] if p.plain else []),
                 implies(phase(s, 3), proof.top == proof.depth + proof.slots),
                 implies(phase(s, 4, 5), proof.top == proof.depth),
                 proof.kept_head == ite(phase(s, 3), r.free_head, r.old_free_head),
             ),
         )  # fmt: skip
 
+    def pushed(s: Any) -> Term:
+        """Until it is rolled back, the batch leads the list (where free_head is rolled back first, not even so long)."""
+        return implies(phase(s, 1, 2, 6), s.proof.top == s.proof.depth + s.proof.slots)
+
     return [Conjunct("version", version), Conjunct("first list", first_list), Conjunct("used place", used_place),
-            Conjunct("list heads", heads)]  # fmt: skip
+            Conjunct("list heads", heads), *([Conjunct("pushed slots", pushed)] if p.plain else [])]  # fmt: skip
 
 
 def copy_of(s: Any, x: Operand, nth: Operand, num: Operand, who: Operand) -> Term:
@@ -109,7 +112,8 @@ def _stack() -> list[Conjunct]:
     def links(s: Any, x: Term) -> Term:
         place, following = s.proof.place[x], s.region.desc[x].next
         return all_of(
-            following >= 0, following <= ENTRIES,
+            following >= 0,
+            following <= ENTRIES,
             implies(place == 0, following == ENTRIES),
             implies(place > 0, all_of(following < ENTRIES, s.proof.place[following] == place - 1)),
         )
@@ -193,12 +197,15 @@ def _chains() -> list[Conjunct]:
         mark, place = s.region.desc[e].inflight, s.proof.place[e]
         clearing = all_of(s.supply.open == 2, in_batch(s, e), s.proof.batch_place[e] >= s.supply.cursor)
         settling = all_of(clearing, at(s.supply.at, "flags", "clear"))
-        fetching = all_of(negate(at(s.fetch.at, "look", "take", "rest", "armed", "disarm", "submit")), e == s.fetch.head)
+        fetching = all_of(
+            negate(at(s.fetch.at, "look", "take", "rest", "armed", "disarm", "submit")), e == s.fetch.head
+        )
         return all_of(
             any_of(mark == 0, mark == 1),
-            implies(mark == 1, any_of(live(s, e), place >= 0)),
+            implies(mark == 1, any_of(live(s, e), all_of(free(s, e), place >= 0))),
             implies(running(s), implies(mark == 1, any_of(live(s, e), settling, fetching))),
             implies(negate(initialised(s)), mark == 0),
+            implies(live(s, e), mark == 1),
         )
 
     hints = (lambda s, e: s.proof.live[e], lambda s, e: s.history.who[e], lambda s, e: s.history.got[e])
@@ -211,7 +218,9 @@ def _chains() -> list[Conjunct]:
 
 
 def _sums() -> list[Conjunct]:
-    def of(array: Callable[[Any], Any], value: Callable[[Any, Operand], Term], *hints: Callable[[Any, Term], Term]) -> Guard:
+    def of(
+        array: Callable[[Any], Any], value: Callable[[Any, Operand], Term], *hints: Callable[[Any, Term], Term]
+    ) -> Guard:
         def holds(s: Any) -> Term:
             one = lambda e: array(s)[e + 1] == array(s)[e] + value(s, e)  # noqa: E731
             return all_of(array(s)[0] == 0, forall(HEADS, one, *(lambda e, h=h: h(s, e) for h in hints)))

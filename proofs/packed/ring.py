@@ -49,6 +49,7 @@ def _positions(s: Any) -> Term:
         implies(in_progress(s), all_of(s.driver.length >= 1, h.avail_pos + s.driver.length - h.seen_pos <= SIZE)),
         s.driver.num_free == SIZE - (h.avail_pos - h.seen_pos) - ite(in_progress(s), s.driver.length, 0),
         implies(negate(initialised(s)), s.proof.marked_pos == 0),
+        implies(s.driver.at == "chained", s.driver.num_free >= 1),
     )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def may_be_marked(s: Any, q: Term) -> Term:
     """Whether the slot at a position after the first not visible one may be marked used already."""
     building = all_of(s.supply.open == 1, s.supply.at == "flags", q < s.history.used_pos + s.supply.slots)
     left_over = q >= s.history.used_pos + s.recover.ahead
-    return all_of(q > s.history.used_pos, ite(running(s), building, left_over))
+    return all_of(q > s.history.used_pos, q < s.proof.marked_pos, ite(running(s), building, left_over))
 
 
 def _flag_laws() -> list[Conjunct]:
@@ -120,12 +121,38 @@ def _chain_laws() -> list[Conjunct]:
         return all_of(
             outstanding(s, i), s.history.made[i] >= s.proof.marked_pos, s.history.made[i] <= q, q < end,
             end <= s.history.avail_pos, _flags(s, q).next == ite(q + 1 == end, 0, 1),
-            implies(q + 1 == end, implies(end < s.history.avail_pos, s.history.made[_id(s, q + 1)] == end)),
         )  # fmt: skip
+
+    def next_chain(s: Any) -> Term:
+        """Behind each chain to be fetched begins another one; two positions, so that no sentence calls for itself."""
+
+        def behind(q: Term) -> Term:
+            i = _id(s, q)
+
+            def begins(r: Term) -> Term:
+                return implies(r == s.history.made[i] + s.driver.num[i], s.history.made[_id(s, r)] == r)
+
+            return forall(s.history.avail_pos, begins, cell, low=s.proof.marked_pos)
+
+        return forall(s.history.avail_pos, behind, cell, low=s.proof.marked_pos)
 
     def first(s: Any) -> Term:
         here = s.proof.marked_pos
         return implies(here < s.history.avail_pos, s.history.made[_id(s, here)] == here)
+
+    def one_chain(s: Any) -> Term:
+        """The slots of a chain have one id."""
+
+        def of(q: Term) -> Term:
+            i = _id(s, q)
+            end = s.history.made[i] + s.driver.num[i]
+
+            def same(r: Term) -> Term:
+                return implies(all_of(s.history.made[i] <= r, r < end), _id(s, r) == i)
+
+            return forall(s.history.avail_pos, same, cell, low=s.proof.marked_pos)
+
+        return forall(s.history.avail_pos, of, cell, low=s.proof.marked_pos)
 
     def being_made(s: Any, q: Term) -> Term:
         last = all_of(s.driver.at == "complete", q + 1 == s.history.avail_pos + s.driver.length)
@@ -141,6 +168,8 @@ def _chain_laws() -> list[Conjunct]:
         Conjunct("as written", _slots(as_written, lambda s: s.proof.marked_pos, end)),
         Conjunct("to fetch", _slots(to_fetch, lambda s: s.proof.marked_pos, avail)),
         Conjunct("first to fetch", first),
+        Conjunct("next to fetch", next_chain),
+        Conjunct("one chain", one_chain),
         Conjunct("being made", _slots(being_made, avail, end)),
     ]
 
@@ -197,11 +226,24 @@ def _used() -> list[Conjunct]:
         return implies(
             to_see(s, i),
             all_of(
-                s.driver.num[i] >= 1, p >= h.seen_pos, end <= h.used_pos, _id(s, p) == i,
+                p >= h.seen_pos, end <= h.used_pos, _id(s, p) == i,
                 is_used(_flags(s, p), lap(p)),
-                implies(end < h.used_pos, all_of(to_see(s, _id(s, end)), s.proof.used_at[_id(s, end)] == end)),
             ),
         )  # fmt: skip
+
+    def behind(s: Any) -> Term:
+        def one(i: Term) -> Term:
+            def follows(q: Term) -> Term:
+                end = s.proof.used_at[i] + s.driver.num[i]
+                j = _id(s, q)
+                return implies(all_of(to_see(s, i), q == end), all_of(to_see(s, j), s.proof.used_at[j] == q))
+
+            return forall(s.history.used_pos, follows, cell, low=s.history.seen_pos)
+
+        return forall(HEADS, one, lambda i: s.proof.used_at[i])
+
+    def long(s: Any, i: Term) -> Term:
+        return implies(to_see(s, i), s.driver.num[i] >= 1)
 
     def first(s: Any) -> Term:
         here = s.history.seen_pos
@@ -221,7 +263,9 @@ def _used() -> list[Conjunct]:
 
     return [
         Conjunct("to see", all_entries(seen_next, lambda s, i: s.proof.used_at[i])),
+        Conjunct("length to see", all_entries(long, lambda s, i: s.driver.owns[i], lambda s, i: s.driver.num[i])),
         Conjunct("first to see", first),
+        Conjunct("next to see", behind),
         Conjunct("elements apart", disjoint),
     ]
 

@@ -57,6 +57,14 @@ SCOPE = (
 )
 """What `proved` says of the split ring."""
 
+
+def out_of_scope(_revision: str, choices: Mapping[str, str]) -> str | None:
+    """Say why the proof does not speak of some choices."""
+    if choices.get("region-size") == "smaller":
+        return "heads past the end of the region are outside the scope of the proof"
+    return None
+
+
 KIT = Kit(
     induction=Induction(
         with_ghosts=with_ghosts,
@@ -77,6 +85,7 @@ KIT = Kit(
         triggers=TRIGGERS,
         scope=SCOPE,
         no_wrap=NO_WRAP,
+        out_of_scope=out_of_scope,
     ),
     mutation=Mutation(REVISIONS, mutants, REASONS, LEVELS, BROKEN, INTRODUCTION, "docs/orders.md"),
     witnessing=WITNESSING,

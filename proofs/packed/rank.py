@@ -1,0 +1,176 @@
+"""Why the packed ring drains: a rank, numbers compared from the left, that every step that somebody owes lowers.
+
+Owed are all steps but those of `proofs.judges.UNFAIR`: a new request or one more descriptor for it, a crash, a reset. The
+sentences of the group ``drains`` say who will wake whom.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.packed.variables import DEAD, RUNNING
+from model.steps import Guard, Table
+from model.terms import Term, all_of, any_of, constant, forall, ite, negate
+from proofs.packed.words import (
+    ENTRIES,
+    HEADS,
+    SIZE,
+    Conjunct,
+    Places,
+    at,
+    implies,
+    in_hand,
+    live,
+    outstanding,
+    running,
+    to_see,
+)
+
+__all__ = ["drains", "rank", "stuck"]
+
+
+def _stage(label: Term, order: list[str]) -> Term:
+    """Number the labels: the last in the list is 0."""
+    value: Term = constant(0)
+    for number, name in enumerate(reversed(order)):
+        if number:
+            value = ite(label == name, number, value)
+    return value
+
+
+def _recover_stages(p: Places) -> list[str]:
+    roll_back = ["roll back", "roll back idx", "roll back wrap", "roll back free head"]
+    return [DEAD, *p.unsettled, "compare", "compared", "submitted?", "commit idx", "commit wrap", *roll_back, "clear",
+            p.counter_label, "resubmit", "signalled", RUNNING]  # fmt: skip
+
+
+def rank(table: Table) -> list[Guard]:
+    """Give the parts of the rank, the weightiest first; each is a natural number."""
+    p = Places(table)
+    recover = _recover_stages(p)
+    in_chain = [table.step("packed.fetch.2a").at[0], "mark", p.stamped, p.counted, "last?", "count", "copy addr",
+                "copy len", "copy flags", "copy id", "advance"]  # fmt: skip
+    in_chain = list(dict.fromkeys(label for label in in_chain if label in p.held))
+    fetch = ["off", "next", "submit", "disarm", "look", "take", "armed", "rest", *in_chain]
+    supply = ["off", "clear", "settle idx", "settle wrap", "notify", "notified", "idle", "more", "element id",
+              "element len", "link", "lead", "used wrap", "flags"]  # fmt: skip
+
+    def unread(s: Any) -> Term:
+        return s.history.used_pos - s.history.seen_pos  # type: ignore[no-any-return]
+
+    def resting(s: Any) -> Term:
+        behind, caught_up = ["woken", "checking", "awake", "asleep"], ["woken", "awake", "checking", "asleep"]
+        return ite(unread(s) > 0, _stage(s.rest.at, behind), _stage(s.rest.at, caught_up))
+
+    def supply_stage(s: Any) -> Term:
+        published = all_of(s.supply.at == "flags", s.supply.open == 2)
+        return ite(published, len(supply), _stage(s.supply.at, supply))
+
+    def in_loop(s: Any) -> Term:
+        flags = all_of(s.supply.at == "flags", s.supply.open == 1)
+        return ite(flags, s.supply.cursor, ite(s.supply.at == "clear", s.supply.count - s.supply.cursor, 0))
+
+    def recovering(s: Any) -> Term:
+        return ite(s.recover.at == "gather", _stage(constant("resubmit"), recover), _stage(s.recover.at, recover))
+
+    def walk_left(s: Any) -> Term:
+        init = ite(s.recover.at == "init next", ENTRIES - s.recover.entry, 0)
+        return ite(at(s.recover.at, "clear", "gather"), s.recover.left, init)
+
+    return [
+        recovering,
+        lambda s: ite(all_of(s.recover.at == "clear", s.recover.ahead < SIZE), SIZE - s.recover.ahead, 0),
+        lambda s: ite(s.recover.at == "clear", 1 - s.recover.marked, 0),
+        lambda s: ite(running(s), 0, HEADS - s.proof.resubmitted_sum[HEADS]),
+        lambda s: ite(s.recover.at == "gather", 1, 0),
+        walk_left,
+        lambda s: _stage(s.driver.at, ["chained", "described", "complete", "idle"]),
+        lambda s: s.history.avail_pos - s.proof.marked_pos - ite(running(s), s.proof.depth - s.proof.fill, 0),
+        lambda s: _stage(s.driver.at, ["published", "kick", "idle"]),
+        lambda s: s.kick,
+        lambda s: _stage(s.fetch.at, fetch),
+        lambda s: s.proof.working_sum[HEADS],
+        lambda s: s.proof.live_sum[HEADS],
+        lambda s: s.proof.rest_sum[HEADS],
+        supply_stage,
+        in_loop,
+        lambda s: s.call,
+        unread,
+        resting,
+    ]
+
+
+def stuck() -> list[tuple[str, Guard]]:
+    """Give what holds where nothing that is owed can happen, in an order in which each follows from those before.
+
+    Between the last two, the solver is given that the sum over no live request is 0 (shown by induction).
+    """
+
+    def everywhere(body: Any) -> Guard:
+        hints = (lambda s, e: s.device.state[e], lambda s, e: s.proof.live[e])
+        return lambda s: forall(HEADS, lambda e: body(s, e), *(lambda e, hint=hint: hint(s, e) for hint in hints))
+
+    return [
+        ("the process runs", lambda s: s.recover.at == RUNNING),
+        ("the driver is not making a request available", lambda s: s.driver.at == "idle"),
+        ("no chain is in hand", lambda s: at(s.fetch.at, "look", "take", "armed", "rest", "disarm")),
+        ("no batch is open", lambda s: all_of(s.supply.at == "idle", s.supply.open == 0)),
+        ("the back-end rests", lambda s: s.fetch.at == "rest"),
+        ("it has not been kicked", lambda s: all_of(s.fetch.available == 0, s.kick == 0)),
+        ("there is nothing to fetch", lambda s: s.history.avail_pos == s.proof.marked_pos),
+        ("the device does nothing", everywhere(lambda s, e: s.device.state[e] == 0)),
+        ("nothing is live", everywhere(lambda s, e: negate(live(s, e)))),
+        ("everything is visible", lambda s: s.history.used_pos == s.proof.marked_pos),
+        ("everything is seen", lambda s: s.history.seen_pos == s.history.used_pos),
+        ("no buffer is owned", lambda s: forall(SIZE, lambda i: s.driver.owns[i] == 0, lambda i: s.driver.owns[i])),
+    ]
+
+
+def drains(p: Places) -> list[Conjunct]:
+    """Give the sentences that say who will wake whom."""
+
+    def bits(s: Any) -> Term:
+        return all_of(
+            any_of(s.kick == 0, s.kick == 1), any_of(s.call == 0, s.call == 1),
+            implies(s.driver.at == "kick", any_of(s.driver.wants_kick == 0, s.driver.wants_kick == 1)),
+            implies(s.supply.at == "notified", any_of(s.supply.wanted == 0, s.supply.wanted == 1)),
+            at(s.rest.at, "awake", "checking", "asleep", "woken"),
+        )  # fmt: skip
+
+    def back_end_sleeps(s: Any) -> Term:
+        kicking = any_of(s.driver.at == "published", all_of(s.driver.at == "kick", s.driver.wants_kick == 1))
+        behind = s.proof.marked_pos < s.history.avail_pos
+        return all_of(
+            implies(at(s.fetch.at, "armed", "rest"), any_of(s.device_event.flags == 0)),
+            implies(all_of(s.fetch.at == "rest", s.fetch.available == 0, behind), any_of(s.kick == 1, kicking)),
+        )
+
+    def driver_sleeps(s: Any) -> Term:
+        will_call = any_of(
+            all_of(negate(running(s)), negate(s.recover.at == "signalled")),
+            all_of(running(s), any_of(s.supply.open == 2, s.supply.at == "notify",
+                                      all_of(s.supply.at == "notified", s.supply.wanted == 1))),
+        )  # fmt: skip
+        return all_of(
+            implies(at(s.rest.at, "checking", "asleep"), any_of(s.driver_event.flags == 0)),
+            implies(all_of(s.rest.at == "asleep", s.history.used_pos > s.history.seen_pos),
+                    any_of(s.call == 1, will_call)),
+        )  # fmt: skip
+
+    def owned(s: Any) -> Term:
+        def one(i: Term) -> Term:
+            return any_of(s.driver.owns[i] == 0, in_hand(s, i), outstanding(s, i), to_see(s, i))
+
+        return forall(SIZE, one, lambda i: s.driver.owns[i])
+
+    def labels(s: Any) -> Term:
+        return all_of(
+            at(s.recover.at, *p.labels["recover"], RUNNING), at(s.fetch.at, "off", *p.labels["fetch"]),
+            at(s.supply.at, "off", *p.labels["supply"]),
+        )  # fmt: skip
+
+    return [
+        Conjunct("sleepers' bits", bits, "drains"), Conjunct("back-end sleeps", back_end_sleeps, "drains"),
+        Conjunct("driver sleeps", driver_sleeps, "drains"), Conjunct("labels", labels, "drains"),
+        Conjunct("why owned", owned, "drains"),
+    ]  # fmt: skip
