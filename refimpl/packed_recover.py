@@ -203,11 +203,13 @@ def _unmark(state: PackedState) -> None:
 
 def _clear_free_entries(state: PackedState) -> None:
     """Let no free entry be inflight ("When reconnecting", 3): walk the free list from its head to its end."""
-    # Without strict, a list that cycles is walked for ever, as the text has it; a hook ends it.
+    # No list has more than all entries: one that does not end there cycles, and is walked no further.
     number, walked = state.region.free_head, 0
     while number < state.entries:
-        if state.strict and walked == state.entries:
-            raise RegionError(f"the free list does not end after {walked} entries")
+        if walked == state.entries:
+            if state.strict:
+                raise RegionError(f"the free list does not end after {walked} entries")
+            return
         # 3. the inflight field of a free entry is 0
         state.store(state.region.desc[number], "inflight", 0, "packed.reconnect.3")
         number = state.region.desc[number].next

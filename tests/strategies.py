@@ -6,41 +6,46 @@ from model import protocol
 from model.interpret import Machine
 from model.protocol import Subject
 
-LENGTHS = (30, 100, 250)
-"""Events of a drawn schedule; a list whose length Hypothesis draws would rarely leave the first recovery."""
+LENGTHS = {"split": (30, 100, 250), "packed": (60, 200, 400)}
+"""By ring, events of a drawn schedule; a list whose length Hypothesis draws would rarely leave the first recovery."""
 
 
-def subjects() -> list[Subject]:
-    """Give each revision with its defaults, and with each single deviation from them."""
+def subjects(ring: str = "split") -> list[Subject]:
+    """Give each revision of a ring with its defaults, and with each single deviation from them."""
     found = []
-    for revision in protocol.revisions("split"):
-        found.append(Subject.of("split", revision, {}))
-        for gap in protocol.gaps("split").values():
+    for revision in protocol.revisions(ring):
+        found.append(Subject.of(ring, revision, {}))
+        for gap in protocol.gaps(ring).values():
             if gap.open_in(revision):
-                found += [Subject.of("split", revision, {gap.name: a.name}) for a in gap.alternatives[1:]]
+                found += [Subject.of(ring, revision, {gap.name: a.name}) for a in gap.alternatives[1:]]
     return found
 
 
 def has_long_loops(subject: Subject) -> bool:
     """Whether recovery walks as many entries as the ring's first index says, which is why that has to be small."""
+    if subject.ring == "packed":
+        return False
     return subject.choice("fresh-used-idx") != "from-ring" or subject.choice("init-order") == "version-first"
 
 
 def first_indexes(subject: Subject) -> list[int]:
-    """Give the indexes at which a ring begins in a test: 0, and before the wrap of 16 bits."""
+    """Give the indexes at which a ring begins in a test: 0, and before the wrap of 16 bits; a packed ring has none."""
+    if subject.ring == "packed":
+        return [0]
     return [0, 1] if has_long_loops(subject) else [0, 65534]
 
 
 def sizes(subject: Subject) -> list[int]:
     """Give the queue sizes of a test; a region smaller than a ring of one entry would have none."""
-    return [size for size in (1, 2, 4, 8) if size > 1 or subject.choice("region-size") != "smaller"]
+    known = (1, 2, 3, 4) if subject.ring == "packed" else (1, 2, 4, 8)
+    return [size for size in known if size > 1 or subject.choice("region-size") != "smaller"]
 
 
 @st.composite
 def schedules(draw: st.DrawFn, machine: Machine, *, skip: frozenset[str] = frozenset()) -> list[tuple[str, int]]:
     """Draw events of the interpreter, each possible after those before it; crashes and resets are rarer."""
     state, events = machine.initial(), []
-    length = draw(st.sampled_from(LENGTHS))
+    length = draw(st.sampled_from(LENGTHS[machine.table.ring]))
     for chosen in draw(st.lists(st.integers(0, 1 << 16), min_size=length, max_size=length)):
         enabled = [event for event in machine.enabled(state) if event[0] not in skip]
         common = [event for event in enabled if event[0] not in ("crash", "driver.reset")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -15,8 +14,6 @@ from typing import Any, NoReturn
 import pytest
 
 import diagrams
-from model import protocol
-from model.properties import NAMES
 from model.terms import ModelError
 from refimpl.errors import FrontEndError
 from vhost_inflight import cli, explain
@@ -59,6 +56,8 @@ def test_no_command_is_help(run: Run) -> None:
         (["nonsense"], "No such command 'nonsense'"),
         (["explain", "split.reconect.2"], "perhaps: split.reconnect.2"),
         (["explain", "--ring", "round"], "there is no ring 'round'; perhaps: split"),
+        (["explain", "packed.suply.7"], "perhaps: packed.supply.7"),
+        (["explain", "--ring", "split", "packed.supply.7"], "perhaps: split.supply.7"),
         (["explain", "order", "--diff", "v6", "merged"], "either an ID or --diff"),
         (["explain", "--diff", "v6", "mergd"], "there is no revision 'mergd'; perhaps: merged"),
         (["backend", "--socket", "s", "--image", "i", "--gap", "reset"], "--gap wants NAME=CHOICE, not 'reset'"),
@@ -76,6 +75,19 @@ def test_bad_usage_is_exit_2(run: Run, arguments: list[str], message: str) -> No
     assert code == 2
     assert not out
     assert message in " ".join(err.split())
+
+
+def test_the_gaps_are_those_of_the_ring(run: Run, tmp_path: Path) -> None:
+    """A packed back-end knows the packed ring's gaps, a split one does not; hardened leaves few open."""
+    files = ["backend", "--socket", str(tmp_path / "s"), "--image", str(tmp_path / "none")]
+    _, _, err = run(*files, "--gap", "flags-order=in-order")
+    assert "there is no gap 'flags-order'" in err
+    _, _, err = run(*files, "--packed", "--gap", "flags-order=in-order")
+    assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
+    _, _, err = run(*files, "--packed", "--revision", "hardened", "--gap", "settle=wide")
+    assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
+    _, _, err = run(*files, "--packed", "--revision", "hardened", "--gap", "flags-order=in-order")
+    assert "gap flags-order is open in revision v6, merged only, not in hardened" in err
 
 
 def test_an_unknown_gap_is_one_line(run: Run, tmp_path: Path) -> None:
@@ -141,6 +153,7 @@ CRASH_TEST: dict[str, Any] = {
     "queue_size": 4,
     "kills": 100,
     "seed": 0,
+    "schedule": None,
     "json_file": None,
 }
 
@@ -161,6 +174,11 @@ CRASH_TEST: dict[str, Any] = {
                 "search": True,
                 "json_file": Path("x"),
             },
+        ),
+        (
+            "crash-test --schedule x.json",
+            "vhost_inflight.judging.crashtest",
+            CRASH_TEST | {"schedule": Path("x.json")},
         ),
         ("replay x.json", "vhost_inflight.judging.replay", {"": (Path("x.json"),), "as_json": False}),
         ("replay x.json --json", "vhost_inflight.judging.replay", {"": (Path("x.json"),), "as_json": True}),
@@ -206,122 +224,6 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "argv", ["vhost-inflight", "explain"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
-
-
-def test_the_list_has_every_name(run: Run) -> None:
-    """`explain` without an ID lists all of them, by kind."""
-    code, out, _ = run("explain")
-    assert code == 0
-    words = out.split()
-    assert set(explain.ids("split")) <= set(words)
-    assert out.index("\n    split.fetch.bump ") < out.index("\n    split.fetch.2 ")
-
-
-@pytest.mark.parametrize("name", explain.ids("split"))
-def test_every_name_is_explained(run: Run, name: str) -> None:
-    """As text and as JSON, of the kind that it is; each line fits a wide terminal."""
-    code, out, _ = run("explain", name)
-    assert code == 0
-    assert out.startswith(f"{name}: a ")
-    assert max(map(len, out.splitlines())) <= 120
-    code, out, _ = run("explain", name, "--json")
-    answer = json.loads(out)
-    kinds: dict[str, Any] = {"property": NAMES, "gap": protocol.gaps("split"), "revision": protocol.revisions("split")}
-    assert answer["kind"] == next((kind for kind, names in kinds.items() if name in names), "step")
-    assert (code, answer["id"]) == (0, name)
-
-
-def test_a_step_is_explained_as_it_is_in_each_revision(run: Run) -> None:
-    """Sentence, place in the text, labels, guard, store, judgements, and the choices that change it."""
-    _, out, _ = run("explain", "split.fetch.2")
-    assert out.splitlines() == [
-        "split.fetch.2: a step of the split ring, procedure fetch",
-        "",
-        "in         v6",
-        "text       v6 receiving, 2; merged receiving, 4",
-        "sentence   Mark the head as inflight.",
-        "label      leaves 'mark', goes to 'submit'",
-        "always     supply.open == 0",
-        "store      region.desc[fetch.head].inflight := 1",
-        "",
-        "in         merged",
-        "text       v6 receiving, 2; merged receiving, 4",
-        "sentence   Mark the head as inflight.",
-        "label      leaves \"before split.fetch.2'\", goes to 'submit'",
-        "always     supply.open == 0",
-        "store      region.desc[fetch.head].inflight := 1",
-        "",
-        "other with fetch-in-batch=always; fetch-in-batch=until-publish; region-size=smaller",
-    ]
-
-
-def test_a_step_of_a_gap_says_with_which_choice_it_exists(run: Run) -> None:
-    """It may be written differently with each."""
-    _, out, _ = run("explain", "queue.other", "--json")
-    answer = json.loads(out)
-    assert answer["revisions"] == []
-    assert answer["only_with"] == ["counter-scope=device-greatest", "counter-scope=device-last"]
-    assert [w["in"] for w in answer["writings"]] == [
-        ["merged counter-scope=device-greatest"],
-        ["merged counter-scope=device-last"],
-    ]
-
-
-def test_a_step_that_a_choice_removes_says_so(run: Run) -> None:
-    """Removed and changed are two things."""
-    _, out, _ = run("explain", "split.init.2", "--json")
-    answer = json.loads(out)
-    assert answer["changed_by"] == ["init-order=version-first"]
-    assert answer["missing_with"] == [
-        "fresh-used-idx=zero",
-        "fresh-used-idx=zero-and-skip",
-        "init-order=before-hand-over",
-    ]
-
-
-def test_judgements_name_their_steps(run: Run) -> None:
-    """A property is judged at steps; the steps name the property."""
-    _, out, _ = run("explain", "exactly-once", "--json")
-    assert [j["steps"] for j in json.loads(out)["judged"]] == [["split.supply.5"]]
-    _, out, _ = run("explain", "split.supply.5", "--json")
-    (writing,) = json.loads(out)["writings"]
-    assert writing["judged"] == ["intact", "exactly-once"]
-    assert writing["stores_to"] == "used.idx"
-
-
-def test_the_difference_of_two_revisions(run: Run) -> None:
-    """What merged inserted and replaced, in the order of its table."""
-    _, out, _ = run("explain", "--diff", "v6", "merged", "--json")
-    changes = {c["id"]: c["change"] for c in json.loads(out)["changes"]}
-    assert list(changes.items()) == [
-        ("split.position", "replaced"),
-        ("split.counter", "inserted"),
-        ("split.reconnect.2", "replaced"),
-        ("split.fetch.counter", "inserted"),
-        ("split.fetch.bump", "inserted"),
-        ("split.fetch.2", "replaced"),
-    ]
-
-
-def test_the_difference_the_other_way_removes(run: Run) -> None:
-    """What was inserted is removed; with itself there is none."""
-    _, out, _ = run("explain", "--diff", "merged", "v6")
-    assert [line for line in out.splitlines() if line.startswith("- split")] == [
-        "- split.counter",
-        "- split.fetch.counter",
-        "- split.fetch.bump",
-    ]
-    _, out, _ = run("explain", "--diff", "v6", "v6")
-    assert out.splitlines()[-1] == "no difference"
-
-
-def test_a_gap_shows_what_each_choice_changes(run: Run) -> None:
-    """The default changes nothing; the guard of a procedure counts as a change."""
-    _, out, _ = run("explain", "fetch-in-batch", "--json")
-    answer = json.loads(out)
-    assert answer["default"] == "never"
-    changes = {a["name"]: [c["id"] for c in a["changes"]] for a in answer["alternatives"]}
-    assert changes == {"never": [], "until-publish": ["procedure fetch"], "always": ["procedure fetch"]}
 
 
 def test_as_a_module() -> None:

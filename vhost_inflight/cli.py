@@ -28,8 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Ring = Annotated[str | None, typer.Option(help="split (all rings, if left out)")]
-Revision = Annotated[str | None, typer.Option(help="v6 or merged (all revisions, if left out)")]
+Ring = Annotated[str | None, typer.Option(help="split or packed (all rings, if left out)")]
+Revision = Annotated[str | None, typer.Option(help="v6, merged or hardened (all, if left out)")]
 Gaps = Annotated[list[str] | None, typer.Option("--gap", metavar="NAME=CHOICE", help="a choice other than the default")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write the answer to a file as JSON")]
 
@@ -111,27 +111,34 @@ def explain(
     diff: Annotated[
         tuple[str, str] | None, typer.Option(metavar="OLD NEW", help="two revisions, as a diff of steps")
     ] = None,
-    ring: Annotated[str, typer.Option(help="split")] = "split",
+    ring: Annotated[str | None, typer.Option(help="split (if left out) or packed; not needed for a step's id")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Explain a step, a property, a gap or a revision, with its place in the text; without ID, list them all."""
+    """Explain a step, a property, a gap or a revision, with its place in the text; without ID, list them all.
+
+    Without --ring, --diff shows both rings.
+    """
+    from model import protocol
     from vhost_inflight import explain as explained
     from vhost_inflight import explain_text
 
     _check_ring(ring)
-    answer: explained.Answer
     if diff is not None:
         if id_ is not None:
             raise typer.BadParameter("either an ID or --diff")
         for name in diff:
             _check_revision(name)
-        answer = explained.difference(ring, *diff)
+        answers = [explained.difference(each, *diff) for each in ([ring] if ring else protocol.RINGS)]
     elif id_ is None:
-        answer = explained.index(ring)
+        answers = [explained.index(ring or "split")]
     else:
-        _check("step, property, gap or revision", id_, explained.ids(ring))
-        answer = explained.explain(ring, id_)
-    typer.echo(json.dumps(answer, indent=2) if as_json else explain_text.text(answer))
+        known = [name for each in ([ring] if ring else protocol.RINGS) for name in explained.ids(each)]
+        _check("step, property, gap or revision", id_, known)
+        answers = [explained.explain(ring or explained.ring_of(id_), id_)]
+    if as_json:
+        typer.echo(json.dumps(answers if len(answers) > 1 else answers[0], indent=2))
+    else:
+        typer.echo("\n".join(explain_text.text(answer) for answer in answers))
 
 
 @app.command()
@@ -139,8 +146,9 @@ def backend(
     *,
     socket: Annotated[Path, typer.Option(help="the socket to listen on")],
     image: Annotated[Path, typer.Option(help="the disk's file")],
+    packed: Annotated[bool, typer.Option("--packed", help="offer packed rings; the gaps are those of theirs")] = False,
     queues: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    revision: Annotated[str, typer.Option(help="v6 or merged")] = "merged",
+    revision: Annotated[str, typer.Option(help="v6, merged or hardened")] = "merged",
     gap: Gaps = None,
     schedule: Annotated[Path | None, typer.Option(help="what to hold back, and the order of completion")] = None,
     crash_at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="die right after the Nth such step")] = None,
@@ -151,7 +159,7 @@ def backend(
     from refimpl.choices import Choices
     from refimpl.process import run_backend
 
-    choices = Choices.from_mapping(_choices(gap), revision)
+    choices = Choices.from_mapping(_choices(gap), revision, "packed" if packed else "split")
     run_backend(
         socket, image, queues=queues, choices=choices, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed
     )
@@ -160,11 +168,15 @@ def backend(
 @app.command("crash-test")
 def crash_test(
     *,
-    ring: Annotated[str, typer.Option(help="split")] = "split",
-    revision: Annotated[str, typer.Option(help="v6 or merged")] = "merged",
+    ring: Annotated[str, typer.Option(help="split or packed")] = "split",
+    revision: Annotated[str, typer.Option(help="v6, merged or hardened")] = "merged",
     queue_size: Annotated[int, typer.Option(min=1, max=32768)] = 4,
     kills: Annotated[int, typer.Option(min=1)] = 100,
     seed: Annotated[int, typer.Option()] = 0,
+    schedule: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="kill where this schedule has its crashes; it says ring, revision and size"),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Kill a real back-end at its stores and judge what happened. Exit 1: a property was violated."""
@@ -173,7 +185,44 @@ def crash_test(
 
     from vhost_inflight.judging.crashtest import run
 
-    _exit(run(ring=ring, revision=revision, queue_size=queue_size, kills=kills, seed=seed, json_file=json_file))
+    _exit(
+        run(
+            ring=ring,
+            revision=revision,
+            queue_size=queue_size,
+            kills=kills,
+            seed=seed,
+            schedule=schedule,
+            json_file=json_file,
+        )
+    )
+
+
+@app.command("recover")
+def recover_(
+    *,
+    revision: Annotated[str | None, typer.Option(help="v6, merged or hardened; wins over the input's")] = None,
+    gap: Gaps = None,
+    explain_: Annotated[bool, typer.Option("--explain", help="tell the story in words instead")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="write the answer to a file, - is standard output")
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option(metavar="input|output", help="print a JSON Schema, read nothing")
+    ] = None,
+) -> None:
+    """Say what a back-end must make of the bytes of a region and a ring: JSON from standard input, JSON out.
+
+    Exit 1: the bytes break a rule; whose fault it is, is said on standard error, and with --json in JSON.
+    """
+    gaps = _choices(gap)
+
+    from vhost_inflight.recover import command
+
+    if schema is not None:
+        command.show_schema(schema)
+        return
+    _exit(command.run(revision=revision, gaps=gaps, explain=explain_, json_file=json_file))
 
 
 @app.command()

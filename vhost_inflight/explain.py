@@ -18,13 +18,14 @@ from model.record import SHARED, Assign, record_term
 from model.steps import Step, Table
 from model.terms import ModelError, Term, choice, element, show, substitute, variable
 
-__all__ = ["Answer", "difference", "explain", "ids", "index"]
+__all__ = ["Answer", "difference", "explain", "ids", "index", "ring_of"]
 
 Answer = dict[str, Any]
 
 REVISIONS: Mapping[str, str] = {
     "v6": "the seed: version 6 of the patch, of 2019-02-18",
     "merged": "what went into the public vhost-user specification a week later: v6 and a counter for each entry",
+    "hardened": "what the text should have been: merged with every gap closed, and on the packed ring recovery mended",
 }
 """Each revision in a sentence."""
 
@@ -47,6 +48,12 @@ def explain(ring: str, name: str) -> Answer:
     if name in _places(ring):
         return _step(ring, name)
     raise ModelError(f"there is no step, property, gap or revision {name!r}")
+
+
+def ring_of(name: str, default: str = "split") -> str:
+    """Give the ring that has something of a name which the default ring does not know; else the default."""
+    others = [ring for ring in protocol.RINGS if name in ids(ring)]
+    return default if default in others or not others else others[0]
 
 
 def ids(ring: str) -> list[str]:
@@ -154,7 +161,7 @@ def writing(ring: str, table: Table, step: Step) -> Answer:
         "procedure_guard": _words(record_term(table.vars, table.guards[step.procedure])),
         "guard": _guard(table, step),
         "assigns": [_assignment(a) for a in recorded.assigns if a.name != f"{step.procedure}.at"],
-        "stores_to": next((a.name for a in recorded.assigns if table.vars[a.name].kind in SHARED), None),
+        "stores_to": list(dict.fromkeys(a.name for a in recorded.assigns if table.vars[a.name].kind in SHARED)),
         "history": [_assignment(a) for a in recorded.history],
         "judged": [name for name in SENTENCES if name in judged],
     }

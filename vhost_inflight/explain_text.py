@@ -62,7 +62,7 @@ def _writing(written: Answer) -> Iterator[str]:
     yield from _lines("always", written["procedure_guard"])
     yield from _lines("guard", written["guard"])
     for assignment in written["assigns"]:
-        stores = written["stores_to"] is not None and _target(assignment) == written["stores_to"]
+        stores = _target(assignment) in written["stores_to"]
         yield from _lines("store" if stores else "local", assignment)
     for assignment in written["history"]:
         yield from _lines("history", assignment)

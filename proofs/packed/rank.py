@@ -110,6 +110,10 @@ def stuck() -> list[tuple[str, Guard]]:
         hints = (lambda s, e: s.device.state[e], lambda s, e: s.proof.live[e])
         return lambda s: forall(HEADS, lambda e: body(s, e), *(lambda e, hint=hint: hint(s, e) for hint in hints))
 
+    def not_to_see(s: Any) -> Term:
+        seen_before = lambda i: implies(to_see(s, i), s.proof.used_at[i] < s.history.seen_pos)  # noqa: E731
+        return forall(HEADS, seen_before, lambda i: s.driver.owns[i])
+
     return [
         ("the process runs", lambda s: s.recover.at == RUNNING),
         ("the driver is not making a request available", lambda s: s.driver.at == "idle"),
@@ -122,6 +126,7 @@ def stuck() -> list[tuple[str, Guard]]:
         ("nothing is live", everywhere(lambda s, e: negate(live(s, e)))),
         ("everything is visible", lambda s: s.history.used_pos == s.proof.marked_pos),
         ("everything is seen", lambda s: s.history.seen_pos == s.history.used_pos),
+        ("no element is left to see", not_to_see),
         ("no buffer is owned", lambda s: forall(SIZE, lambda i: s.driver.owns[i] == 0, lambda i: s.driver.owns[i])),
     ]
 

@@ -14,7 +14,7 @@ from vhost_inflight.judging.crashguest import Record
 from vhost_inflight.judging.crashjudge import CrashJudge
 from vhost_inflight.judging.crashplan import Kill, Plan, stores
 from vhost_inflight.judging.crashtest import crash_test, run
-from vhost_inflight.judging.world import Memory
+from vhost_inflight.judging.split_world import SplitMemory as Memory
 
 
 def test_merged_survives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,7 +24,7 @@ def test_merged_survives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     printed, answer = capsys.readouterr().out, json.loads(path.read_text())
     assert printed.endswith("no property was violated\n")
     assert (answer["kills"], answer["violations"], answer["again"]) == (40, [], None)
-    assert set(stores("merged")) <= set(answer["steps"])
+    assert set(stores("split", "merged")) <= set(answer["steps"])
     assert answer["requests"] > 40
     assert answer["resubmitted"] > 10
 
@@ -71,15 +71,15 @@ def test_no_such_ring() -> None:
 
 def test_plan() -> None:
     """Every storing step is planned, a repair only when a batch was interrupted, and the same seed plans the same."""
-    plan = Plan("merged", 4, random.Random(0))
+    plan = Plan("split", "merged", 4, random.Random(0))
     kills = [plan.next(2 if number % 2 else 0) for number in range(300)]
-    assert {kill.step for kill in kills} == {*stores("merged"), ""}
-    again = Plan("merged", 4, random.Random(0))
+    assert {kill.step for kill in kills} == {*stores("split", "merged"), ""}
+    again = Plan("split", "merged", 4, random.Random(0))
     assert [again.next(2 if number % 2 else 0) for number in range(300)] == kills
     repairs = [kill for number, kill in enumerate(kills) if "reconnect" in kill.step and number > 60]
     assert all(kills.index(kill) >= 0 and kill.occurrence <= 2 for kill in repairs)
     assert Kill("split.supply.5", 2).text() == "split.supply.5:2"
-    assert "split.fetch.counter" not in stores("v6")
+    assert "split.fetch.counter" not in stores("split", "v6")
 
 
 class Scene:
@@ -97,7 +97,7 @@ class Scene:
     def life(self, steps: list[tuple[str, int]], record: Record | None = None) -> None:
         """Let a life end, of which this is the trace."""
         trace = [
-            {"step": step, "head": self.heads[n], "sector": self.heads[n], "tag": n.to_bytes(8, "big").hex()}
+            {"step": step, "id": self.heads[n], "sector": self.heads[n], "tag": n.to_bytes(8, "big").hex()}
             for step, n in steps
         ]
         self.judge.died(7, "split.supply.5:1", record or Record(), trace, self.memory.region)

@@ -21,7 +21,7 @@ def both_of(subject: Subject, size: int, first: int, *, quiet: bool) -> Both:
 
 def name(subject: Subject) -> str:
     """Name a subject as a test's parameter."""
-    return " ".join([subject.revision, *(f"{gap}={choice}" for gap, choice in subject.choices)])
+    return " ".join([subject.ring, subject.revision, *(f"{gap}={choice}" for gap, choice in subject.choices)])
 
 
 # Drawing is what takes the time: few examples for each of many subjects, and a failure is shrunk.
@@ -33,14 +33,14 @@ def name(subject: Subject) -> str:
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )
 @given(data=st.data())
-@pytest.mark.parametrize("subject", subjects(), ids=name)
+@pytest.mark.parametrize("subject", [*subjects("split"), *subjects("packed")], ids=name)
 def test_lock_step(subject: Subject, data: st.DataObject) -> None:
     """Region, rings, positions and counters agree after each step, crash and recovery; so do both sides' judges."""
     size = data.draw(st.sampled_from(sizes(subject)), "size")
     first = data.draw(st.sampled_from(first_indexes(subject)), "first")
     quiet = data.draw(st.booleans(), "quiet")
     both = both_of(subject, size, first, quiet=quiet)
-    events = data.draw(schedules(both.machine))
+    events = both.before_it_goes_wrong(data.draw(schedules(both.machine)))
     note(f"{name(subject)}, size {size}, first {first}, quiet {quiet}: {events}")
     run = Run(both, events)
     run.play()

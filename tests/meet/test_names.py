@@ -7,50 +7,53 @@ import pytest
 
 from model import protocol
 from model.layout import PAYLOAD, REVISIONS, RINGS, Struct, region
+from model.packed.quiet import NOTIFICATIONS as PACKED_NOTIFICATIONS
 from model.record import SHARED
 from model.split.quiet import NOTIFICATIONS
-from refimpl.choices import GAPS, ONLY_IN
-from refimpl.hooks import STEP_IDS, STORING_STEP_IDS
+from refimpl.choices import GAPS_OF, open_in
+from refimpl.hooks import STEP_IDS_OF, STORING_STEP_IDS_OF
 from refimpl.layout import InflightPayload, region_size, region_type
 from tests.strategies import subjects
 from vhost_inflight.judging.schedule import NOTIFICATIONS as OURS
 
 
-def recorded_ids(*, storing: bool) -> set[str]:
+def recorded_ids(ring: str, *, storing: bool) -> set[str]:
     """Give the ids of the model's steps in all revisions and gaps; those alone that store to shared memory."""
     found = set()
-    for subject in subjects():
+    for subject in subjects(ring):
         table = protocol.table(subject)
         for recorded in table.recorded():
             kinds = {table.vars[a.name].kind for a in recorded.assigns}
-            memory = bool(kinds & (set(SHARED) - {"eventfd"})) and recorded.step.id != "split.start.fresh"
+            memory = bool(kinds & (set(SHARED) - {"eventfd"})) and recorded.step.id != f"{ring}.start.fresh"
             if memory or not storing:
                 found.add(recorded.step.id)
     return found
 
 
-def test_step_ids() -> None:
+@pytest.mark.parametrize("ring", RINGS)
+def test_step_ids(ring: str) -> None:
     """Neither side has a step that the other lacks; a crash is no step of a program."""
-    assert recorded_ids(storing=False) - {"crash"} == STEP_IDS
+    assert recorded_ids(ring, storing=False) - {"crash"} == STEP_IDS_OF[ring]
 
 
-def test_storing_steps() -> None:
+@pytest.mark.parametrize("ring", RINGS)
+def test_storing_steps(ring: str) -> None:
     """Both sides agree which steps store to shared memory, but for a region that is initialised before hand-over."""
-    assert recorded_ids(storing=True) == STORING_STEP_IDS
+    assert recorded_ids(ring, storing=True) == STORING_STEP_IDS_OF[ring]
 
 
-def test_gaps() -> None:
+@pytest.mark.parametrize("ring", RINGS)
+def test_gaps(ring: str) -> None:
     """Both sides have the same gaps with the same choices in the same order, open in the same revisions."""
-    model = {gap.name: tuple(a.name for a in gap.alternatives) for gap in protocol.gaps("split").values()}
-    assert model == dict(GAPS)
-    for gap in protocol.gaps("split").values():
-        only = {ONLY_IN[gap.name]} if gap.name in ONLY_IN else set(protocol.revisions("split"))
-        assert only == {r for r in protocol.revisions("split") if gap.open_in(r)}
+    model = {gap.name: tuple(a.name for a in gap.alternatives) for gap in protocol.gaps(ring).values()}
+    assert model == dict(GAPS_OF[ring])
+    for gap in protocol.gaps(ring).values():
+        assert set(open_in(gap.name)) == {r for r in protocol.revisions(ring) if gap.open_in(r)}
 
 
 def test_notifications() -> None:
     """What a schedule without notifications leaves out is what the quiet table leaves out."""
-    assert set(OURS) == set(NOTIFICATIONS)
+    assert {"split": set(NOTIFICATIONS), "packed": set(PACKED_NOTIFICATIONS)} == OURS
 
 
 def offsets(structure: type[ctypes.Structure]) -> dict[str, tuple[int, int]]:

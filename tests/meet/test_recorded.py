@@ -13,17 +13,17 @@ from tests.meet.lockstep import Both, Run
 from tests.meet.test_replay import FILES, RECORDED
 from vhost_inflight.judging.player import DivergenceError
 
-STEPS = RECORDED / "witnesses" / "merged-steps.json"
+STEPS = RECORDED / "split" / "witnesses" / "merged-steps.json"
 
 
 def run_of(document: dict[str, Any]) -> Run:
     """Give the run of both over the events of a file."""
-    subject = Subject.of("split", document["revision"], document["gaps"])
+    subject = Subject.of(document["ring"], document["revision"], document["gaps"])
     both = Both(subject, document["queue_size"], document["first_index"], quiet=not document["notifications"])
     return Run(both, [(event[0], event[1] if len(event) > 1 else -1) for event in document["schedule"]])
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
 def test_lock_step(path: Path) -> None:
     """Every recorded schedule leaves the same bytes on both sides after each event."""
     document = json.loads(path.read_text())

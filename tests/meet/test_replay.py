@@ -19,7 +19,7 @@ from vhost_inflight.judging.player import DivergenceError, Player
 from vhost_inflight.judging.replay import Change, replay, run
 from vhost_inflight.judging.schedule import Schedule, ScheduleError, load, parse
 
-RECORDED = Path(__file__).parents[2] / "proofs" / "recorded" / "split"
+RECORDED = Path(__file__).parents[2] / "proofs" / "recorded"
 FILES = sorted(path for path in RECORDED.rglob("*.json") if '"vhost-inflight schedule 1"' in path.read_text()[:200])
 SMALL = Bounds(2, 2, 2, 0, 0)
 RARE = Bounds(2, 2, 2, 1, 0)
@@ -102,7 +102,7 @@ def test_one_event_less(revision: str, gaps: dict[str, str], name: str, bounds: 
     assert not replay(parse(document)).reproduced
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
 def test_recorded(path: Path) -> None:
     """Each recorded counterexample violates on the reference what it names, each witness violates nothing."""
     schedule = load(path)

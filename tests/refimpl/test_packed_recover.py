@@ -100,15 +100,14 @@ def test_before_hand_over() -> None:
 
 
 def test_free_list_zeroed() -> None:
-    """With zeroed the entries are left as they are, and the free list never ends."""
+    """With zeroed the entries are left as they are, and the free list never ends: it is refused, or walked so far."""
     rig = PackedRig({"free-list": "zeroed"}, "merged")
     with pytest.raises(RegionError, match="does not end after 4"):
         rig.queue().start()
     assert "packed.init.2" not in rig.ids()
     assert rig.free_list() == [0]
-    crash_at(rig, "packed.reconnect.3", 50)
-    with pytest.raises(CrashError):
-        rig.queue(strict=False).start()
+    rig.queue(strict=False).start()
+    assert rig.ids().count("packed.reconnect.3") == 4 + 4
 
 
 def test_first_wrap_zero() -> None:

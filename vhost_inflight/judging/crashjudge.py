@@ -11,19 +11,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 from refimpl.choices import Choices
 from refimpl.layout import VERSION
-from refimpl.split_ring import SplitRing
 from vhost_inflight.judging.crashguest import Record
 from vhost_inflight.judging.restart import not_restartable
-from vhost_inflight.judging.world import Memory
+from vhost_inflight.judging.split_world import SplitMemory
 
-__all__ = ["Broken", "CrashJudge"]
+__all__ = ["FINISH", "Broken", "CrashJudge"]
 
-RESUBMIT, FETCH, FINISH = "split.reconnect.2", "split.fetch.submit", "device.finish"
-"""The steps that a trace has."""
+FINISH = "device.finish"
+"""The step of a trace that says that the device is done with a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +37,18 @@ class Broken:
 
 @dataclass
 class CrashJudge:
-    """Judges one life of the back-end after the other; `died` after each death, `ended` when all is done."""
+    """Judges one life of the back-end after the other; `died` after each death, `ended` when all is done.
+
+    This is the judge of a split ring; vhost_inflight.judging.packed_crashjudge has what is otherwise on a packed one.
+    """
 
     choices: Choices
-    ring: SplitRing
+    ring: Any
     size: int
+    resubmit: ClassVar[str] = "split.reconnect.2"
+    fetch: ClassVar[str] = "split.fetch.submit"
     made: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
     visible: set[int] = field(default_factory=set)
     broken: list[Broken] = field(default_factory=list)
     completed: int = 0
@@ -80,17 +85,23 @@ class CrashJudge:
         for head in record.made:
             waiting.setdefault(head, []).append(len(self.made))
             self.made.append(head)
-        elements = range(record.next_used, record.next_used + (self.ring.used.idx - record.next_used) % 65536)
-        shown = [self.ring.used.ring[position % 65536 % self.ring.size].id for position in elements]
+        self.lengths += record.lengths
         for head in record.used:
             self.visible.add(waiting[head].pop(0))
         self.completed += len(record.used)
         self._at_head = {head: numbers[0] for head, numbers in waiting.items() if numbers}
+        shown = self._shown(record)
         for place, head in enumerate(shown):
             if head not in self._at_head or head in shown[:place]:
                 self._violated("exactly-once", f"a used element names head {head}, used before or never made")
             else:
                 self.visible.add(self._at_head[head])
+
+    def _shown(self, record: Record) -> list[int]:
+        """Return the heads in the used elements that the driver has not yet seen, in the order of the ring."""
+        used = self.ring.used
+        elements = range(record.next_used, record.next_used + (used.idx - record.next_used) % 65536)
+        return [used.ring[position % 65536 % self.ring.size].id for position in elements]
 
     def _read(self, trace: Iterable[Mapping[str, Any]]) -> tuple[list[tuple[str, int]], set[int]]:
         """Give what the device was given, in order, by recovery or by fetch, and what it finished."""
@@ -99,7 +110,7 @@ class CrashJudge:
         working: set[int] = set()
         for line in trace:
             number = int(line["tag"], 16)
-            if number >= len(self.made) or (line["head"], line["sector"]) != (self.made[number], self.made[number]):
+            if number >= len(self.made) or (line["id"], line["sector"]) != (self.made[number], self.made[number]):
                 self._violated("intact", f"the device got {dict(line)}, which is no request that the driver made")
                 continue
             if line["step"] == FINISH:
@@ -110,12 +121,12 @@ class CrashJudge:
             else:
                 given.append((line["step"], number))
                 working.add(number)
-        self.resubmitted += sum(step == RESUBMIT for step, _ in given)
+        self.resubmitted += sum(step == self.resubmit for step, _ in given)
         return given, finished
 
     def _judge_given(self, given: list[tuple[str, int]], visible_before: set[int]) -> None:
-        again = [number for step, number in given if step == RESUBMIT]
-        fetched = [number for step, number in given if step == FETCH]
+        again = [number for step, number in given if step == self.resubmit]
+        fetched = [number for step, number in given if step == self.fetch]
         for step, number in given:
             if number in visible_before:
                 self._violated("no-used-resubmitted", f"request {number} was visible as used before {step}")
@@ -157,14 +168,19 @@ class CrashJudge:
             )
             self._violated("drains", what)
             return
+        if wrong := self._left(region):
+            self._violated("well-formed", f"nothing is inflight, but {wrong}")
+
+    def _left(self, region: Any) -> str:
+        """Say what is wrong with a region when everything has come back; nothing: it is empty and settled."""
         inflight = [number for number, entry in enumerate(region.desc) if entry.inflight]
-        if inflight or region.used_idx != self.ring.used.idx:
-            self._violated("well-formed", f"nothing is inflight, but {inflight} are marked, used_idx {region.used_idx}")
+        wrong = inflight or region.used_idx != self.ring.used.idx
+        return f"{inflight} are marked, used_idx {region.used_idx}" if wrong else ""
 
 
-def copy_of(choices: Choices, ring: SplitRing, region: Any) -> Memory:
+def copy_of(choices: Choices, ring: Any, region: Any) -> SplitMemory:
     """Return a copy of a ring's indexes and of a region, to try recovery on."""
-    memory = Memory(choices, ring.size, len(region.desc), 0)
+    memory = SplitMemory(choices, ring.size, len(region.desc), 0)
     parts = ((memory.ring.avail, ring.avail), (memory.ring.used, ring.used), (memory.region, region))
     for mine, theirs in parts:
         memoryview(mine).cast("B")[:] = memoryview(theirs).cast("B")

@@ -3,20 +3,61 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from refimpl.hooks import BACKEND_STORES
+from refimpl.hooks import BACKEND_STORES_OF
 
 __all__ = ["Kill", "Plan", "stores"]
 
-_FRESH = ("split.init.1", "split.init.2", "split.init.3")
-"""Steps that only the first life of a region takes, in their order."""
 
-_REPAIR = ("split.reconnect.1b", "split.reconnect.1c")
-"""Steps that only a life after an interrupted batch takes."""
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What there is to kill on a ring.
 
-_ONLY_MERGED = "split.fetch.counter"
+    ``fresh``: steps that only the first life of a region takes, in their order. ``repair``: steps that only a life
+    after an interrupted batch takes, by the step that the batch has to be interrupted after. ``once``: steps that a
+    life takes so seldom that only the first one is worth waiting for. ``looped``: the repair that is a loop over the
+    batch.
+    """
+
+    fresh: tuple[str, ...]
+    repair: Mapping[str, tuple[str, ...]]
+    once: frozenset[str]
+    looped: frozenset[str]
+
+
+_STEPS: Mapping[str, _Steps] = MappingProxyType(
+    {
+        "split": _Steps(
+            fresh=tuple(f"split.init.{n}" for n in (1, 2, 3)),
+            repair={"split.supply.5": ("split.reconnect.1b", "split.reconnect.1c")},
+            once=frozenset({"split.idle.arm", "split.supply.5"}),
+            looped=frozenset({"split.reconnect.1b"}),
+        ),
+        "packed": _Steps(
+            fresh=tuple(f"packed.init.{n}" for n in (1, 2, 3, 4, 5)),
+            repair={
+                "packed.supply.7": ("packed.reconnect.unmark",),
+                "packed.supply.8": ("packed.reconnect.1c1",),
+                "packed.supply.9a": ("packed.reconnect.1c2", "packed.reconnect.1c3"),
+            },
+            once=frozenset(
+                {
+                    "packed.idle.arm",
+                    "packed.idle.disarm",
+                    *(f"packed.reconnect.2{part}" for part in "abc"),
+                    *(f"packed.supply.{part}" for part in ("6a", "6b", "9a", "9b", "9c")),
+                }
+            ),
+            looped=frozenset({"packed.reconnect.unmark"}),
+        ),
+    }
+)
+
+_ONLY_COUNTED = frozenset({"split.fetch.counter", "packed.fetch.counter"})
+_ONLY_HARDENED = frozenset({"packed.reconnect.unmark"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +73,35 @@ class Kill:
         return f"{self.step}:{self.occurrence}" if self.step else "a random time"
 
 
-def stores(revision: str) -> list[str]:
-    """Give the steps of the back-end that store to shared memory in a revision."""
-    return sorted(BACKEND_STORES - ({_ONLY_MERGED} if revision == "v6" else set()))
+def stores(ring: str, revision: str) -> list[str]:
+    """Give the steps of the back-end that store to shared memory in a revision of a ring's text."""
+    without = {"v6": _ONLY_COUNTED | _ONLY_HARDENED, "merged": _ONLY_HARDENED}.get(revision, frozenset[str]())
+    return sorted(BACKEND_STORES_OF[ring] - without)
 
 
 class Plan:
     """Says at which step the next life ends."""
 
-    def __init__(self, revision: str, size: int, dice: random.Random) -> None:
+    def __init__(self, ring: str, revision: str, size: int, dice: random.Random) -> None:
         """Plan for a ring of ``size``: requests in a batch are at most as many."""
-        self._steps = stores(revision)
-        self._served = [step for step in self._steps if step not in (*_FRESH, *_REPAIR)]
+        self._of_ring = _STEPS[ring]
+        steps = stores(ring, revision)
+        repairs = [step for those in self._of_ring.repair.values() for step in those]
+        self._repairs = [step for step in repairs if step in steps]
+        self._served = [step for step in steps if step not in (*self._of_ring.fresh, *self._repairs)]
         self._size, self._dice = size, dice
         self._first = self._sweep()
 
     def _sweep(self) -> Iterator[Kill]:
         """Give a kill at each storing step, those of a fresh region first, those that repair when there is a cause."""
-        yield from (Kill(step) for step in _FRESH)
+        known = self._of_ring
+        yield from (Kill(step) for step in known.fresh)
         for occurrence in sorted({1, min(2, self._size)}):
             for step in self._served:
-                yield Kill(step, occurrence if step not in ("split.idle.arm", "split.supply.5") else 1)
-                if step == "split.supply.5":
-                    yield from (Kill(repair) for repair in _REPAIR)
+                yield Kill(step, 1 if step in known.once else occurrence)
+                for repair in known.repair.get(step, ()):
+                    if repair in self._repairs:
+                        yield Kill(repair)
 
     def next(self, in_progress: int) -> Kill:
         """Give the next kill; ``in_progress`` is how many requests of a batch the next life has to clear."""
@@ -65,6 +112,7 @@ class Plan:
         if dice.random() < 0.15:
             return Kill(seconds=dice.uniform(0, 0.02))
         if in_progress and dice.random() < 0.3:
-            step = dice.choice(_REPAIR)
-            return Kill(step, dice.randint(1, in_progress) if step == "split.reconnect.1b" else 1)
-        return Kill(dice.choice(self._served), dice.randint(1, 2 * self._size))
+            step = dice.choice(self._repairs)
+            return Kill(step, dice.randint(1, in_progress) if step in self._of_ring.looped else 1)
+        step = dice.choice(self._served)
+        return Kill(step, dice.randint(1, 1 if step in self._of_ring.once else 2 * self._size))

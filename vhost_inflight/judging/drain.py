@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from refimpl.backend_queue import Queue
 from refimpl.errors import InflightError
-from refimpl.split_queue import SplitQueue
+from refimpl.packed_driver import PackedDriver
 from vhost_inflight.judging.player import Player
 from vhost_inflight.judging.schedule import Event
 from vhost_inflight.judging.world import Device, Work
 
 __all__ = ["drain"]
-
-_NEXT = {"driver.make.1": "driver.make.2", "driver.make.2": "driver.make.3", "driver.make.3": "driver.kick.look"}
 
 
 def drain(player: Player) -> str | None:
@@ -43,6 +42,8 @@ def _driver(player: Player) -> bool:
         if not player.called:
             return moved
         driver.wake()
+        if isinstance(driver, PackedDriver):
+            driver.wake_quiet()
         moved = True
     while driver.used_waiting:
         player.drive(Event("driver.use"))
@@ -54,7 +55,7 @@ def _driver(player: Player) -> bool:
 def _after(player: Player) -> str:
     if player.making == "driver.kick.look":
         return "driver.kick.1" if player.kick_wanted else "driver.kick.none"
-    return _NEXT[player.making]
+    return player.hand.next_step(player.making)
 
 
 def _back_end(player: Player) -> bool:
@@ -80,7 +81,7 @@ def _next_finished(device: Device) -> int | None:
     return finished[0]
 
 
-def _fetch(player: Player, queue: SplitQueue) -> bool:
+def _fetch(player: Player, queue: Queue) -> bool:
     """Fetch all there is and rest, unless the back-end rests without a kick; return whether it did anything."""
     if queue.resting:
         if not player.kicked:

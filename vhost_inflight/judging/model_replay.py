@@ -8,11 +8,11 @@ from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
 from model.protocol import Subject
 from model.record import SHARED
-from model.split.quiet import quiet
 from model.steps import Table
 from model.terms import ModelError
 from proofs.judges import Judge
-from proofs.split.mutants import mutants
+from proofs.kits import kit
+from proofs.runs import runs
 from vhost_inflight.judging.judge import Violation
 from vhost_inflight.judging.replay import Change, Moment, Replay
 from vhost_inflight.judging.schedule import Schedule, ScheduleError
@@ -27,7 +27,7 @@ def replay_on_model(schedule: Schedule) -> Replay:
     place.
     """
     machine = Machine(_table(schedule), Sizes(schedule.size, schedule.entries, schedule.first), check=True)
-    judge = Judge(machine, protocol.judgements("split"), [schedule.property] if schedule.property else [])
+    judge = Judge(machine, protocol.judgements(schedule.ring), [schedule.property] if schedule.property else [])
     state, moments, violations = machine.initial(), [], []
     before = _fields(machine, state)
     for number, event in enumerate(schedule.events, start=1):
@@ -50,15 +50,16 @@ def replay_on_model(schedule: Schedule) -> Replay:
 
 def _table(schedule: Schedule) -> Table:
     """Give the table of the schedule's revision, choices and mutant."""
-    subject = Subject.of("split", schedule.revision, schedule.gaps)
+    subject = Subject.of(schedule.ring, schedule.revision, schedule.gaps)
     table = protocol.table(subject)
     if schedule.mutant is not None:
-        known = {mutant.name: mutant for mutant in mutants(table)}
+        mutation = kit(schedule.ring).mutation
+        known = {mutant.name: mutant for mutant in mutation.mutants(table)} if mutation is not None else {}
         if schedule.mutant not in known:
             near = difflib.get_close_matches(schedule.mutant, known) or sorted(known)
             raise ScheduleError(f"there is no mutant {schedule.mutant!r}; perhaps: {', '.join(near)}")
         table = table.edited(known[schedule.mutant].edits)
-    return table if schedule.notifications else quiet(table)
+    return table if schedule.notifications else runs(schedule.ring).quiet(table)
 
 
 def _fields(machine: Machine, state: StateTuple) -> dict[str, int]:

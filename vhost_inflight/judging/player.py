@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from refimpl.backend_queue import Queue
 from refimpl.errors import InflightError, UsageError
-from refimpl.hooks import DRIVER_STEPS
-from refimpl.split_chain import Buffer
-from refimpl.split_queue import SplitQueue
-from vhost_inflight.judging.judge import Judge
+from refimpl.hooks import DRIVER_STEPS_OF
+from vhost_inflight.judging.rings import hand_of, judge_of, memory_of
 from vhost_inflight.judging.schedule import NOTIFICATIONS, Event, Schedule
-from vhost_inflight.judging.world import Device, Memory
+from vhost_inflight.judging.world import Device
 
 __all__ = ["DivergenceError", "Player"]
 
-_WORLD: Final = DRIVER_STEPS | {"device.finish", "crash", "queue.other"}
-_FETCH: Final = {"split.fetch.look", "split.fetch.1", *(f"split.idle.{n}" for n in ("arm", "unarmed", "look", "wake"))}
+_FETCH: Final = ("fetch.look", "fetch.1", "idle.arm", "idle.unarmed", "idle.look", "idle.wake")
+"""The steps, without the ring's name, with which the main loop begins to fetch or to rest."""
 
 
 class DivergenceError(InflightError):
@@ -50,13 +49,17 @@ class Player:
     def __init__(self, schedule: Schedule, *, to_end: bool = False, after: Callable[[int], None] | None = None) -> None:
         """Make the world. Raises UsageError for choices and sizes that do not exist."""
         self.events: Sequence[Event] = schedule.events
-        self.notifications = schedule.notifications
         self.choices = schedule.choices()
-        self.memory = Memory(self.choices, schedule.size, schedule.entries, schedule.first)
+        ring = schedule.ring
+        self._silent = frozenset[str]() if schedule.notifications else NOTIFICATIONS[ring]
+        self._of_world = DRIVER_STEPS_OF[ring] | {"device.finish", "crash", "queue.other"}
+        self._of_fetch = {f"{ring}.{name}" for name in _FETCH}
+        self._supplying = f"{ring}.supply.", f"{ring}.notify."
+        self.memory = memory_of(self.choices, schedule.size, schedule.entries, schedule.first)
         self.device = Device()
-        self.judge = Judge(self.memory, self.device)
+        self.judge = judge_of(self.memory, self.device)
         self.place = 0
-        self.queue: SplitQueue | None = None
+        self.queue: Queue | None = None
         self.starts: list[bytes] = []
         self.kicked = self.called = False
         self.after = after
@@ -64,13 +67,11 @@ class Player:
         self._free = False
         self._as_fresh = False
         self._recovering = False
-        self._requests = 0
-        self._old_used = 0
         self._new_driver()
 
     def _new_driver(self) -> None:
         self.driver = self.memory.driver(self._hook_of_driver, self._kick, self._call_taken)
-        self._described = (0, 0)
+        self.hand = hand_of(self.driver, self.judge)
         self.making = ""
         self.kick_wanted = False
 
@@ -94,7 +95,7 @@ class Player:
 
     def _next(self, event: Event) -> None:
         """Let the one whose turn it is begin: no procedure waits."""
-        if event.step in _WORLD:
+        if event.step in self._of_world:
             self._world(event)
             return
         try:
@@ -103,24 +104,24 @@ class Player:
             raise DivergenceError(f"{self._where(event)}: the reference refuses: {error}") from error
 
     def _begin(self, event: Event) -> None:
-        if event.step in ("split.start.fresh", "split.start.adopt") and self.queue is None:
+        if event.step.endswith((".start.fresh", ".start.adopt")) and self.queue is None:
             self.start()
             return
         queue = self._alive(event)
-        if event.step in _FETCH:
+        if event.step in self._of_fetch:
             self._fetch(queue, event)
         elif event.step == "connection.kick":
             self.judge.recovery_begins()
             self._recovering = True
             queue.kick_fd_again()
-        elif event.step == "split.supply.1":
+        elif event.step.endswith(".supply.1"):
             queue.supply(self._next_finished)
         else:
             raise DivergenceError(f"{self._where(event)}: no procedure of the reference begins with it")
         if self.place < len(self.events) and self.events[self.place] is event:
             raise DivergenceError(f"{self._where(event)}: the reference did nothing")
 
-    def _alive(self, event: Event) -> SplitQueue:
+    def _alive(self, event: Event) -> Queue:
         if self.queue is None:
             raise DivergenceError(f"{self._where(event)}: there is no back-end")
         return self.queue
@@ -143,16 +144,16 @@ class Player:
         )
         self.queue.start()
 
-    def _fetch(self, queue: SplitQueue, event: Event) -> None:
+    def _fetch(self, queue: Queue, event: Event) -> None:
         """Let the main loop take its next step of fetching or resting."""
-        match event.step:
-            case "split.fetch.look":
+        match event.step.partition(".")[2]:
+            case "fetch.look":
                 queue.look()
-            case "split.fetch.1":
+            case "fetch.1":
                 queue.take()
-            case "split.idle.look":
+            case "idle.look":
                 queue.look_again()
-            case "split.idle.wake":
+            case "idle.wake":
                 queue.wake()
             case _:
                 queue.arm()
@@ -163,67 +164,54 @@ class Player:
         """Take a report of the back-end, and let others act before it goes on."""
         if self._free:
             self.judge.event = self.place + 1
-            self._happened(step)
+            self._tell(step, choice)
             return
-        if not self.notifications and step in NOTIFICATIONS:
+        if step in self._silent:
             return
         self._report(step, choice)
         if step != "queue.other":  # another queue's step, in which nothing of this one waits
             self._others_act(step)
 
     def _hook_of_driver(self, step: str, choice: int | None) -> None:
-        if self._free or (not self.notifications and step in NOTIFICATIONS):
+        if self._free or step in self._silent:
             return
         self._report(step, choice)
 
     def _report(self, step: str, choice: int | None) -> None:
         """Compare what was done with what the schedule has."""
         event = self.events[self.place]
-        if self._as_fresh and step == "split.start.adopt":
-            self._as_fresh, step = False, "split.start.fresh"  # the front-end found it fresh, the back-end does not
+        if self._as_fresh and step.endswith(".start.adopt"):
+            self._as_fresh, step = False, event.step  # the front-end found it fresh, the back-end does not
         agreed = step == event.step and (choice is None or choice == event.choice)
         if not agreed:
             did = Event(step, choice).text()
             raise DivergenceError(f"{self._where(event)}: the reference did {did}")
-        self._done(step)
+        self._done(event)
 
-    def _done(self, step: str) -> None:
+    def _done(self, event: Event) -> None:
         """Judge what has happened, and go on to the next event."""
         self.judge.event = self.place + 1
-        self._happened(step)
+        self._tell(event.step, event.choice)
         self.place += 1
         if self.after is not None:
             self.after(self.place - 1)
 
-    def _happened(self, step: str) -> None:
-        queue, ring = self.queue, self.memory.ring
-        if queue is None:
+    def _tell(self, step: str, choice: int | None) -> None:
+        """Let the judge judge a step, while there is a back-end."""
+        if self.queue is None:
             return
-        match step:
-            case "split.fetch.1":
-                self.judge.fetched(ring.avail.ring[(queue.last_avail - 1) % ring.size])
-            case "split.fetch.submit":
-                self.judge.submit_done()
-            case "split.supply.1":
-                self._old_used = ring.used.idx
-            case "split.supply.5":
-                self.judge.published_batch(self._old_used)
-            case "split.supply.6" | "split.supply.6.untracked":
-                self.device.cleared()
-            case "split.supply.7":
-                self.judge.settled()
-            case "split.reconnect.ready":
-                self._recovering = False
-                self.judge.recovered(queue.last_avail)
+        if step.endswith(".reconnect.ready"):
+            self._recovering = False
+        self.judge.happened(step, choice, self.queue)
 
     def _others_act(self, step: str) -> None:
         """Play what the schedule has for others than the procedure that waits after ``step``."""
-        in_supply = step.startswith(("split.supply.", "split.notify."))
+        in_supply = step.startswith(self._supplying)
         while not self.over:
             event = self.events[self.place]
-            if event.step in _WORLD:
+            if event.step in self._of_world:
                 self._world(event)
-            elif in_supply and event.step in _FETCH:
+            elif in_supply and event.step in self._of_fetch:
                 self._fetch(self._alive(event), event)
             else:
                 return
@@ -236,8 +224,8 @@ class Player:
     def _submit(self, head: int) -> None:
         assert self.queue is not None
         self.judge.event = self.place + 1
-        self.judge.submitted(head, self._recovering)
-        self.device.submit(head, self.memory.ring.desc[head].addr)
+        self.judge.submitted(head, self._recovering, self.queue)
+        self.device.submit(head, self.memory.told(head))
 
     def _choose(self, candidates: Sequence[int]) -> int:
         """Say which of the heads is resubmitted next: the schedule's, else the first."""
@@ -246,7 +234,7 @@ class Player:
 
     def _next_finished(self) -> int | None:
         """Give the next head of the batch that the schedule builds; None when the next step is to publish it."""
-        if self._free or self.events[self.place].step != "split.supply.1":
+        if self._free or not self.events[self.place].step.endswith(".supply.1"):
             return None
         event = self.events[self.place]
         if event.choice is None or not self.device.take(event.choice):
@@ -278,7 +266,7 @@ class Player:
         elif event.step == "device.finish":
             if not self.device.finish(event.choice if event.choice is not None else -1):
                 raise DivergenceError(f"{self._where(event)}: the device does not work on it")
-            self._done(event.step)
+            self._done(event)
         elif event.step == "queue.other":
             self._other_queue(event)
         else:
@@ -290,15 +278,14 @@ class Player:
         self.device.given.clear()
         self.device.batch.clear()
         self.judge.died()
-        self._done("crash")
+        self._done(Event("crash"))
 
     def _reset(self) -> None:
         self.memory.clear(region=self.choices.reset == "renewed")
         self.kicked = self.called = False
-        self._requests = 0
-        self._new_driver()
         self.judge.reset()
-        self._done("driver.reset")
+        self._new_driver()
+        self._done(Event("driver.reset"))
 
     def _other_queue(self, event: Event) -> None:
         """Let another queue count on in the counter that they share, or set it as its own recovery ends."""
@@ -317,32 +304,22 @@ class Player:
         driver, name = self.driver, event.step
         if name.startswith(("driver.make.", "driver.kick.")):
             self.making = "" if name in ("driver.kick.1", "driver.kick.none") else name
-        if name == "driver.make.1":
-            self._describe(event.choice if event.choice is not None else -1)
-        elif name == "driver.make.3":
-            self.judge.event = self.place + 1
-            self.judge.made_available(*self._described)
-            driver.make_publish()
-        elif name == "driver.use":
-            self.judge.event = self.place + 1
+        self.judge.event = self.place + 1
+        if self.hand.step(name, event.choice):
+            return
+        if name == "driver.use":
             self.judge.used(*driver.use())
-        else:
-            steps: dict[str, Callable[[], object]] = {
-                "driver.make.2": driver.make_list,
-                "driver.kick.look": self._look_whether_to_kick,
-                "driver.kick.1": driver.kick,
-                "driver.kick.none": driver.kick_none,
-                "driver.sleep.1": driver.sleep_store,
-                "driver.sleep.again": driver.sleep_again,
-                "driver.sleep.2": driver.sleep,
-                "driver.wake": self._wake_driver,
-            }
-            steps[name]()
-
-    def _describe(self, head: int) -> None:
-        self._requests += 1
-        self._described = head, self._requests
-        self.driver.make_describe(head, [Buffer(self._requests, 0)])
+            return
+        steps: dict[str, Callable[[], object]] = {
+            "driver.kick.look": self._look_whether_to_kick,
+            "driver.kick.1": driver.kick,
+            "driver.kick.none": driver.kick_none,
+            "driver.sleep.1": driver.sleep_store,
+            "driver.sleep.again": driver.sleep_again,
+            "driver.sleep.2": driver.sleep,
+            "driver.wake": self._wake_driver,
+        }
+        steps[name]()
 
     def _look_whether_to_kick(self) -> None:
         self.kick_wanted = self.driver.kick_look()

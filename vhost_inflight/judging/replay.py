@@ -14,6 +14,7 @@ from typing import Any
 
 from refimpl.errors import InflightError
 from vhost_inflight.judging.drain import drain
+from vhost_inflight.judging.flags import lap_words, words
 from vhost_inflight.judging.judge import Violation
 from vhost_inflight.judging.player import DivergenceError, Player
 from vhost_inflight.judging.restart import not_restartable
@@ -31,17 +32,23 @@ class Change:
     new: int
 
     def text(self) -> str:
-        """Write it as ``field: old → new``."""
+        """Write it as ``field: old → new``; the flags of a packed descriptor in words."""
+        if self.field.startswith(("ring.", "region.")) and self.field.endswith("].flags"):
+            return f"{self.field}: {words(self.old)} → {words(self.new)}, {lap_words(self.new)}"
         return f"{self.field}: {self.old} → {self.new}"
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One event that happened, its number (from 1), and what it changed in shared memory."""
+    """One event that happened, its number (from 1), and what it changed in shared memory.
+
+    ``picture`` shows what stands in the memory then, line by line: of a packed ring, at each crash and at the end.
+    """
 
     number: int
     event: Event
     changes: tuple[Change, ...]
+    picture: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,9 @@ def _replay_on_memory(schedule: Schedule) -> Replay:
         nonlocal before
         now = player.memory.fields()
         changes = tuple(Change(name, before[name], value) for name, value in now.items() if value != before[name])
-        moments.append(Moment(place + 1, schedule.events[place], changes))
+        shown = schedule.events[place].step == "crash" or place + 1 == len(schedule.events)
+        picture = tuple(player.memory.picture()) if shown else ()
+        moments.append(Moment(place + 1, schedule.events[place], changes, picture))
         before = now
 
     player.after = note
@@ -145,7 +154,7 @@ def run(file: Path, *, as_json: bool = False) -> bool:
 
 def _document(schedule: Schedule, played: Replay) -> dict[str, Any]:
     return {
-        "ring": "split",
+        "ring": schedule.ring,
         "revision": schedule.revision,
         "gaps": dict(schedule.gaps),
         "mutant": schedule.mutant,
@@ -160,6 +169,7 @@ def _document(schedule: Schedule, played: Replay) -> dict[str, Any]:
                 "step": moment.event.step,
                 "choice": moment.event.choice,
                 "stores": [{"field": c.field, "old": c.old, "new": c.new} for c in moment.changes],
+                **({"memory": list(moment.picture)} if moment.picture else {}),
             }
             for moment in played.moments
         ],
@@ -173,7 +183,9 @@ def _print(schedule: Schedule, played: Replay) -> None:
     console = Console(highlight=False, soft_wrap=True)
     choices = ", ".join(f"{gap}={choice}" for gap, choice in schedule.gaps.items()) or "the defaults of all gaps"
     mutant = f", mutant {schedule.mutant}" if schedule.mutant is not None else ""
-    console.print(f"split, {schedule.revision}{mutant}, {choices}; queue size {schedule.size}, on {played.on}")
+    console.print(
+        f"{schedule.ring}, {schedule.revision}{mutant}, {choices}; queue size {schedule.size}, on {played.on}"
+    )
     if schedule.mutant is not None:
         console.print("The reference has no mutants: the model's interpreter played it.")
     wrong = {violation.event: violation for violation in played.violations}
@@ -182,6 +194,8 @@ def _print(schedule: Schedule, played: Replay) -> None:
         style = "red" if moment.number in wrong else "bold" if moment.event.step == "crash" else ""
         changes = "\n".join(change.text() for change in moment.changes)
         table.add_row(str(moment.number), moment.event.text(), changes, style=style)
+        for line in moment.picture:
+            table.add_row("", "", f"  {line}", style="dim")
     console.print(table)
     for violation in played.violations:
         console.print(f"{violation.text()}", style="red")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from refimpl.backend_queue import Queue
 from refimpl.errors import InflightError
+from refimpl.packed_queue import PackedQueue
 from refimpl.split_state import Choose, choose_first
 from vhost_inflight.judging.world import Memory
 
@@ -15,18 +17,19 @@ __all__ = ["End", "not_restartable"]
 class End:
     """What recovery ends in: the region's bytes, the resubmit list, the position of the next fetch, the counter.
 
-    ``refused`` instead is the rule that it found broken.
+    The position is an index, or of a packed ring a slot and its lap. ``refused`` instead is the rule that it found
+    broken.
     """
 
     region: bytes = b""
     resubmitted: tuple[int, ...] = ()
-    last_avail: int = 0
+    position: str = ""
     counter: int = 0
     refused: str = ""
 
     def difference(self, other: End) -> str:
         """Say in what another end differs."""
-        names = ("refused", "resubmitted", "last_avail", "counter")
+        names = ("refused", "resubmitted", "position", "counter")
         found = [
             f"{name} {getattr(self, name)}, and {getattr(other, name)} after the crash"
             for name in names
@@ -51,11 +54,11 @@ def not_restartable(memory: Memory, image: bytes) -> str | None:
     None: every such crash leads to the same end. ``memory`` says what the image is of, and is not touched. The driver
     is idle all along.
     """
-    whole = Memory(memory.choices, memory.size, memory.entries, memory.first, image)
+    whole = memory.copy(image)
     steps: list[str] = []
     end = _recover(whole, steps)
     for cut in _cuts(len(steps)):
-        copy = Memory(memory.choices, memory.size, memory.entries, memory.first, image)
+        copy = memory.copy(image)
         try:
             _recover(copy, [], cut)
         except _CutError:
@@ -97,4 +100,11 @@ def _recover(memory: Memory, steps: list[str], cut: int = 0, choose: Choose = ch
         queue.start()
     except InflightError as error:
         return End(refused=str(error))
-    return End(memory.region_image, tuple(resubmitted), queue.last_avail, queue.counter.value)
+    return End(memory.region_image, tuple(resubmitted), _position(queue), queue.counter.value)
+
+
+def _position(queue: Queue) -> str:
+    """Say where fetching goes on."""
+    if isinstance(queue, PackedQueue):
+        return f"slot {queue.avail_idx} in lap {queue.avail_wrap}"
+    return str(queue.last_avail)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
@@ -18,32 +19,38 @@ from jsonschema import Draft202012Validator
 from model.properties import NAMES
 from refimpl.choices import Choices
 from refimpl.errors import InflightError, UsageError
-from refimpl.hooks import STEP_IDS
+from refimpl.hooks import STEP_IDS_OF
 
 __all__ = ["FORMAT", "NOTIFICATIONS", "Event", "Schedule", "ScheduleError", "load", "parse"]
 
 FORMAT: Final = "vhost-inflight schedule 1"
 """What a schedule file says that it is."""
 
-NOTIFICATIONS: Final = frozenset(
+_IN_BOTH: Final = frozenset(
     {
-        "split.idle.arm",
-        "split.idle.unarmed",
-        "split.idle.look",
-        "split.idle.wake",
-        "split.notify.look",
-        "split.notify.call",
-        "split.notify.none",
-        "driver.kick.look",
-        "driver.kick.1",
-        "driver.kick.none",
-        "driver.sleep.1",
-        "driver.sleep.again",
-        "driver.sleep.2",
+        *(f"driver.kick.{n}" for n in ("look", "1", "none")),
+        *(f"driver.sleep.{n}" for n in ("1", "again", "2")),
         "driver.wake",
-    },
+    }
 )
-"""The steps that a schedule without notifications leaves out; what does not depend on them is searched without them."""
+_BACK_END: Final = ("idle.arm", "idle.unarmed", "idle.look", "idle.wake", "notify.look", "notify.call", "notify.none")
+
+NOTIFICATIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "split": _IN_BOTH | {f"split.{n}" for n in _BACK_END},
+        "packed": _IN_BOTH | {f"packed.{n}" for n in (*_BACK_END, "idle.disarm")} | {"driver.wake.quiet"},
+    }
+)
+"""By ring, the steps that a schedule without notifications leaves out; what does not depend on them is searched without
+them."""
+
+_LAST: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "split": frozenset({"driver.make.3", "split.supply.7"}),
+        "packed": frozenset({"driver.make.head", "packed.supply.9a"}),
+    }
+)
+"""By ring, steps after which a notification has to come sooner or later: a request is made, a batch is published."""
 
 
 class ScheduleError(InflightError):
@@ -66,12 +73,13 @@ class Event:
 class Schedule:
     """The contents of a schedule file.
 
-    ``property`` is what it violates; None: nothing. ``witness`` is the property that is judged in it, not vacuously,
-    and holds, or what else it is a witness of.
-    ``entries`` is the number of the region's entries, ``first`` the index at which the ring begins. ``notifications``
+    ``ring`` is "split" or "packed". ``property`` is what it violates; None: nothing. ``witness`` is the property that
+    is judged in it, not vacuously, and holds, or what else it is a witness of. ``entries`` is the number of the
+    region's entries, ``first`` the index at which a split ring begins (a packed one has none). ``notifications``
     says whether the steps in NOTIFICATIONS are part of the schedule; where they are not, they happen unseen.
     """
 
+    ring: str
     revision: str
     gaps: Mapping[str, str]
     mutant: str | None
@@ -85,7 +93,7 @@ class Schedule:
 
     def choices(self) -> Choices:
         """Give the revision and the gaps' choices as the reference wants them. Raises UsageError for an unknown one."""
-        return Choices.from_mapping(self.gaps, self.revision)
+        return Choices.from_mapping(self.gaps, self.revision, self.ring)
 
 
 @cache
@@ -118,11 +126,12 @@ def parse(document: Any) -> Schedule:
     if wanted is not None and wanted not in NAMES:
         raise ScheduleError(f"at property: there is no property {wanted!r}; there are {', '.join(NAMES)}")
     events = tuple(Event(*event) for event in document["schedule"])
-    mutant = document.get("mutant")
+    ring, mutant = document["ring"], document.get("mutant")
     for number, event in enumerate(events):
-        if mutant is None and event.step not in STEP_IDS | {"crash"}:
+        if mutant is None and event.step not in STEP_IDS_OF[ring] | {"crash"}:
             raise ScheduleError(f"at schedule[{number}]: there is no step {event.step!r}")
     schedule = Schedule(
+        ring=ring,
         revision=document["revision"],
         gaps=document.get("gaps", {}),
         mutant=mutant,
@@ -132,7 +141,7 @@ def parse(document: Any) -> Schedule:
         entries=document["region_size"],
         first=document["first_index"],
         notifications=document.get(
-            "notifications", "drains" in (wanted, document.get("witness")) or _has_notifications(events)
+            "notifications", "drains" in (wanted, document.get("witness")) or _has_notifications(ring, events)
         ),
         events=events,
     )
@@ -148,11 +157,11 @@ def _place(path: Iterable[str | int]) -> str:
     return text.lstrip(".") or "the top"
 
 
-def _has_notifications(events: Iterable[Event]) -> bool:
+def _has_notifications(ring: str, events: Iterable[Event]) -> bool:
     """Say whether a schedule that does not tell has the notifications' steps.
 
     A driver that made a request available reads next whether to kick, a back-end that supplied a batch whether to
     notify: where neither is to be seen though something came after, they were left out.
     """
     seen = {event.step for event in events}
-    return bool(seen & NOTIFICATIONS) or not seen & {"driver.make.3", "split.supply.7"}
+    return bool(seen & NOTIFICATIONS[ring]) or not seen & _LAST[ring]

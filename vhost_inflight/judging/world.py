@@ -1,22 +1,27 @@
-"""The world around one back-end: its memory, the driver, the device, the eventfds; all in one process, no threads."""
+"""The world around one back-end: its memory, the driver, the device, the eventfds; all in one process, no threads.
+
+What is the same for both rings is here; vhost_inflight.judging.split_world and .packed_world have the rest.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
+from refimpl.backend_queue import Queue
 from refimpl.choices import Choices
 from refimpl.hooks import Hook
 from refimpl.layout import region_at, region_size
-from refimpl.memory import SharedMemory, store
+from refimpl.memory import SharedMemory
+from refimpl.packed_driver import PackedDriver
 from refimpl.split_driver import SplitDriver
-from refimpl.split_queue import SplitQueue
-from refimpl.split_recover import prepare_region
-from refimpl.split_ring import SplitRing, ring_bytes
 from refimpl.split_state import Choose, choose_first
 
-__all__ = ["Device", "Memory", "Work"]
+__all__ = ["Device", "Driver", "Hand", "Memory", "Work"]
+
+Driver = SplitDriver | PackedDriver
 
 
 class Work(Enum):
@@ -30,8 +35,8 @@ class Work(Enum):
 class Device:
     """A device that does nothing but keep what it was given; it dies with the back-end.
 
-    ``work`` says how far it is with each head, ``given`` what it was told to do (the number in the descriptor's
-    address), ``batch`` the heads of the batch that are not yet cleared in the region.
+    ``work`` says how far it is with each head (packed: each entry), ``given`` what it was told to do (the number in the
+    first descriptor's address), ``batch`` the heads of the batch that are not yet cleared in the region.
     """
 
     def __init__(self) -> None:
@@ -75,25 +80,31 @@ class Device:
         return self.given.get(head, 0)
 
 
-class Memory:
+class Memory(ABC):
     """A ring and a region on one memfd, with the choices that say what the region looks like.
 
     ``image`` gives all bytes, and takes them: a copy of a moment to try something on.
     """
 
-    def __init__(self, choices: Choices, size: int, entries: int, first: int, image: bytes | None = None) -> None:
-        """Make them: the ring's indexes begin at ``first``, the region is fresh; or as in ``image``."""
+    ring: Any
+
+    def __init__(self, choices: Choices, size: int, entries: int, first: int = 0, image: bytes | None = None) -> None:
+        """Make them: a split ring's indexes begin at ``first``, the region is fresh; or as in ``image``."""
         self.choices, self.size, self.entries, self.first = choices, size, entries, first
-        self.region_offset = -(-ring_bytes(size) // 64) * 64
-        total = self.region_offset + region_size("split", choices.revision, entries)
+        self.region_offset = -(-self._ring_bytes() // 64) * 64
+        total = self.region_offset + region_size(choices.ring, choices.revision, entries)
         with SharedMemory.create(total, "vhost-inflight judging") as memory:
             self._bytes = memory.view()  # keeps the mapping, without a descriptor
-        self.ring = SplitRing.at(self._bytes, size)
-        self.region: Any = region_at(self._bytes[self.region_offset :], "split", choices.revision, entries)
+        self.ring = self._lay(self._bytes)
+        self.region: Any = region_at(self._bytes[self.region_offset :], choices.ring, choices.revision, entries)
         if image is None:
             self.clear(region=True)
         else:
             self._bytes[:] = image
+
+    def copy(self, image: bytes) -> Memory:
+        """Return another memory with the same choices and sizes, and these bytes."""
+        return type(self)(self.choices, self.size, self.entries, self.first, image)
 
     @property
     def image(self) -> bytes:
@@ -106,25 +117,38 @@ class Memory:
         return bytes(self._bytes[self.region_offset :])
 
     def clear(self, *, region: bool) -> None:
-        """Give the driver a new ring that begins at ``first``, and with ``region`` the back-end a fresh region."""
+        """Give the driver a new ring, and with ``region`` the back-end a fresh region."""
         end = len(self._bytes) if region else self.region_offset
         self._bytes[:end] = bytes(end)
-        ring = self.ring
-        for target, field in ((ring.avail, "idx"), (ring.used, "idx"), (ring.used_event, "event")):
-            store(target, field, self.first)
-        store(ring.avail_event, "event", self.first)
 
     def hand_over(self) -> bool:
         """With init-order=before-hand-over, initialise a fresh region as the front-end gets it; return whether."""
         if self.choices.init_order != "before-hand-over" or self.region.version:
             return False
-        prepare_region(self.region, self.ring.used.idx)
+        self._prepare()
         return True
 
-    def driver(self, hook: Hook, kick: Callable[[], None], call_taken: Callable[[], None]) -> SplitDriver:
-        """Return a new driver of the ring, that believes what the device says, as the one of the model does."""
-        return SplitDriver(self.ring, hook, kick=kick, call_taken=call_taken, strict=False)
+    @abstractmethod
+    def _ring_bytes(self) -> int:
+        """Return how many bytes the ring takes."""
 
+    @abstractmethod
+    def _lay(self, view: memoryview) -> Any:
+        """Lay the ring over its bytes."""
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Initialise the region unseen."""
+
+    @abstractmethod
+    def told(self, head: int) -> int:
+        """Return the number in the address of a request's first descriptor, as the back-end has it."""
+
+    @abstractmethod
+    def driver(self, hook: Hook, kick: Callable[[], None], call_taken: Callable[[], None]) -> Driver:
+        """Return a new driver of the ring, that believes what the device says, as the one of the model does."""
+
+    @abstractmethod
     def queue(
         self,
         hook: Hook,
@@ -134,39 +158,23 @@ class Memory:
         kick_taken: Callable[[], None] = lambda: None,
         used_len: Callable[[int], int] = lambda _head: 0,
         choose: Choose = choose_first,
-    ) -> SplitQueue:
+    ) -> Queue:
         """Return a new back-end process, not yet started, that checks nothing but the safety of memory."""
-        return SplitQueue(
-            self.ring,
-            self.region,
-            self.choices,
-            hook,
-            submit=submit,
-            call=call,
-            kick_taken=kick_taken,
-            used_len=used_len,
-            choose=choose,
-            strict=False,
-        )
 
+    @abstractmethod
     def fields(self) -> dict[str, int]:
-        """Return every field with its value: ``region.desc[0].inflight``, ``avail.idx``, ``table[0].addr`` ..."""
-        ring, region = self.ring, self.region
-        found = {f"region.{name}": int(getattr(region, name)) for name in _HEADER}
-        merged = self.choices.revision == "merged"
-        for number, entry in enumerate(region.desc):
-            for name in ("inflight", "next", "counter") if merged else ("inflight", "next"):
-                found[f"region.desc[{number}].{name}"] = getattr(entry, name)
-        for number, entry in enumerate(ring.desc):
-            for name in ("addr", "len", "flags", "next"):
-                found[f"table[{number}].{name}"] = getattr(entry, name)
-        found |= {f"avail.ring[{number}]": head for number, head in enumerate(ring.avail.ring)}
-        for number, element in enumerate(ring.used.ring):
-            found |= {f"used.ring[{number}].id": element.id, f"used.ring[{number}].len": element.len}
-        for part in ("avail", "used"):
-            found |= {f"{part}.{name}": getattr(getattr(ring, part), name) for name in ("flags", "idx")}
-        found |= {"avail.used_event": ring.used_event.event, "used.avail_event": ring.avail_event.event}
-        return found
+        """Return every field with its value: ``region.desc[0].inflight`` ..."""
+
+    @abstractmethod
+    def picture(self) -> list[str]:
+        """Return lines that show the ring's elements and the region's list, for a reader of a replay."""
 
 
-_HEADER = ("features", "version", "desc_num", "last_batch_head", "used_idx")
+class Hand(Protocol):
+    """Plays the driver's steps that differ between the rings, and tells the judge."""
+
+    def step(self, name: str, choice: int | None) -> bool:
+        """Take a step, ``driver.make.1`` with the id ``choice``; return False if it is none of these."""
+
+    def next_step(self, making: str) -> str:
+        """Return the step that ends soonest what the driver has begun with the step ``making``."""

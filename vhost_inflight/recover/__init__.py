@@ -1,0 +1,13 @@
+"""Recover, the oracle: what a new back-end must make of the bytes of a region and of a ring.
+
+The reference's own recovery runs over those bytes in real shared memory, and what it stores, resubmits and ends with is
+recorded: ``given`` reads the question, ``memory`` lays it, ``record`` runs and records, ``chains`` lists descriptors,
+``answer`` and ``story`` say it in JSON and in words, ``command`` is the command. Nothing here imports the model.
+"""
+
+from vhost_inflight.recover.answer import answer
+from vhost_inflight.recover.given import Given, GivenError, load, parse, schema
+from vhost_inflight.recover.record import Recovery, recover
+from vhost_inflight.recover.story import story
+
+__all__ = ["Given", "GivenError", "Recovery", "answer", "load", "parse", "recover", "schema", "story"]

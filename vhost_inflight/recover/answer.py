@@ -1,0 +1,148 @@
+"""A recovery as the JSON that the command answers with (recovery.schema.json)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from refimpl.choices import GAPS_OF
+from refimpl.errors import DriverError, InflightError, RegionError
+from vhost_inflight.recover.chains import Descriptor
+from vhost_inflight.recover.record import Change, Recovery, Resubmitted, Store
+
+__all__ = ["FORMAT", "answer", "changed_gaps", "cleared", "committed", "culprit", "rolled_back", "unmarked"]
+
+FORMAT: Final = "vhost-inflight recovery 1"
+"""What an answer says that it is."""
+
+_CLEARING: Final = frozenset({"split.reconnect.1b", "packed.reconnect.3"})
+
+
+def answer(recovery: Recovery) -> dict[str, Any]:
+    """Return a recovery as JSON; of bytes that break a rule, which rule and who broke it."""
+    if recovery.refused is not None:
+        return {"format": FORMAT, "error": _error(recovery, recovery.refused)}
+    given = recovery.given
+    ring_after = {name: part.hex() for name, part in recovery.after.items() if part != recovery.before[name]}
+    ring_after.pop("region", None)
+    return {
+        "format": FORMAT,
+        "ring": given.ring,
+        "revision": given.revision,
+        "gaps": changed_gaps(recovery),
+        "queue_size": given.queue_size,
+        "fresh": f"{given.ring}.start.fresh" in recovery.steps,
+        "cleared": [store.entry for store in cleared(recovery)],
+        "committed": _changes(committed(recovery)),
+        "rolled_back": _rolled_back(recovery),
+        "resubmit": [_request(request, given.ring) for request in recovery.resubmitted],
+        "fetch_position": _position(recovery),
+        "available": recovery.available,
+        "signal": recovery.signalled,
+        "counter": recovery.counter,
+        "stores": [_store(store) for store in recovery.stores],
+        "region_after": recovery.after["region"].hex(),
+        "ring_after": ring_after or None,
+    }
+
+
+def changed_gaps(recovery: Recovery) -> dict[str, str]:
+    """Return the choices that are not the default of their gap."""
+    gaps = GAPS_OF[recovery.given.ring]
+    return {gap: choice for gap, choice in recovery.given.choices.to_mapping().items() if choice != gaps[gap][0]}
+
+
+def cleared(recovery: Recovery) -> list[Store]:
+    """Return the stores that set the inflight field of an entry to 0, whatever it was."""
+    return [store for store in recovery.stores if store.step in _CLEARING]
+
+
+def committed(recovery: Recovery) -> dict[str, Change]:
+    """Return what a commit ("When reconnecting", 1(c)) set; nothing if there was none."""
+    ring = recovery.given.ring
+    found = _set_by(recovery.stores, f"{ring}.reconnect.1c")
+    # a store that is wider than a field writes its neighbours anew, with the values that they have
+    return {name: change for name, change in found.items() if ring == "split" or name.startswith("old_")}
+
+
+def rolled_back(recovery: Recovery) -> dict[str, Change]:
+    """Return what a roll-back on a packed ring ("When reconnecting", 2) set, whether that changed anything or not."""
+    return _set_by(recovery.stores, "packed.reconnect.2")
+
+
+def unmarked(recovery: Recovery) -> list[Store]:
+    """Return the stores that marked a slot available again (hardened)."""
+    return [store for store in recovery.stores if store.step == "packed.reconnect.unmark"]
+
+
+def culprit(error: InflightError) -> str:
+    """Return who broke the rule: of a region, whoever stored it, which a back-end has to answer for."""
+    if isinstance(error, RegionError):
+        return "back-end"
+    return "driver" if isinstance(error, DriverError) else "front-end"
+
+
+def _error(recovery: Recovery, error: InflightError) -> dict[str, Any]:
+    after = recovery.events[-1].step if recovery.events else None
+    return {
+        "rule": str(error.args[0]),
+        "culprit": culprit(error),
+        "where": {"after": after},
+        "stores": [_store(store) for store in recovery.stores],
+    }
+
+
+def _set_by(stores: Iterable[Store], step: str) -> dict[str, Change]:
+    """Return what the stores of the steps that begin with ``step`` did to each field."""
+    found: dict[str, Change] = {}
+    for store in stores:
+        if store.step.startswith(step):
+            found |= store.fields
+    return found
+
+
+def _changes(changes: dict[str, Change]) -> dict[str, Any] | None:
+    return {name: {"from": change.old, "to": change.new} for name, change in changes.items()} or None
+
+
+def _rolled_back(recovery: Recovery) -> dict[str, Any] | None:
+    fields, slots = rolled_back(recovery), [store.entry for store in unmarked(recovery)]
+    if not slots and all(change.old == change.new for change in fields.values()):
+        return None
+    hardened = {"unmarked": slots} if recovery.given.revision == "hardened" else {}
+    return (_changes(fields) or {}) | hardened
+
+
+def _position(recovery: Recovery) -> dict[str, int]:
+    names = ("last_avail",) if recovery.given.ring == "split" else ("slot", "wrap_counter")
+    return dict(zip(names, recovery.position, strict=True))
+
+
+def _request(request: Resubmitted, ring: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"head" if ring == "split" else "entry": request.entry}
+    if request.identity is not None:
+        found["id"] = request.identity
+    if request.counter is not None:
+        found["counter"] = request.counter
+    return found | {"descriptors": [_descriptor(desc) for desc in request.descriptors]}
+
+
+def _descriptor(desc: Descriptor) -> dict[str, Any]:
+    found: dict[str, Any] = {"addr": desc.address, "len": desc.length, "flags": desc.flags}
+    if desc.identity is not None:
+        found["id"] = desc.identity
+    if desc.table is not None:
+        found["table"] = [_descriptor(inner) for inner in desc.table]
+    return found
+
+
+def _store(store: Store) -> dict[str, Any]:
+    return {
+        "step": store.step,
+        "memory": store.place.memory,
+        "where": store.place.where,
+        "offset": store.place.offset,
+        "width": store.width,
+        "from": store.change.old,
+        "to": store.change.new,
+    }

@@ -1,0 +1,276 @@
+"""The reference's recovery, run over the bytes of an input, with a record of each step and each store."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from refimpl.errors import DriverError, FrontEndError, InflightError, RegionError
+from refimpl.packed_queue import PackedQueue
+from refimpl.packed_ring import PackedRing
+from refimpl.split_queue import SplitQueue
+from refimpl.split_ring import SplitRing
+from vhost_inflight.recover.chains import Descriptor, PiecesOfMemory, packed_chain, split_chain
+from vhost_inflight.recover.given import Given
+from vhost_inflight.recover.memory import LaidMemory, Place
+
+__all__ = ["Change", "Event", "Inflight", "Recovery", "Resubmitted", "Store", "recover"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The value of a field before and after a store, which may be the same."""
+
+    old: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One store: the step, the place, its width in bytes, the numbers there before and after.
+
+    ``entry`` is the entry of the region's table that it lies in, or the slot of a packed ring; None elsewhere.
+    ``fields`` are the fields stored to, by their names without their part: one, unless a store is wider.
+    """
+
+    step: str
+    place: Place
+    width: int
+    change: Change
+    entry: int | None
+    fields: Mapping[str, Change]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step that was taken, its choice (an entry) if it has one, and its stores.
+
+    ``numbers`` are those that a recovery turns on, as they are after the step: the region's header by its field names,
+    ``used.idx`` and ``avail.idx`` of a split ring, and what the back-end knows by its names in the reference. Empty
+    after a step that stored: what such a step changed is in its stores.
+    """
+
+    step: str
+    choice: int | None
+    stores: tuple[Store, ...]
+    numbers: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Inflight:
+    """An entry that is inflight once the last batch is settled: its counter, and its descriptors on a packed ring."""
+
+    entry: int
+    counter: int | None
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resubmitted:
+    """A request that was given to the device again.
+
+    ``entry`` is its head, on a packed ring the entry of its first descriptor; ``identity`` its buffer id (packed) and
+    ``counter`` its counter (merged, hardened), else None.
+    """
+
+    entry: int
+    identity: int | None
+    counter: int | None
+    descriptors: tuple[Descriptor, ...]
+
+
+@dataclass
+class Recovery:
+    """What came of a recovery.
+
+    ``refused``: the rule that the bytes break, None if none; then ``position`` is where fetching goes on (the index, on
+    a packed ring slot and wrap counter), ``counter`` the next value of the global counter (None in v6), ``available``
+    whether a request is seen there (None: it is not looked for before a kick). ``inflight`` is what there is to
+    resubmit, in the table's order. ``before`` and ``after`` are the bytes of the region and of each part of the ring.
+    """
+
+    given: Given
+    before: Mapping[str, bytes]
+    after: Mapping[str, bytes]
+    events: list[Event] = field(default_factory=list)
+    inflight: tuple[Inflight, ...] = ()
+    resubmitted: list[Resubmitted] = field(default_factory=list)
+    signalled: bool = False
+    position: tuple[int, ...] = ()
+    counter: int | None = None
+    available: bool | None = None
+    refused: InflightError | None = None
+
+    @property
+    def stores(self) -> list[Store]:
+        """All stores, in order."""
+        return [store for event in self.events for store in event.stores]
+
+    @property
+    def steps(self) -> set[str]:
+        """The ids of the steps that were taken."""
+        return {event.step for event in self.events}
+
+
+class _Recorder:
+    """Notes each store before it is made, and each step when the reference reports it."""
+
+    def __init__(self, memory: LaidMemory, recovery: Recovery) -> None:
+        """Begin with nothing noted; ``queue`` is set before the queue starts."""
+        self.memory = memory
+        self.queue: SplitQueue | PackedQueue | None = None
+        self.recovery = recovery
+        self._pending: list[Store] = []
+
+    def hook(self, step: str, choice: int | None) -> None:
+        """Note a step, with the stores that were noted since the one before it."""
+        numbers = {} if self._pending else {**self.memory.header(), **self._known()}
+        self.recovery.events.append(Event(step, choice, tuple(self._pending), numbers))
+        self._pending.clear()
+        if step.endswith(".position"):
+            self.recovery.inflight = tuple(self._inflight())
+
+    def call(self) -> None:
+        """Note that the driver is notified."""
+        self.recovery.signalled = True
+
+    def note(self, step: str, target: Any, name: str | int, value: int) -> None:
+        """Note one store that is about to be made."""
+        if isinstance(name, str):
+            offset, width = getattr(type(target), name).offset, getattr(type(target), name).size
+        else:
+            width = ctypes.sizeof(target) // len(target)
+            offset = name * width
+        address = ctypes.addressof(target) + offset
+        place = self.memory.place(address, width)
+        old, new = ctypes.string_at(address, width), value.to_bytes(width, sys.byteorder)
+        fields = {}
+        for part in place.fields:
+            begin = part.offset - place.offset
+            fields[part.name] = Change(
+                _number(old[begin : begin + part.width]), _number(new[begin : begin + part.width])
+            )
+        self._pending.append(Store(step, place, width, Change(_number(old), value), self._entry(place), fields))
+
+    def _known(self) -> dict[str, int]:
+        """Return what the back-end knows of positions and the counter."""
+        queue = self.queue
+        if isinstance(queue, SplitQueue):
+            return {"last_avail": queue.last_avail, "counter": queue.counter.value}
+        assert queue is not None, "a step before the queue was made"
+        return {"avail_idx": queue.avail_idx, "avail_wrap": queue.avail_wrap, "counter": queue.counter.value}
+
+    def _inflight(self) -> Iterator[Inflight]:
+        """Yield the entries that are inflight now."""
+        for number, entry in enumerate(self.memory.region.desc):
+            if entry.inflight:
+                yield Inflight(number, getattr(entry, "counter", None), getattr(entry, "num", 1))
+
+    def _entry(self, place: Place) -> int | None:
+        """Return the number of the entry, or slot, that a place is in."""
+        region = type(self.memory.region)
+        if place.memory == "descriptors":
+            return place.offset // 16
+        if place.memory == "region" and place.offset >= region.desc.offset:
+            return int(place.offset - region.desc.offset) // ctypes.sizeof(self.memory.region.desc[0])
+        return None
+
+
+def _number(stored: bytes) -> int:
+    """Return the number that bytes of memory are."""
+    return int.from_bytes(stored, sys.byteorder)
+
+
+class _RecordedSplit(SplitQueue):
+    """A split queue of the reference that notes its stores."""
+
+    recorder: _Recorder
+
+    def store(self, target: Any, field: str | int, value: int, step: str) -> None:
+        """Note the store, and make it."""
+        self.recorder.note(step, target, field, value)
+        super().store(target, field, value, step)
+
+
+class _RecordedPacked(PackedQueue):
+    """A packed queue of the reference that notes its stores."""
+
+    recorder: _Recorder
+
+    def store(self, target: Any, field: str | int, value: int, step: str) -> None:
+        """Note the store, and make it."""
+        self.recorder.note(step, target, field, value)
+        super().store(target, field, value, step)
+
+    def store_together(self, step: str, target: Any, values: dict[str, int]) -> None:
+        """Note the stores, and make them."""
+        for name, value in values.items():
+            self.recorder.note(step, target, name, value)
+        super().store_together(step, target, values)
+
+
+def recover(given: Given) -> Recovery:
+    """Run the reference's recovery over the bytes of an input, and look whether it has a request to fetch then.
+
+    Bytes that break a rule are no exception: the recovery says in ``refused`` which rule, and how far it came.
+    """
+    recovery = Recovery(given, {}, {})
+    try:
+        memory = LaidMemory(given)
+        pieces = PiecesOfMemory(given.pieces)
+    except FrontEndError as error:
+        recovery.refused = error
+        return recovery
+    recovery.before = memory.now()
+    try:
+        if memory.split is not None:
+            _run_split(memory, memory.split, pieces, recovery)
+        elif memory.packed is not None:
+            _run_packed(memory, memory.packed, pieces, recovery)
+    except (RegionError, DriverError) as error:
+        recovery.refused = error
+    recovery.after = memory.now()
+    return recovery
+
+
+def _run_split(memory: LaidMemory, ring: SplitRing, pieces: PiecesOfMemory, recovery: Recovery) -> None:
+    """Run the recovery of a split queue."""
+    recorder = _Recorder(memory, recovery)
+
+    def submit(head: int) -> None:
+        counter = memory.region.desc[head].counter if queue.merged else None
+        recovery.resubmitted.append(Resubmitted(head, None, counter, split_chain(ring, pieces, head)))
+
+    queue = _RecordedSplit(
+        ring, memory.region, recovery.given.choices, recorder.hook, submit=submit, call=recorder.call
+    )
+    queue.recorder, recorder.queue = recorder, queue
+    queue.start()
+    recovery.position = (queue.last_avail,)
+    recovery.counter = queue.counter.value if queue.merged else None
+    if not queue.resting:
+        queue.look()
+        recovery.available = queue.available
+
+
+def _run_packed(memory: LaidMemory, ring: PackedRing, pieces: PiecesOfMemory, recovery: Recovery) -> None:
+    """Run the recovery of a packed queue."""
+    recorder = _Recorder(memory, recovery)
+    choices = recovery.given.choices
+
+    def submit(entry: int) -> None:
+        counter = memory.region.desc[entry].counter if choices.counted else None
+        descriptors = packed_chain(queue.given, pieces, entry, ring.size)
+        recovery.resubmitted.append(Resubmitted(entry, queue.id_of(entry), counter, descriptors))
+
+    queue = _RecordedPacked(ring, memory.region, choices, recorder.hook, submit=submit, call=recorder.call)
+    queue.recorder, recorder.queue = recorder, queue
+    queue.start()
+    recovery.position = (queue.avail_idx, queue.avail_wrap)
+    recovery.counter = queue.counter.value if choices.counted else None
+    if not queue.resting:
+        queue.look()
+        recovery.available = queue.available
