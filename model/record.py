@@ -143,7 +143,8 @@ class _Node:
         path = f"{self._path}.{name}"
         if self._index is None:
             return _resolve(self._state, path)
-        if path not in self._state._vars and any(n.startswith(f"{path}.") for n in self._state._vars):
+        declared = self._state._vars  # noqa: SLF001
+        if path not in declared and any(n.startswith(f"{path}.") for n in declared):
             return _Node(self._state, path, self._index)
         return _read(self._state, element(self._checked(path), self._index), path)
 

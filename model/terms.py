@@ -58,8 +58,8 @@ class Term:
     Operators and their ``args``: ``const`` (int | str), ``var`` (name), ``at`` (array name, index), ``param``
     (``size`` or ``entries``), ``choice`` (), ``bound`` (name), ``+ - == < <= and or not ite``, ``wrap`` (term, bits),
     ``slot``, ``place``, ``cell``, ``lap`` (term), ``forall``/``exists`` (bound name, low, limit, body, patterns),
-    ``count`` (bound name, limit, body), ``total`` (bound name, limit, condition, value), ``greatest`` (bound name, limit,
-    condition, value, otherwise), ``follow`` (bound name, start, limit, go, next), ``met`` (the same, test).
+    ``count`` (bound name, limit, body), ``total`` (bound name, limit, condition, value), ``greatest`` (bound name,
+    limit, condition, value, otherwise), ``follow`` (bound name, start, limit, go, next), ``met`` (the same, test).
     """
 
     op: str

@@ -10,8 +10,8 @@ the others provable.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -21,68 +21,13 @@ from model import protocol
 from model.record import SHARED, Assign, State, record_term
 from model.steps import Guard, Recorded
 from model.terms import Term, cell, show, substitute, walk
+from proofs.atoms import Atom, Goal, atoms, reads, text_of
 from proofs.judges import UNFAIR
 from proofs.kits import induction_of
 from proofs.solver import INT, Translator
 from proofs.walks import BOUND, resolve, walk_goals
 
-__all__ = ["Atom", "Goal", "Proof", "StepWork", "atoms", "text_of"]
-
-
-@dataclass(frozen=True)
-class Atom:
-    """A part of a sentence of the invariant that can be shown, and used, alone."""
-
-    name: str
-    group: str
-    term: Term
-
-
-@dataclass(frozen=True)
-class Goal:
-    """One thing to show: its group, a name that a reader can find, its text, and how to make the Z3 expression."""
-
-    group: str
-    name: str
-    text: str
-    expr: Callable[[], Any]
-
-
-def atoms(term: Term) -> Iterator[Term]:
-    """Split a sentence into parts that can be shown one at a time."""
-    if term.op == "and":
-        for arg in term.args:
-            assert isinstance(arg, Term)
-            yield from atoms(arg)
-    elif term.op == "forall":
-        name, low, limit, body, hints = term.args
-        assert isinstance(body, Term)
-        for part in atoms(body):
-            yield Term("forall", (name, low, limit, part, hints))
-    elif term.op == "ite" and _is_true(term.args[2]):
-        assert isinstance(term.args[1], Term)
-        for part in atoms(term.args[1]):
-            yield Term("ite", (term.args[0], part, term.args[2]))
-    else:
-        yield term
-
-
-def _is_true(term: object) -> bool:
-    return isinstance(term, Term) and term.op == "and" and not term.args
-
-
-def reads(term: Term) -> set[str]:
-    """Give the variables that a term reads."""
-    return {str(n.args[0]) for n in walk(term) if n.op in ("var", "at")}
-
-
-def text_of(recorded: Recorded) -> str:
-    """Write a step out, so that two subjects that share it are seen to share it."""
-    lines = [recorded.step.id, " ".join(sorted(recorded.step.tags)), str(recorded.step.choice), show(recorded.guard)]
-    for assign in (*recorded.assigns, *recorded.history):
-        index = show(assign.index) if isinstance(assign.index, Term) else assign.index
-        lines.append(f"{assign.name} [{index}] {show(assign.value)}")
-    return "\n".join(lines)
+__all__ = ["Proof", "StepWork"]
 
 
 class Proof:
@@ -201,8 +146,10 @@ class StepWork:
 
     def goals(self) -> list[Goal]:
         """Give everything that is to be shown at this step."""
-        return [*self._rewrites(), *self._counts(), *self._walks(), *self._kept(), *self._fits(), *self._judged(), *self._restarts(),
-                *self._falls()]  # fmt: skip
+        return [
+            *self._rewrites(), *self._counts(), *self._walks(), *self._kept(), *self._fits(), *self._judged(),
+            *self._restarts(), *self._falls(),
+        ]  # fmt: skip
 
     def _rewrites(self) -> Iterator[Goal]:
         for name, index in self.ring.rewrites.get(self.id, {}).items():
@@ -302,18 +249,24 @@ class StepWork:
                 yield Goal(atom.group, atom.name, text, partial(self._still, atom.term))
 
     def _still(self, term: Term) -> Any:
-        """Say that an atom holds after the step; one about all positions, of any one, with those beside it named."""
+        """Say that an atom holds after the step: of any numbers, where the kit says what to think of besides them."""
         beside = self.ring.beside.get(self.id)
-        if beside is None or term.op != "forall":
+        if beside is None:
             return self._said(term, False)
-        name, low, limit, body, _ = term.args
-        assert isinstance(body, Term)
-        bound = {str(name): self.translator.fresh("position", INT)}
-        q = bound[str(name)]
-        low, limit, said = (self.translator.expr(t, self.after, bound) for t in (low, limit, body))  # type: ignore[arg-type]
-        named = [self.translator.fresh("slot", INT) == self.translator.expr(cell(p), self.after, bound)
-                 for p in beside(Term("bound", (str(name),)))]  # fmt: skip
-        return z3.Implies(z3.And(low <= q, q < limit, *named), said)
+        bound: dict[str, Any] = {}
+        inside: list[Any] = []
+        while term.op == "forall":
+            name, low, limit, body, _ = term.args
+            assert isinstance(low, Term)
+            assert isinstance(limit, Term)
+            assert isinstance(body, Term)
+            number = bound[str(name)] = self.translator.fresh("any", INT)
+            inside += [self.translator.expr(low, self.after, bound) <= number]
+            inside += [number < self.translator.expr(limit, self.after, bound)]
+            for told in beside(State(self.table.vars), Term("bound", (str(name),))):
+                inside.append(self.translator.fresh("beside", INT) == self.translator.expr(told, self.before, bound))
+            term = body
+        return z3.Implies(z3.And(inside), self.translator.expr(term, self.after, bound))
 
     def _fits(self) -> Iterator[Goal]:
         for assign in self.recorded.assigns:

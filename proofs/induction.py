@@ -21,7 +21,8 @@ from typing import Any
 import z3
 
 from model.record import record_term
-from proofs.goals import Goal, Proof, StepWork
+from proofs.atoms import Goal
+from proofs.goals import Proof, StepWork
 from proofs.judges import UNFAIR
 from proofs.solver import INT, Translator
 

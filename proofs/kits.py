@@ -73,8 +73,8 @@ class Induction:
     """By step id, or by property: what the walks in a step's history, or in the property's predicate, pass."""
     mentions: Mapping[str, Callable[[Any], Sequence[Term]]] = field(default_factory=dict)
     """By step id: positions whose slots the solver should think of."""
-    beside: Mapping[str, Callable[[Term], Sequence[Term]]] = field(default_factory=dict)
-    """By step id: of a position that a sentence is shown of, others whose slots the solver should think of."""
+    beside: Mapping[str, Callable[[Any, Term], Sequence[Term]]] = field(default_factory=dict)
+    """By step id: what the solver should think of besides a number that a sentence is shown of. Nothing is assumed."""
     cases: Mapping[str, Sequence[Guard]] = field(default_factory=dict)
     """By step id: cases in which its goals are shown one after the other; that there is no other is shown too."""
     out_of_scope: Callable[[str, Mapping[str, str]], str | None] = lambda _revision, _choices: None
@@ -85,10 +85,11 @@ class Induction:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A changed table: a unique name, a kind (``drop``, ``swap``, ``guard``), what it is in a sentence, the edits.
+    """A changed table: a unique name, a kind (``edit``, ``drop``, ``swap``, ``guard``), a sentence, the edits.
 
     `notifies` says that it changes the steps of notification, so that it has to be searched with them; `ends`, that
-    recovery comes to an end by itself, without which `restartable` cannot be judged.
+    recovery comes to an end by itself, without which `restartable` cannot be judged; `further`, what it is searched
+    after the levels of its ring.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Mutant:
     edits: tuple[Edit, ...]
     notifies: bool = False
     ends: bool = True
+    further: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ so that the mutant is to blame and not the run. What survives is not needed with
 reasons say why. What the mutants of a ring are, and how they are searched, is in its kit (`proofs.kits.Mutation`).
 
 ``python -m proofs.mutants record [RING]`` searches anew (minutes), ``check`` plays the record (seconds), ``orders``
-prints the page about it (docs/orders.md for the split ring, which is meant where no ring is named).
+prints the page about it (docs/orders.md for the split ring, which is meant where no ring is named,
+docs/orders-packed.md for the packed one).
 """
 
 from __future__ import annotations
@@ -121,10 +122,10 @@ def find(
 ) -> Fate:
     """Search for the shortest run that kills a mutant (by one of `only`), level by level, small ones first.
 
-    `levels` are those of the ring, if left out; `_alone` comes last.
+    `levels` are those of the ring and what the mutant needs further, if left out; `_alone` comes last.
     """
     searched: list[str] = []
-    for level in _mutation(subject.ring).levels if levels is None else levels:
+    for level in (*_mutation(subject.ring).levels, *mutant.further) if levels is None else levels:
         wanted = _properties(subject, mutant, level)
         wanted &= wanted if only is None else only
         if not wanted:
@@ -173,11 +174,13 @@ def record(ring: str, progress: Callable[[str], None] = print) -> list[Fate]:
     """Search for every mutant of each revision of a ring; then, for a property that killed none, among the dead.
 
     A mutant has one record by the first property found, and perhaps another by one that would otherwise kill nothing.
+    Each is written as soon as it is known.
     """
     fates: list[Fate] = []
     for subject in subjects(ring):
         for mutant in _all(subject).values():
             fates.append(find(subject, mutant))
+            write(ring, fates)
             progress(f"{fates[-1].revision}: {mutant.name}: {fates[-1].killed_by or 'survives'}")
     for name in NAMES:
         if not any(f.killed_by == name for f in fates):
@@ -318,19 +321,21 @@ def orders(ring: str, fates: Iterable[Fate] | None = None) -> str:
     lines = [_mutation(ring).introduction]
     broken = " | ".join(f"{r} breaks" for r in revisions)
     for kind, title in TITLES.items():
+        if not any(fate.kind == kind for fate in told):
+            continue
         lines += [f"## {title}", "", f"| change | {broken} | why it is not needed |"]
         lines += ["|" + "---|" * (len(revisions) + 2), *_rows(ring, told, kind), ""]
     return "\n".join(lines)
 
 
-TITLES = {"swap": "Orders", "drop": "Stores", "guard": "Guards"}
+TITLES = {"edit": "Edits of the revision", "swap": "Orders", "drop": "Stores", "guard": "Guards"}
 
 
 def main(arguments: list[str]) -> int:
     """Run a command: record, check, orders, each with a ring or for split. Return 0 if the record holds."""
     command, ring = (*arguments, "split")[:2] if arguments else ("check", "split")
     if command == "record":
-        write(ring, record(ring))
+        write(ring, record(ring, lambda line: print(line, flush=True)))
     elif command == "orders":
         print(orders(ring), end="")
         return 0

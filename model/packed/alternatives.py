@@ -172,7 +172,7 @@ def requests(_: Table) -> list[Edit]:
         s.supply.cursor = s.supply.count
 
     def flips(s: Any) -> Term:
-        return wrapped(s.supply.start, s.supply.start_wrap, s.supply.count) != s.supply.start_wrap
+        return wrapped(s.supply.start, s.supply.start_wrap, s.supply.count) != s.supply.start_wrap  # type: ignore[no-any-return]
 
     return [
         Replace("packed.supply.6a", {"do": move}),
@@ -250,7 +250,7 @@ def one(_: Table) -> list[Edit]:
     ]
 
 
-# settle (hardened)
+# settle, in hardened alone
 
 
 def wide(_: Table) -> list[Edit]:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from model.packed.places import SIZE, advanced, is_used, moved
-from model.packed.serve import WORKING
-from model.packed.variables import DEAD, RUNNING, VARS
+from model.packed.variables import DEAD, RUNNING, VARS, WORKING
 from model.record import assign_initial
 from model.steps import History
 from model.terms import Operand, Term, all_of, any_of, cell, follow, ite, lap, met
 
 __all__ = [
+    "Walk",
     "backward_number",
     "forward_number",
     "history",
@@ -99,6 +99,7 @@ def published_slot(s: Any, number: Term) -> tuple[Term, Term]:
 
 
 Walk = tuple[Term, Term, Callable[[Term], Operand], Callable[[Term], Operand]]
+"""Where a walk starts, after how many steps it is cut, whether it goes on from a place, and to which."""
 
 
 def _walk(s: Any, slot: Term, wrap_counter: Term) -> Walk:
@@ -149,7 +150,7 @@ def seen(s: Any) -> None:
 def _given(s: Any, e: Term) -> None:
     s.history.in_order = ite(all_of(s.history.in_order == 1, s.history.last_given < s.history.got[e]), 1, 0)
     s.history.last_given = s.history.got[e]
-    s.history.finished[e] = 0
+    s.history.ready[s.history.who[e]] = -1
     s.history.twice[e] = ite(s.device.state[e] == WORKING, 1, s.history.twice[e])
 
 
@@ -168,7 +169,8 @@ def given_again(s: Any, e: Term) -> None:
 @history.on("device.finish")
 def finished(s: Any, e: Term) -> None:
     """The device has finished the request."""
-    s.history.finished[e] = 1
+    s.history.ready[s.history.who[e]] = s.history.got[e]
+    s.history.result[s.history.who[e]] = s.device.given[e]
 
 
 @history.on("crash")
@@ -178,7 +180,7 @@ def died(s: Any) -> None:
     s.history.in_order = 1
     s.history.undisturbed = 1
     s.history.twice.each(lambda _: 0)
-    s.history.finished.each(lambda _: 0)
+    s.history.ready.each(lambda _: -1)
 
 
 @history.on("driver.reset")

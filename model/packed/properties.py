@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.packed.history import backward_number, forward_number, newly_used, published_slot
+from model.packed.history import Walk, backward_number, forward_number, newly_used, published_slot
 from model.packed.places import ENTRIES, SIZE, to_fetch
-from model.packed.recover import list_ended
-from model.packed.serve import IN_BATCH, WORKING
+from model.packed.recover import slots_inflight
+from model.packed.variables import RUNNING, WORKING
 from model.properties import Judgement
 from model.terms import (
     Operand,
@@ -73,8 +73,12 @@ def copied_as_made(s: Any) -> Term:
 
 
 def fetched_whole(s: Any) -> Term:
-    """The chain in hand has as many descriptors as the driver made."""
-    return s.region.desc[s.fetch.head].num == s.history.length[s.fetch.head]  # type: ignore[no-any-return]
+    """The chain in hand has as many descriptors as the driver made, and its head's entry holds the first of them."""
+    e = s.fetch.head
+    return all_of(
+        s.region.desc[e].num == s.history.length[e], s.history.held[e] == s.history.got[e], s.history.nth[e] == 0,
+        s.region.desc[e].addr == s.history.content[e],
+    )  # fmt: skip
 
 
 def stands_for(s: Any, e: Operand, i: Operand) -> Term:
@@ -90,20 +94,14 @@ def names_finished(s: Any, number: Callable[[Any], Term] = backward_number) -> T
     """Each used element that becomes visible names a request that the device has finished, with its length."""
 
     def finished(q: Term) -> Term:
-        return exists(
-            ENTRIES,
-            lambda e: all_of(
-                s.device.state[e] == IN_BATCH, stands_for(s, e, _id(s, q)), s.history.finished[e] == 1,
-                s.ring.desc[cell(q)].len == s.history.content[e],
-            ),
-            lambda e: s.history.got[e],
-        )  # fmt: skip
+        i = _id(s, q)
+        return all_of(s.history.ready[i] == s.history.made[i], s.ring.desc[cell(q)].len == s.history.result[i])
 
     return negate(newly_used(s, *published_slot(s, number(s)), lambda q: negate(finished(q))))
 
 
 def names_once(s: Any, number: Callable[[Any], Term] = backward_number) -> Term:
-    """Each used element that becomes visible names a request that is not visible yet, nor worked on, nor named twice."""
+    """Each used element that becomes visible names a request that is neither visible yet nor worked on, and once."""
     slot, wrap_counter = published_slot(s, number(s))
 
     def again(q: Term) -> Term:
@@ -144,7 +142,7 @@ def in_order(s: Any) -> Term:
     return s.history.in_order == 1  # type: ignore[no-any-return]
 
 
-def _free_list(s: Any) -> tuple[Any, ...]:
+def _free_list(s: Any) -> Walk:
     return s.region.free_head, ENTRIES, lambda x: x < ENTRIES, lambda x: s.region.desc[x].next
 
 
@@ -218,5 +216,11 @@ def idle_driver(s: Any) -> Term:
 
 
 def beyond_the_ring(s: Any) -> Term:
-    """Whether a back-end that has gone wrong is about to fetch more than the ring holds: a search goes no further."""
-    return all_of(s.recover.at == "running", to_fetch(s) > SIZE)
+    """Whether a back-end that has gone wrong is about to fetch more than the ring holds, or finds more inflight.
+
+    A search goes no further there: every back-end must take the first for a broken driver, the second for a broken
+    region.
+    """
+    return any_of(
+        all_of(s.recover.at == RUNNING, to_fetch(s) > SIZE), all_of(s.recover.at == "clear", slots_inflight(s) > SIZE)
+    )

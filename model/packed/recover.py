@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from model.packed.places import ENTRIES, advanced, is_available
-from model.packed.variables import DEAD, RUNNING, VARS
+from model.packed.variables import DEAD, RUNNING, VARS, WORKING
 from model.record import State, assign_initial
 from model.steps import Procedure
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, total
@@ -237,8 +237,8 @@ def resubmit(s: Any, e: Term) -> None:
     "packed.reconnect.4.desc",
     at="gather",
     tags=("gather",),
-    text="v6 reconnecting, 4: the copies of the chain's descriptors",
-    when=lambda s: s.recover.left > 0,
+    text="v6 reconnecting, 4: the copies of the chain's descriptors; an entry that there is",
+    when=lambda s: all_of(s.recover.left > 0, s.recover.entry < ENTRIES),
 )
 def gather(s: Any) -> None:
     """Take the copy of the chain's next descriptor from its entry."""
@@ -256,7 +256,7 @@ def gather(s: Any) -> None:
 )
 def submit_again(s: Any) -> None:
     """Give the request to the device."""
-    s.device.state[s.recover.head] = 1
+    s.device.state[s.recover.head] = WORKING
     s.device.given[s.recover.head] = s.region.desc[s.recover.head].addr
 
 

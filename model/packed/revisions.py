@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from model.packed.driver import driver, reset, rest
+from model.packed.fetch import fetch
 from model.packed.history import history
 from model.packed.places import ENTRIES, SIZE, is_used, moved, wrapped
-from model.packed.recover import begin_walk, crash, list_ended, pending, recover
-from model.packed.serve import device, fetch, supply
+from model.packed.recover import crash, list_ended, pending, recover
+from model.packed.serve import device, supply
 from model.packed.variables import VARS
 from model.steps import Add, After, Before, Edit, Procedure, Replace, Table
-from model.terms import Term, all_of, any_of, forall, greatest, ite, negate
+from model.terms import Term, all_of, forall, greatest, ite, negate
 
 __all__ = ["HARDENED", "MERGED", "REVISIONS", "V6", "first_counter"]
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from model.record import Var, Vars
 from model.terms import parameter
 
-__all__ = ["DEAD", "RUNNING", "VARS"]
+__all__ = ["DEAD", "FINISHED", "IN_BATCH", "RUNNING", "VARS", "WORKING"]
 
 DEAD = "dead"
 """The label of `recover` while there is no back-end process."""
 
 RUNNING = "running"
 """The label of `recover` when recovery has ended."""
+
+WORKING, FINISHED, IN_BATCH = 1, 2, 3
+"""What `device.state` says of a request that the device has got: works on it, has finished, is being given back."""
 
 
 def _flags(what: str, kind: str, doc: str, limit: str) -> list[Var]:
@@ -124,7 +127,8 @@ VARS = Vars(
         initial=-1,
     ),
     Var("history.in_order", "ghost", 0, "1: this process has given requests to the device in order", initial=1),
-    Var("history.finished", "ghost", 0, "1: the device has finished the request since it last got it", "heads"),
+    Var("history.ready", "ghost", 0, "position of the id's request if the device finished it; -1: none", "heads", -1),
+    Var("history.result", "ghost", 0, "what the device wrote for it", "heads"),
     Var("history.twice", "ghost", 0, "1: the request was given to the device while it worked on it", "heads"),
     Var("history.undisturbed", "ghost", 0, "0: the driver has done something since this recovery began", initial=1),
 )

@@ -1,4 +1,4 @@
-"""The revisions of the split ring's text: v6 as a table, merged as edits of it, hardened as merged with nothing left open."""
+"""The revisions of the split ring's text: v6 as a table, merged as edits of it, hardened as merged with no gap open."""
 
 from __future__ import annotations
 

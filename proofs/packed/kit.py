@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proofs.kits import Induction, Kit
+from proofs.bounds import Bounds, Level
+from proofs.kits import Induction, Kit, Mutation
 from proofs.packed.ghosts import with_ghosts
 from proofs.packed.invariant import invariant
+from proofs.packed.mutants import mutants
 from proofs.packed.obligations import BESIDE, CASES, COUNTS, ENDS, FOUND, MENTIONS, NO_WRAP, UNTOUCHED, WALKS, outcome
 from proofs.packed.rank import rank, stuck
+from proofs.packed.reasons import REASONS
 from proofs.packed.slots import INDEXES, axioms, place_lemma
 from proofs.packed.stuck import TRIGGERS, least, nothing_live
 
@@ -23,6 +26,30 @@ SCOPE = (
 )
 """What `proved` says of the packed ring."""
 
+
+LEVELS: tuple[Level, ...] = (
+    Level(Bounds(2, 2, 1, states=60_000)),
+    Level(Bounds(2, 1, 1, states=200_000), notifications=True),
+    Level(Bounds(2, 2, 2, states=150_000)),
+    Level(Bounds(2, 3, 1, states=120_000)),
+    Level(Bounds(3, 2, 1, states=150_000)),
+    Level(Bounds(2, 2, 0, states=150_000), notifications=True),
+)
+"""What is searched, small ones first, until a run is found; the back-end alone comes last (`proofs.mutants.find`).
+
+The limits of states cut the wider searches; a record says where a search stopped at one.
+"""
+
+INTRODUCTION = """# Which stores, orders and guards of the packed ring are needed
+
+Written by `python -m proofs.mutants orders packed` from proofs/recorded/packed/mutants.json; do not edit.
+
+What is changed is `hardened`, which holds; `v6` and `merged` break most properties unchanged. Each named edit is left
+out; each two neighbouring stores of the back-end are swapped, each with the value that it has in the order of the text;
+each store is dropped; each guard is weakened. A change breaks a property where a run from the initial state violates
+it: its name, and the events of the shortest run found. Where nothing is broken within the bounds that the record names,
+the last column says why. That is said of each change alone, not of several at once, and of a back-end with one thread.
+"""
 
 def out_of_scope(revision: str, _choices: Mapping[str, str]) -> str | None:
     """Say why the proof does not speak of a revision."""
@@ -54,5 +81,14 @@ KIT = Kit(
         cases=CASES,
         no_wrap=NO_WRAP,
         out_of_scope=out_of_scope,
+    ),
+    mutation=Mutation(
+        revisions=("hardened",),
+        mutants=mutants,
+        reasons=REASONS,
+        levels=LEVELS,
+        broken={},
+        introduction=INTRODUCTION,
+        page="docs/orders-packed.md",
     ),
 )

@@ -112,8 +112,18 @@ def _looked_at(s: Any) -> Term:
     return s.history.used_pos + s.recover.ahead  # type: ignore[no-any-return]
 
 
-BESIDE: Mapping[str, Callable[[Term], list[Term]]] = {"driver.use": lambda q: [q - SIZE]}
-"""By step id: the slot of a position is that of the position one round before."""
+def _of_the_batch(s: Any, i: Term) -> list[Term]:
+    """Give what the batch has of an id, and of the request behind it."""
+    k = s.proof.batch_place[s.proof.entry[i]]
+    offset, batch = s.supply.offset, s.supply.batch
+    return [offset[k], offset[k + 1], batch[k], batch[k + 1], cell(s.history.used_pos + offset[k + 1])]
+
+
+BESIDE: Mapping[str, Callable[[Any, Term], list[Term]]] = {
+    "driver.use": lambda _, q: [cell(q - SIZE)],
+    "packed.supply.7": _of_the_batch,
+}
+"""By step id: the slot of a position is that of the position one round before; an id's used element, and the next."""
 
 
 CASES: Mapping[str, tuple[Callable[[Any], Term], ...]] = {

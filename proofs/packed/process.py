@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from model.packed.variables import DEAD
-from model.terms import Operand, Term, all_of, any_of, cell, forall, ite, lap, negate
+from model.terms import Term, all_of, any_of, cell, forall, ite, lap, negate
 from proofs.packed.region import copy_of
 from proofs.packed.words import (
     ENTRIES,
@@ -196,7 +196,8 @@ def fetching(p: Places) -> list[Conjunct]:
         inside = all_of(place >= s.proof.fill, place < s.proof.depth)
         return all_of(
             implies(all_of(held(s), inside), all_of(
-                s.history.held[x] == s.proof.marked_pos, copy_of(s, x, s.proof.depth - 1 - place, num, s.history.who[e]))),
+                s.history.held[x] == s.proof.marked_pos,
+                copy_of(s, x, s.proof.depth - 1 - place, num, s.history.who[e]))),
             implies(all_of(held(s), s.history.held[x] == s.proof.marked_pos), inside),
         )  # fmt: skip
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.packed.serve import WORKING
-from model.packed.variables import DEAD
+from model.packed.variables import DEAD, WORKING
 from model.steps import Guard
 from model.terms import Operand, Term, all_of, any_of, cell, forall, ite, lap, negate
 from proofs.packed.words import (
@@ -82,14 +81,18 @@ def _fields(p: Places) -> list[Conjunct]:
         )  # fmt: skip
 
     def pushed(s: Any) -> Term:
-        """Until it is rolled back, the batch leads the list (where free_head is rolled back first, not even so long)."""
+        """Until it is rolled back, the batch leads the list (where free_head is rolled back first, not so long)."""
         return implies(phase(s, 1, 2, 6), s.proof.top == s.proof.depth + s.proof.slots)
 
+    def together(s: Any) -> Term:
+        """Slot and wrap counter are never apart."""
+        return negate(phase(s, 5))
+
     return [Conjunct("version", version), Conjunct("first list", first_list), Conjunct("used place", used_place),
-            Conjunct("list heads", heads), *([Conjunct("pushed slots", pushed)] if p.plain else [])]  # fmt: skip
+            Conjunct("list heads", heads), Conjunct("pushed slots", pushed) if p.plain else Conjunct("moved together", together)]  # fmt: skip
 
 
-def copy_of(s: Any, x: Operand, nth: Operand, num: Operand, who: Operand) -> Term:
+def copy_of(s: Any, x: Operand, nth: Term, num: Term, who: Operand) -> Term:
     """Whether the entry's copy is that of a chain's descriptor as the driver made it."""
     copy = s.region.desc[x]
     return all_of(
@@ -217,38 +220,47 @@ def _chains() -> list[Conjunct]:
     ]  # fmt: skip
 
 
+def _sums_up(
+    array: Callable[[Any], Any], value: Callable[[Any, Operand], Term], *hints: Callable[[Any, Term], Term]
+) -> Guard:
+    """Say that an array of sums begins with 0, and adds the value of each entry."""
+
+    def holds(s: Any) -> Term:
+        one = lambda e: array(s)[e + 1] == array(s)[e] + value(s, e)  # noqa: E731
+        return all_of(array(s)[0] == 0, forall(HEADS, one, *(lambda e, h=h: h(s, e) for h in hints)))
+
+    return holds
+
+
+def _rises(array: Callable[[Any], Any]) -> Guard:
+    """Say that an array of sums never falls."""
+
+    def holds(s: Any) -> Term:
+        def from_here(j: Term) -> Term:
+            return forall(HEADS + 1, lambda k: array(s)[k] >= array(s)[j], lambda k: array(s)[k], low=j)
+
+        return forall(HEADS + 1, from_here, lambda j: array(s)[j])
+
+    return holds
+
+
+def _rises_by_ones(array: Callable[[Any], Any]) -> Guard:
+    """Say that an array of sums never falls, nor rises by more than 1 from an entry to the next."""
+
+    def holds(s: Any) -> Term:
+        def from_here(j: Term) -> Term:
+            def one(k: Term) -> Term:
+                rise = array(s)[k] - array(s)[j]
+                return all_of(rise >= 0, rise <= k - j)
+
+            return forall(HEADS + 1, one, lambda k: array(s)[k], low=j)
+
+        return forall(HEADS + 1, from_here, lambda j: array(s)[j])
+
+    return holds
+
+
 def _sums() -> list[Conjunct]:
-    def of(
-        array: Callable[[Any], Any], value: Callable[[Any, Operand], Term], *hints: Callable[[Any, Term], Term]
-    ) -> Guard:
-        def holds(s: Any) -> Term:
-            one = lambda e: array(s)[e + 1] == array(s)[e] + value(s, e)  # noqa: E731
-            return all_of(array(s)[0] == 0, forall(HEADS, one, *(lambda e, h=h: h(s, e) for h in hints)))
-
-        return holds
-
-    def rises(array: Callable[[Any], Any]) -> Guard:
-        def holds(s: Any) -> Term:
-            def from_here(j: Term) -> Term:
-                return forall(HEADS + 1, lambda k: array(s)[k] >= array(s)[j], lambda k: array(s)[k], low=j)
-
-            return forall(HEADS + 1, from_here, lambda j: array(s)[j])
-
-        return holds
-
-    def steadily(array: Callable[[Any], Any]) -> Guard:
-        def holds(s: Any) -> Term:
-            def from_here(j: Term) -> Term:
-                def one(k: Term) -> Term:
-                    rise = array(s)[k] - array(s)[j]
-                    return all_of(rise >= 0, rise <= k - j)
-
-                return forall(HEADS + 1, one, lambda k: array(s)[k], low=j)
-
-            return forall(HEADS + 1, from_here, lambda j: array(s)[j])
-
-        return holds
-
     def slots(s: Any, e: Operand) -> Term:
         return ite(live(s, e), s.region.desc[e].num, 0)
 
@@ -263,21 +275,25 @@ def _sums() -> list[Conjunct]:
             s.proof.rest_sum[HEADS] == fetched - ite(s.supply.open == 1, s.supply.slots, 0),
         )
 
+    def working(s: Any, e: Operand) -> Term:
+        return ite(s.device.state[e] == WORKING, 1, 0)
+
+    def resubmitted(s: Any, e: Operand) -> Term:
+        return ite(s.recover.resubmitted[e] == 1, 1, 0)
+
     live_hint = lambda s, e: s.proof.live[e]  # noqa: E731
+    working_sum, resubmitted_sum = lambda s: s.proof.working_sum, lambda s: s.proof.resubmitted_sum
     return [
-        Conjunct("live sum", of(lambda s: s.proof.live_sum, slots, live_hint)),
-        Conjunct("rest sum", of(lambda s: s.proof.rest_sum, rest, live_hint)),
+        Conjunct("live sum", _sums_up(lambda s: s.proof.live_sum, slots, live_hint)),
+        Conjunct("rest sum", _sums_up(lambda s: s.proof.rest_sum, rest, live_hint)),
         Conjunct("totals", totals),
-        Conjunct("live sum rises", rises(lambda s: s.proof.live_sum)),
-        Conjunct("rest sum rises", rises(lambda s: s.proof.rest_sum)),
-        Conjunct("working sum", of(lambda s: s.proof.working_sum,
-                                   lambda s, e: ite(s.device.state[e] == WORKING, 1, 0), lambda s, e: s.device.state[e])),
-        Conjunct("working sum rises", steadily(lambda s: s.proof.working_sum)),
-        Conjunct("resubmitted sum", of(lambda s: s.proof.resubmitted_sum,
-                                       lambda s, e: ite(s.recover.resubmitted[e] == 1, 1, 0),
-                                       lambda s, e: s.recover.resubmitted[e])),
-        Conjunct("resubmitted sum rises", steadily(lambda s: s.proof.resubmitted_sum)),
-    ]  # fmt: skip
+        Conjunct("live sum rises", _rises(lambda s: s.proof.live_sum)),
+        Conjunct("rest sum rises", _rises(lambda s: s.proof.rest_sum)),
+        Conjunct("working sum", _sums_up(working_sum, working, lambda s, e: s.device.state[e])),
+        Conjunct("working sum rises", _rises_by_ones(working_sum)),
+        Conjunct("resubmitted sum", _sums_up(resubmitted_sum, resubmitted, lambda s, e: s.recover.resubmitted[e])),
+        Conjunct("resubmitted sum rises", _rises_by_ones(resubmitted_sum)),
+    ]
 
 
 def region(p: Places) -> list[Conjunct]:

@@ -98,23 +98,17 @@ def _flag_laws() -> list[Conjunct]:
         first = s.history.used_pos - s.proof.slots
         return implies(phase(s, 3, 4), negate(is_available(_flags(s, first), lap(first))))
 
-    pos = lambda s: s.history  # noqa: E731
     return [
         Conjunct("bits", _bits),
-        Conjunct("made available", _slots(made, lambda s: pos(s).seen_pos, lambda s: pos(s).avail_pos)),
-        Conjunct("not made", _slots(not_made, lambda s: pos(s).avail_pos, lambda s: pos(s).seen_pos + SIZE)),
-        Conjunct("written", _slots(written, lambda s: pos(s).avail_pos + 1, written_end)),
-        Conjunct("not used", _slots(not_used, lambda s: pos(s).used_pos, lambda s: pos(s).avail_pos)),
+        Conjunct("made available", _slots(made, lambda s: s.history.seen_pos, lambda s: s.history.avail_pos)),
+        Conjunct("not made", _slots(not_made, lambda s: s.history.avail_pos, lambda s: s.history.seen_pos + SIZE)),
+        Conjunct("written", _slots(written, lambda s: s.history.avail_pos + 1, written_end)),
+        Conjunct("not used", _slots(not_used, lambda s: s.history.used_pos, lambda s: s.history.avail_pos)),
         Conjunct("settled slot", settled_slot),
     ]
 
 
-def _chain_laws() -> list[Conjunct]:
-    def as_written(s: Any, q: Term) -> Term:
-        slot = s.ring.desc[cell(q)]
-        return all_of(s.history.pos[cell(q)] == q, slot.addr == s.history.addr[cell(q)],
-                      slot.len == s.history.addr[cell(q)])  # fmt: skip
-
+def _to_fetch_laws() -> list[Conjunct]:
     def to_fetch(s: Any, q: Term) -> Term:
         i = _id(s, q)
         end = s.history.made[i] + s.driver.num[i]
@@ -124,7 +118,7 @@ def _chain_laws() -> list[Conjunct]:
         )  # fmt: skip
 
     def next_chain(s: Any) -> Term:
-        """Behind each chain to be fetched begins another one; two positions, so that no sentence calls for itself."""
+        """Say that behind each chain begins another; of two positions, so that no sentence calls for itself."""
 
         def behind(q: Term) -> Term:
             i = _id(s, q)
@@ -141,7 +135,7 @@ def _chain_laws() -> list[Conjunct]:
         return implies(here < s.history.avail_pos, s.history.made[_id(s, here)] == here)
 
     def one_chain(s: Any) -> Term:
-        """The slots of a chain have one id."""
+        """Say that the slots of a chain have one id."""
 
         def of(q: Term) -> Term:
             i = _id(s, q)
@@ -153,6 +147,20 @@ def _chain_laws() -> list[Conjunct]:
             return forall(s.history.avail_pos, same, cell, low=s.proof.marked_pos)
 
         return forall(s.history.avail_pos, of, cell, low=s.proof.marked_pos)
+
+    return [
+        Conjunct("to fetch", _slots(to_fetch, lambda s: s.proof.marked_pos, lambda s: s.history.avail_pos)),
+        Conjunct("first to fetch", first),
+        Conjunct("next to fetch", next_chain),
+        Conjunct("one chain", one_chain),
+    ]
+
+
+def _chain_laws() -> list[Conjunct]:
+    def as_written(s: Any, q: Term) -> Term:
+        slot = s.ring.desc[cell(q)]
+        return all_of(s.history.pos[cell(q)] == q, slot.addr == s.history.addr[cell(q)],
+                      slot.len == s.history.addr[cell(q)])  # fmt: skip
 
     def being_made(s: Any, q: Term) -> Term:
         last = all_of(s.driver.at == "complete", q + 1 == s.history.avail_pos + s.driver.length)
@@ -166,10 +174,7 @@ def _chain_laws() -> list[Conjunct]:
     end = lambda s: s.history.avail_pos + length(s)  # noqa: E731
     return [
         Conjunct("as written", _slots(as_written, lambda s: s.proof.marked_pos, end)),
-        Conjunct("to fetch", _slots(to_fetch, lambda s: s.proof.marked_pos, avail)),
-        Conjunct("first to fetch", first),
-        Conjunct("next to fetch", next_chain),
-        Conjunct("one chain", one_chain),
+        *_to_fetch_laws(),
         Conjunct("being made", _slots(being_made, avail, end)),
     ]
 

@@ -1,7 +1,7 @@
 """Slots and laps of the packed ring, for the solver: a position is size * q + r; its slot is r, its lap q's parity.
 
-Both are uninterpreted functions of a position with two axioms (they are in range; moving on by less than two rounds adds
-to the slot and flips the lap where the ring begins again). `place_lemma` proves the axioms from the division.
+Both are uninterpreted functions of a position with two axioms (they are in range; moving on by less than two rounds
+adds to the slot and flips the lap where the ring begins again). `place_lemma` proves the axioms from the division.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def axioms(translator: Translator) -> list[Any]:
     return [
         cell_(z3.IntVal(0)) == 0, lap_(z3.IntVal(0)) == 1,
         z3.ForAll([p], inside, patterns=[cell_(p)]), z3.ForAll([p], inside, patterns=[lap_(p)]),
-        z3.ForAll([p, q], z3.Implies(z3.And(q >= p, q - p < size + size), z3.And(cell_(q) == moved, lap_(q) == flipped)),
+        z3.ForAll([p, q], z3.Implies(z3.And(q >= p, q - p < size + size),
+                                     z3.And(cell_(q) == moved, lap_(q) == flipped)),
                   patterns=[z3.MultiPattern(cell_(p), cell_(q))]),
     ]  # fmt: skip

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.packed.serve import FINISHED, IN_BATCH, WORKING
-from model.terms import Operand, Term, all_of, any_of, cell, forall, ite, lap, negate
+from model.packed.variables import FINISHED, IN_BATCH, WORKING
+from model.terms import Term, all_of, any_of, cell, forall, ite, lap, negate
 from proofs.packed.words import (
     ENTRIES,
+    HEADS,
     SIZE,
     Conjunct,
     Places,
@@ -27,7 +28,7 @@ SUPPLYING = ("element id", "element len", "link", "lead")
 
 
 def _device(s: Any, e: Term) -> Term:
-    state = s.device.state[e]
+    state, who = s.device.state[e], s.history.who[e]
     building = any_of(
         all_of(s.supply.open == 1, in_batch(s, e)),
         all_of(s.supply.open == 2, at(s.supply.at, "flags", "clear"), in_batch(s, e),
@@ -39,12 +40,15 @@ def _device(s: Any, e: Term) -> Term:
     working = any_of(state == WORKING, state == FINISHED)
     return all_of(
         any_of(state == 0, state == IN_BATCH, working), implies(working, live(s, e)), s.history.twice[e] == 0,
-        implies(any_of(state == FINISHED, state == IN_BATCH), s.history.finished[e] == 1),
+        implies(all_of(any_of(state == FINISHED, state == IN_BATCH), live(s, e)),
+                s.history.ready[who] == s.history.got[e]),
         implies(state == IN_BATCH, building), implies(building, state == IN_BATCH),
         implies(all_of(negate(state == 0), live(s, e)), s.device.given[e] == s.history.content[e]),
         implies(all_of(running(s), live(s, e), negate(in_hand)), negate(state == 0)),
         implies(all_of(negate(running(s)), negate(state == 0)), s.recover.resubmitted[e] == 1),
         implies(all_of(negate(running(s)), s.recover.resubmitted[e] == 1, negate(gathering)), negate(state == 0)),
+        implies(all_of(any_of(state == FINISHED, state == IN_BATCH), live(s, e)),
+                s.history.result[who] == s.history.content[e]),
     )  # fmt: skip
 
 
@@ -61,7 +65,9 @@ def _batch_list(s: Any) -> Term:
             implies(s.supply.open == 1, all_of(
                 live(s, e), offset >= 0, next_offset == after, slot.id == s.history.who[e],
                 slot.len == s.history.content[e], s.proof.used_at[s.history.who[e]] == s.history.used_pos + offset,
-                implies(flagged, marked))),
+                implies(flagged, marked),
+                s.history.ready[s.history.who[e]] == s.history.got[e],
+                s.history.result[s.history.who[e]] == s.history.content[e])),
         )  # fmt: skip
 
     return all_of(
@@ -142,7 +148,7 @@ def _supply(p: Places) -> list[Conjunct]:
             done = all_of(in_batch(s, e), s.proof.batch_place[e] < s.supply.cursor)
             return implies(all_of(s.supply.open == 2, done), s.region.desc[e].inflight == 0)
 
-        return all_entries(one_of(one), lambda s, e: s.region.desc[e].inflight)(s)
+        return forall(HEADS, one, lambda e: s.region.desc[e].inflight)
 
     def in_hand(s: Any) -> Term:
         e = s.supply.head
@@ -165,14 +171,9 @@ def _supply(p: Places) -> list[Conjunct]:
     return [Conjunct("batch", batch), Conjunct("supply clearing", clearing), Conjunct("supply in hand", in_hand)]
 
 
-def one_of(body: Any) -> Any:
-    """Take the state out of a sentence that has it already."""
-    return lambda _, e: body(e)
-
-
 def supplying(p: Places) -> list[Conjunct]:
     """Give the sentences about the device and supplying."""
-    hints = (lambda s, e: s.device.state[e], lambda s, e: s.history.twice[e], lambda s, e: s.history.finished[e])
+    hints = (lambda s, e: s.device.state[e], lambda s, e: s.history.twice[e])
     return [
         Conjunct("device", all_entries(_device, *hints)), Conjunct("batch list", _batch_list),
         Conjunct("in batch", all_entries(_in_batch, lambda s, e: s.proof.in_batch[e])),

@@ -32,7 +32,7 @@ def free(s: Any, x: Operand) -> Term:
     return s.proof.owner[x] == -1  # type: ignore[no-any-return]
 
 
-def listed(s: Any, entry: Operand, length: Operand) -> Term:
+def listed(s: Any, entry: Term, length: Term) -> Term:
     """Whether a head leads a list of so many entries: it is the one at the last place, or else the end."""
     return ite(length == 0, entry == ENTRIES, all_of(entry >= 0, entry < ENTRIES, s.proof.place[entry] == length - 1))
 

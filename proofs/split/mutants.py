@@ -13,101 +13,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from model.record import SHARED, Assign, State, record
 from model.split.quiet import NOTIFICATIONS
 from model.split.recover import pending
 from model.split.serve import IN_BATCH, in_hand
-from model.steps import Add, Edit, HistoryOf, Procedure, Replace, Step, Table
+from model.steps import Add, Edit, Procedure, Replace, Table
 from model.terms import Term, all_of, forall, ite, negate, parameter, slot, wrap
 from proofs.kits import Mutant
-from proofs.split.guards import weakened
+from proofs.mutating import add, drops, exchanged, guards, swap
+from proofs.split.guards import GUARDS
 
-__all__ = ["Mutant", "mutants"]
-
-PROCEDURES = ("recover", "fetch", "supply")
-"""The back-end's procedures: what is mutated. The driver is as virtio has it."""
+__all__ = ["mutants"]
 
 _new = Procedure("mutants")
 
 
 def mutants(table: Table) -> tuple[Mutant, ...]:
     """Give the mutants of a revision's table, in the order of kind and step."""
-    return (*_drops(table), *_swaps(table), *_guards(table))
-
-
-def _steps(table: Table) -> Iterator[Step]:
-    for procedure in PROCEDURES:
-        yield from table.of(procedure)
-
-
-# A store dropped
-
-
-def _write(s: State, assign: Assign) -> None:
-    """Write what was recorded: a scalar, or one element of an array or of a field of an array of structures."""
-    array, _, member = assign.name.partition("[].")
-    *path, last = array.split(".")
-    node: Any = s
-    for name in path:
-        node = getattr(node, name)
-    if assign.index is None:
-        setattr(node, last, assign.value)
-    elif member:
-        setattr(getattr(node, last)[assign.index], member, assign.value)
-    else:
-        getattr(node, last)[assign.index] = assign.value
-
-
-def _without_store(table: Table, step: Step) -> Callable[..., None]:
-    """Give the effect of a step less its store to shared memory."""
-
-    def do(s: State, *args: Term) -> None:
-        for assign in record(table.vars, step.do, *args):
-            if table.vars[assign.name].kind not in SHARED:
-                _write(s, assign)
-
-    return do
-
-
-def _nothing(_: State) -> None:
-    """Nothing happened."""
-
-
-def _drops(table: Table) -> Iterator[Mutant]:
-    for step in _steps(table):
-        stores = [a.name for a in table.record(step).assigns if table.vars[a.name].kind in SHARED]
-        if not stores:
-            continue
-        changes: dict[str, Any] = {"do": _without_store(table, step)}
-        edits: list[Edit] = [Replace(step.id, changes)]
-        if step.id == "split.supply.5":
-            # Nothing becomes visible, so there is nothing to judge there and no history.
-            changes["tags"] = frozenset()
-            edits.append(HistoryOf(step.id, _nothing))
-        sentence = f"{step.id} does not store to {stores[0]}."
-        yield Mutant(f"drop {step.id}", "drop", sentence, tuple(edits), step.id in NOTIFICATIONS)
-    if "split.fetch.bump" in table.steps:
-        edit = Replace("split.fetch.bump", {"do": _nothing})
-        yield Mutant("drop split.fetch.bump", "drop", "The global counter is not increased.", (edit,))
+    return (
+        *drops(table, NOTIFICATIONS, "split.supply.5"), *_swaps(table), *guards(table, NOTIFICATIONS, GUARDS)
+    )  # fmt: skip
 
 
 # Two neighbours swapped
 
 
-def _exchanged(table: Table, one: str, other: str) -> tuple[Edit, ...]:
-    """Exchange the places of two steps, neither of which reads what the other writes."""
-    a, b = table.step(one), table.step(other)
-    return (Replace(one, {"at": b.at, "to": b.to}), Replace(other, {"at": a.at, "to": a.to}))
-
-
-def _add(step: Step, procedure: str) -> Add:
-    return Add(replace(step, procedure=procedure))
-
-
 def _swaps(table: Table) -> Iterator[Mutant]:
-    def swap(one: str, other: str, sentence: str, *edits: Edit, notifies: bool = False) -> Mutant:
-        return Mutant(f"swap {one}, {other}", "swap", sentence, edits, notifies)
-
     for one, other, sentence in (
         ("split.init.1", "split.init.2", "used_idx is set before desc_num."),
         ("split.init.2", "split.init.3", "version is set before used_idx: the region counts before it is right."),
@@ -115,10 +45,10 @@ def _swaps(table: Table) -> Iterator[Mutant]:
         ("split.supply.id", "split.supply.len", "The used element's len is written before its id."),
         ("split.supply.len", "split.supply.2", "The entry is linked before the used element's len is written."),
     ):
-        yield swap(one, other, sentence, *_exchanged(table, one, other))
+        yield swap(one, other, sentence, *exchanged(table, one, other))
     if "split.fetch.counter" in table.steps:
         yield swap("split.fetch.counter", "split.fetch.2", "The head is marked before its counter is set.",
-                   *_exchanged(table, "split.fetch.counter", "split.fetch.2"),
+                   *exchanged(table, "split.fetch.counter", "split.fetch.2"),
                    Replace("split.fetch.counter", {"do": _late_counter}))  # fmt: skip
     yield swap("split.supply.2", "split.supply.3", "The list is led by an entry that is not linked yet.",
                Replace("split.supply.3", {"at": ("link",), "to": "lead", "do": _early_lead}),
@@ -127,9 +57,9 @@ def _swaps(table: Table) -> Iterator[Mutant]:
                *_next_id_before_lead(table))  # fmt: skip
     yield swap("split.supply.3", "split.supply.5", "The batch is published before its last entry leads the list.",
                Replace("split.supply.2", {"do": _link_to_register}), Replace("split.supply.3", {"do": _count_only}),
-               Replace("split.supply.5", {"to": "late lead"}), _add(late_lead, "supply"))  # fmt: skip
+               Replace("split.supply.5", {"to": "late lead"}), add(late_lead, "supply"))  # fmt: skip
     yield swap("split.supply.5", "split.supply.6", "The first inflight field is cleared before the publishing.",
-               _add(early_clear, "supply"),
+               add(early_clear, "supply"),
                Replace("split.supply.5", {"at": ("cleared",), "do": _publish_cleared}))  # fmt: skip
     yield swap("split.supply.6", "split.supply.6", "The inflight fields are cleared from the last to the first.",
                Replace("split.supply.6", {"do": _clear_backwards}))  # fmt: skip
@@ -137,9 +67,9 @@ def _swaps(table: Table) -> Iterator[Mutant]:
                Replace("split.supply.6", {"when": lambda s: s.supply.cursor + 1 < s.supply.count}),
                Replace("split.supply.7", {"when": lambda s: s.supply.cursor + 1 >= s.supply.count, "to": "late clear",
                                           "do": _settle_only}),
-               _add(late_clear, "supply"))  # fmt: skip
-    yield from _notification_swaps(swap)
-    yield from _recovery_swaps(swap)
+               add(late_clear, "supply"))  # fmt: skip
+    yield from _notification_swaps()
+    yield from _recovery_swaps()
 
 
 def _late_counter(s: Any) -> None:
@@ -243,9 +173,6 @@ def late_clear(s: Any) -> None:
     s.supply.count = 0
 
 
-Swap = Callable[..., Mutant]
-
-
 def _cleared(s: Any) -> Term:
     return s.supply.cursor >= s.supply.count  # type: ignore[no-any-return]
 
@@ -254,7 +181,7 @@ def _nothing_there(s: Any) -> Term:
     return s.fetch.seen_avail == s.fetch.last_avail  # type: ignore[no-any-return]
 
 
-def _notification_swaps(swap: Swap) -> Iterator[Mutant]:
+def _notification_swaps() -> Iterator[Mutant]:
     """Give the swaps of a store with a notification, or with the look that decides on one."""
 
     def look_before(s: Any) -> None:
@@ -283,7 +210,7 @@ def _notification_swaps(swap: Swap) -> Iterator[Mutant]:
                Replace("split.reconnect.signal", {"at": ("clear",), "to": "signalled clear",
                                                   "when": lambda s: s.recover.left <= 0}),
                Replace("split.reconnect.1c", {"at": ("signalled clear",)}),
-               Replace("split.reconnect.1.else", {"to": "unsignalled"}), _add(signal_alone, "recover"),
+               Replace("split.reconnect.1.else", {"to": "unsignalled"}), add(signal_alone, "recover"),
                Replace("split.reconnect.ready", {"at": ("resubmit",), "when": _nothing_pending}),
                notifies=True)  # fmt: skip
 
@@ -304,14 +231,14 @@ def _nothing_pending(s: Any) -> Term:
     return forall(parameter("entries"), lambda h: negate(pending(s, h)))
 
 
-def _recovery_swaps(swap: Swap) -> Iterator[Mutant]:
+def _recovery_swaps() -> Iterator[Mutant]:
     yield swap("split.reconnect.1b", "split.reconnect.1b", "Of two in-progress entries the second is cleared first.",
                Replace("split.reconnect.1b", {"when": lambda s: s.recover.left == 1}),
-               _add(clear_second, "recover"), _add(clear_first, "recover"))  # fmt: skip
+               add(clear_second, "recover"), add(clear_first, "recover"))  # fmt: skip
     yield swap("split.reconnect.1b", "split.reconnect.1c", "used_idx is committed before the last entry is cleared.",
                Replace("split.reconnect.1b", {"when": lambda s: s.recover.left > 1}),
                Replace("split.reconnect.1c", {"when": lambda s: s.recover.left <= 1, "to": "late clear"}),
-               _add(clear_late, "recover"))  # fmt: skip
+               add(clear_late, "recover"))  # fmt: skip
 
 
 @_new.step("split.reconnect.1b.second", at="clear", to="clear first", text="v6 reconnecting, 1(b)",
@@ -333,13 +260,3 @@ def clear_first(s: Any) -> None:
 def clear_late(s: Any) -> None:
     """Set the inflight field of the last in-progress entry to 0, after used_idx was committed."""
     s.region.desc[s.recover.entry].inflight = 0
-
-
-# A guard weakened
-
-
-def _guards(table: Table) -> Iterator[Mutant]:
-    for name, sentence, edit in weakened(table, _steps(table)):
-        notifies = isinstance(edit, Replace) and edit.target in NOTIFICATIONS
-        ends = not name.startswith("split.reconnect.2: recover.resubmitted")
-        yield Mutant(f"guard {name}", "guard", sentence, (edit,), notifies, ends)

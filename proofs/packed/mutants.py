@@ -1,0 +1,55 @@
+"""Mutants of the packed ring's text: a store dropped, two neighbours swapped, a guard weakened, an edit left out.
+
+Drops and weakened guards are generated from the table, so that a new step brings its mutants along; swaps are written
+by hand. Of `hardened`, each named edit left out is a mutant too: none of them is there for nothing.
+
+Where nothing kills a mutant, proofs.packed.reasons says which store, order or guard is not needed, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from model.packed.quiet import NOTIFICATIONS
+from model.packed.revisions import HARDENED_EDITS, MERGED, V6
+from model.steps import Table
+from proofs.bounds import Bounds, Level
+from proofs.kits import Mutant
+from proofs.mutating import drops, guards
+from proofs.packed.guards import GUARDS
+from proofs.packed.serving_swaps import fetching_swaps, notification_swaps, supplying_swaps
+from proofs.packed.swaps import recovery_swaps, start_swaps
+
+__all__ = ["FURTHER", "mutants"]
+
+FURTHER = (Level(Bounds(2, 3, 1, states=800_000)),)
+"""What an edit that is left out is searched besides: a third request, without a limit that matters."""
+
+
+def mutants(table: Table) -> tuple[Mutant, ...]:
+    """Give the mutants of `hardened`, in the order of kind and step."""
+    return (
+        *_edits(),
+        *drops(table, NOTIFICATIONS, "packed.supply.7"),
+        *start_swaps(table), *recovery_swaps(table), *fetching_swaps(table), *supplying_swaps(table),
+        *notification_swaps(table),
+        *guards(table, NOTIFICATIONS, GUARDS),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Without:
+    """The edit of a table of `hardened` that takes one of its named edits back."""
+
+    name: str
+
+    def apply(self, _table: Table) -> Table:
+        """Give merged with the other named edits."""
+        others = [edit for name, edits in HARDENED_EDITS.items() if name != self.name for edit in edits]
+        return V6.edited((*MERGED, *others))
+
+
+def _edits() -> Iterator[Mutant]:
+    for name in HARDENED_EDITS:
+        yield Mutant(f"edit {name}", "edit", f"The edit {name} is left out.", (_Without(name),), further=FURTHER)
