@@ -116,7 +116,7 @@ def _of_the_batch(s: Any, i: Term) -> list[Term]:
     """Give what the batch has of an id, and of the request behind it."""
     k = s.proof.batch_place[s.proof.entry[i]]
     offset, batch = s.supply.offset, s.supply.batch
-    return [offset[k], offset[k + 1], batch[k], batch[k + 1], cell(s.history.used_pos + offset[k + 1])]
+    return [s.proof.live[i], offset[k], offset[k + 1], batch[k], batch[k + 1], cell(s.history.used_pos + offset[k + 1])]
 
 
 BESIDE: Mapping[str, Callable[[Any, Term], list[Term]]] = {
