@@ -15,10 +15,13 @@ from diagrams._states import procedures, states
 from diagrams._timeline import timeline
 from model import layout, protocol
 
-__all__ = ["check", "counterexample", "draw", "names", "write"]
+__all__ = ["check", "counterexample", "draw", "errata", "erratum", "names", "write"]
 
 _REVISION = "merged"
-"""The revision that is drawn: the last one, with what the one before it lacks marked."""
+"""The revision that is drawn, with what the one before it lacks marked; of `hardened`, only what differs."""
+
+_ERRATA = files("proofs") / "recorded" / "packed" / "errata"
+"""The runs of docs/errata.md, as schedule files."""
 
 
 def _pictures() -> Mapping[str, Callable[[], str]]:
@@ -29,12 +32,19 @@ def _pictures() -> Mapping[str, Callable[[], str]]:
     for ring in protocol.RINGS:
         for procedure in procedures(ring, _REVISION):
             pictures[f"{ring}-{procedure}"] = partial(states, ring, _REVISION, procedure)
-        pictures[f"{ring}-v6-order"] = partial(_counterexample, ring, "v6", "order")
+    pictures["split-v6-order"] = partial(_counterexample, "split", "v6", "order")
+    pictures["packed-recover-hardened"] = partial(states, "packed", "hardened", "recover")
+    for name in errata():
+        pictures[f"packed-{name}"] = partial(_erratum, name)
     return dict(sorted(pictures.items()))
 
 
 def _counterexample(ring: str, revision: str, judged: str) -> str:
     return timeline(counterexample(ring, revision, judged))
+
+
+def _erratum(name: str) -> str:
+    return timeline(erratum(name))
 
 
 def names() -> tuple[str, ...]:
@@ -77,6 +87,16 @@ def check(out: Path) -> list[str]:
     found = {path.name for path in out.glob("*.dot")}
     stale = {name for name in wanted.keys() & found if (out / name).read_text(encoding="utf-8") != wanted[name]()}
     return sorted(stale | (wanted.keys() ^ found))
+
+
+def errata() -> tuple[str, ...]:
+    """Name the runs that show the defects of the packed ring's text, sorted."""
+    return tuple(sorted(p.name.removesuffix(".json") for p in _ERRATA.iterdir() if p.name.endswith(".json")))
+
+
+def erratum(name: str) -> dict[str, Any]:
+    """Give one of those runs, a schedule file's contents; raise `OSError` if there is none of that name."""
+    return dict(json.loads((_ERRATA / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def counterexample(ring: str, revision: str, judged: str) -> dict[str, Any]:

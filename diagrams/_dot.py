@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 from diagrams._html import FONT, Palette
 
-__all__ = ["Graph"]
+__all__ = ["PAGE", "Graph"]
+
+PAGE = 10.6
+"""Inches: what is wider is drawn smaller, to be legible at the width of a page and enlarged by who wants to."""
 
 
 def _quoted(value: object) -> str:

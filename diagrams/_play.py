@@ -10,9 +10,11 @@ from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
 from model.protocol import Subject
 from model.record import SHARED
-from model.steps import Recorded
+from model.steps import Recorded, Table
 from model.terms import ModelError, Term
 from proofs.judges import Judge
+from proofs.kits import kit
+from proofs.runs import runs
 
 __all__ = ["FORMAT", "Moment", "Run", "Store", "play"]
 
@@ -59,6 +61,7 @@ class Run:
     subject: Subject
     machine: Machine
     moments: tuple[Moment, ...]
+    mutant: str | None
     property: str | None
     violated: str | None
 
@@ -70,33 +73,45 @@ class Run:
 def play(schedule: Mapping[str, Any]) -> Run:
     """Play the contents of a schedule file.
 
-    A schedule with or without the notifications is played on the table that it was made for. Raise `ModelError` if it
-    is no such file, if it is about a mutant (the tables here have none), or if an event is not possible in its place.
+    A schedule with or without the notifications is played on the table that it was made for, and so is one of a mutant.
+    Raise `ModelError` if it is no such file, if there is no such mutant, or if an event is not possible in its place.
     """
     if schedule.get("format") != FORMAT:
         raise ModelError(f"not a schedule: its format is {schedule.get('format')!r}, not {FORMAT!r}")
-    if schedule.get("mutant") is not None:
-        raise ModelError(f"this schedule is about the mutant {schedule['mutant']}, which is not in the text's tables")
     subject = Subject.of(schedule["ring"], schedule["revision"], schedule.get("gaps", {}))
     sizes = Sizes(schedule["queue_size"], schedule["region_size"], schedule["first_index"])
     try:
         return _run(subject, sizes, schedule, quiet=False)
     except ModelError:
         # Searches that do not depend on notifications leave them out; if this is no such schedule either, it is wrong.
-        if any(event[0] not in protocol.table(subject, quiet=True).steps for event in schedule["schedule"]):
+        if any(event[0] not in _table(subject, schedule, quiet=True).steps for event in schedule["schedule"]):
             raise
         return _run(subject, sizes, schedule, quiet=True)
 
 
 def _run(subject: Subject, sizes: Sizes, schedule: Mapping[str, Any], *, quiet: bool) -> Run:
-    machine = Machine(protocol.table(subject, quiet=quiet), sizes, check=True)
+    machine = Machine(_table(subject, schedule, quiet=quiet), sizes, check=True)
     wanted = schedule.get("property")
     judge = Judge(machine, protocol.judgements(subject.ring), [wanted] if wanted else [])
     moments = tuple(_moments(machine, judge, schedule["schedule"]))
     violated = next((m.violates for m in moments if m.violates), None)
     if violated is None and moments:
         violated = next(iter(judge.state(moments[-1].after)), None)
-    return Run(subject, machine, moments, wanted, violated)
+    return Run(subject, machine, moments, schedule.get("mutant"), wanted, violated)
+
+
+def _table(subject: Subject, schedule: Mapping[str, Any], *, quiet: bool) -> Table:
+    """Give the table of the subject, changed as the schedule's mutant says, if it is about one."""
+    name = schedule.get("mutant")
+    if name is None:
+        return protocol.table(subject, quiet=quiet)
+    told = protocol.table(subject)
+    mutation = kit(subject.ring).mutation
+    known = {mutant.name: mutant for mutant in mutation.mutants(told)} if mutation else {}
+    if name not in known:
+        raise ModelError(f"there is no mutant {name!r} of {subject.ring} {subject.revision}")
+    changed = told.edited(known[name].edits)
+    return runs(subject.ring).quiet(changed) if quiet else changed
 
 
 def _moments(machine: Machine, judge: Judge, events: Iterable[list[Any]]) -> Iterable[Moment]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-from diagrams._dot import Graph
+from diagrams._dot import PAGE, Graph
+from diagrams._fields import field
 from diagrams._html import MONO, Palette, bold, cell, coloured, lines, mono, row, small, table
 from model import protocol
 from model.protocol import Subject
@@ -28,6 +29,10 @@ _WIDTH = 36
 
 _LONGEST_GUARD = 72
 """A guard that is longer says nothing in a picture that the step's sentence does not say better."""
+
+
+_LONGEST_STORE = 240
+"""A store that is longer is named in a picture, without what is stored."""
 
 
 def procedures(ring: str, revision: str) -> tuple[str, ...]:
@@ -63,8 +68,9 @@ class _Picture:
         self.order = self._order()
         self.graph = Graph(
             f"{self.ring} {self.procedure}",
-            {"rankdir": "TB", "nodesep": 0.25, "ranksep": 0.28, "label": self._caption(), "labelloc": "t"},
-        )
+            {"rankdir": "TB", "nodesep": 0.25, "ranksep": 0.28, "label": self._caption(), "labelloc": "t",
+             "size": f"{PAGE},1000"},
+        )  # fmt: skip
         for label in self.order:
             self.graph.node(_label(label), label=label, shape="box", style="rounded,filled",
                             fillcolor=Palette.label, fontname=MONO, height=0.3, margin="0.14,0.04")  # fmt: skip
@@ -154,7 +160,7 @@ class _Picture:
         old = self.before.steps.get(step.id)
         if old is None:
             return f"inserted by {self.revision}"
-        same = old.do is step.do and old.when is step.when and old.sentence == step.sentence
+        same = (old.do, old.when, old.sentence, old.text) == (step.do, step.when, step.sentence, step.text)
         return "" if same else f"replaced by {self.revision}"
 
     def _fill(self, step: Step) -> str:
@@ -212,7 +218,10 @@ def _stores(shown: Table, recorded: Recorded) -> str:
         if shown.vars[assign.name].kind in SHARED:
             target = Term("at", (assign.name, assign.index)) if isinstance(assign.index, Term) else None
             parts.append(f"{show(target) if target is not None else assign.name} := {_bare(assign.value)}")
-    return "; ".join(parts)
+    text = "; ".join(parts)
+    if len(text) <= _LONGEST_STORE:
+        return text
+    return "; ".join(dict.fromkeys(field(a.name) for a in recorded.stores(shown.vars)))
 
 
 def _bare(term: Term) -> str:

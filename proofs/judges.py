@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 
 from model.interpret import Machine, StateTuple, Successor
 from model.properties import Judgement
@@ -103,10 +104,14 @@ class Judge:
                     chosen = judgement.before and recorded.step.choice is not None
                     predicate = machine.predicate(judgement.predicate, with_choice=chosen)
                     (self._before if judgement.before else self._after)[number].append((judgement.property, predicate))
-        self._fair = machine.only(lambda r: r.step.id not in UNFAIR)
         self._all_seen = machine.predicate(runs(machine.table.ring).all_seen)
         self._restarts = Restarts(machine) if "restartable" in self.properties else None
         self._drains = "drains" in self.properties
+
+    @cached_property
+    def _fair(self) -> Callable[[StateTuple], list[Successor]]:
+        """Give what is owed in a state; compiled when it is first asked for, since that takes longer than most runs."""
+        return self.machine.only(lambda r: r.step.id not in UNFAIR)
 
     def event(self, state: StateTuple, successor: Successor) -> list[str]:
         """Name the properties that this event violates."""

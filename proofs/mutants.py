@@ -5,7 +5,8 @@ recorded. `check` plays each recorded run again, on the mutant and on the text: 
 so that the mutant is to blame and not the run. What survives is not needed within the bounds searched, and the ring's
 reasons say why. What the mutants of a ring are, and how they are searched, is in its kit (`proofs.kits.Mutation`).
 
-``python -m proofs.mutants record [RING]`` searches anew (minutes), ``check`` plays the record (seconds), ``orders``
+``python -m proofs.mutants record [RING]`` searches anew (minutes), ``reasons`` only writes the reasons into the record
+anew, ``check`` plays the record (seconds), ``orders``
 prints the page about it (docs/orders.md for the split ring, which is meant where no ring is named,
 docs/orders-packed.md for the packed one).
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +26,7 @@ from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
 from model.properties import NAMES
 from model.protocol import Subject
-from model.steps import Table
+from model.steps import Recorded, Step, Table
 from model.terms import ModelError
 from proofs.bounds import Event, Level
 from proofs.judges import Judge
@@ -97,9 +98,24 @@ def _all(subject: Subject) -> Mapping[str, Mutant]:
     return {m.name: m for m in _mutation(subject.ring).mutants(protocol.table(subject))}
 
 
+class _Remembering(Table):
+    """A table that records a step once for all mutants that leave it, its procedure's guard and its history alone."""
+
+    def record(self, step: Step) -> Recorded:
+        """Record a step as terms, or give what was recorded of it in another table of the ring."""
+        key = (self.ring, step, self.guards[step.procedure], self.history.get(step.id))
+        if key not in _RECORDED:
+            _RECORDED[key] = super().record(step)
+        return _RECORDED[key]
+
+
+_RECORDED: dict[tuple[object, ...], Recorded] = {}
+
+
 def _table(subject: Subject, mutant: Mutant | None, notifications: bool) -> Table:
     table = protocol.table(subject).edited(mutant.edits if mutant else ())
-    return table if notifications else runs(subject.ring).quiet(table)
+    table = table if notifications else runs(subject.ring).quiet(table)
+    return _Remembering(table.ring, table.vars, table.steps, table.guards, table.history)
 
 
 # Searching
@@ -222,6 +238,12 @@ def write(ring: str, fates: Iterable[Fate]) -> None:
     _path(ring).write_text(f"[{lines}]\n", encoding="utf-8")
 
 
+def explained(ring: str, fates: Iterable[Fate]) -> list[Fate]:
+    """Give the fates with the reasons that the ring gives now for those that survive."""
+    reasons = _mutation(ring).reasons
+    return [f if f.killed_by else replace(f, survives_because=reasons.get(f.mutant, "")) for f in fates]
+
+
 # Checking
 
 
@@ -332,10 +354,12 @@ TITLES = {"edit": "Edits of the revision", "swap": "Orders", "drop": "Stores", "
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command: record, check, orders, each with a ring or for split. Return 0 if the record holds."""
+    """Run a command: record, reasons, check, orders, each with a ring or for split. Return 0 if the record holds."""
     command, ring = (*arguments, "split")[:2] if arguments else ("check", "split")
     if command == "record":
         write(ring, record(ring, lambda line: print(line, flush=True)))
+    elif command == "reasons":
+        write(ring, explained(ring, load(ring)))
     elif command == "orders":
         print(orders(ring), end="")
         return 0

@@ -171,7 +171,7 @@ def _search_again(
     for subject, name in asked:
         verdict = record.get((subject, name))
         if verdict is None:
-            bounds: tuple[Bounds, ...] = () if name in proved.properties(subject) else default_bounds(name)
+            bounds: tuple[Bounds, ...] = () if name in proved.properties(subject) else default_bounds(subject.ring, name)
         elif verdict.verdict == "proved" or (verdict.verdict == "violated" and not search):
             bounds = ()
         else:
@@ -189,9 +189,11 @@ def _search_again(
     return results
 
 
-def default_bounds(name: str) -> tuple[Bounds, ...]:
-    """Give the bounds within which an unrecorded subject is searched."""
-    return (Bounds(2, 1, 1),) if name == "drains" else (Bounds(2, 3, 2),)
+def default_bounds(ring: str, name: str) -> tuple[Bounds, ...]:
+    """Give the bounds within which an unrecorded subject is searched; the packed ring has many more states."""
+    if name == "drains":
+        return (Bounds(2, 1, 1),)
+    return (Bounds(2, 3, 2),) if ring == "split" else (Bounds(2, 2, 2),)
 
 
 def _search(job: tuple[protocol.Subject, Bounds, frozenset[str]]) -> Found:

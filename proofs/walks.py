@@ -98,7 +98,8 @@ def resolve(term: Term, told: Walk | None, variables: Vars) -> Term:
 
 
 def _end(told: Walk | None, variables: Vars) -> Term:
-    assert told is not None
+    if told is None:
+        raise ModelError("nothing is said of where a walk ends")
     if isinstance(told.cases, Along):
         return record_term(variables, told.cases.last)
     *others, last = told.cases
@@ -110,7 +111,8 @@ def _end(told: Walk | None, variables: Vars) -> Term:
 
 def _none_met(node: Term, told: Walk | None, variables: Vars, exchange: Callable[[Term], Term | None]) -> Term:
     """Say of each step that the test does not hold there."""
-    assert told is not None
+    if told is None:
+        raise ModelError("nothing is said of the steps of a walk")
     if isinstance(told.cases, Along):
         raise ModelError("a walk over described places meets only what has a name")
 

@@ -205,26 +205,44 @@ def find(subject: Subject) -> Iterator[Witness]:
 def _find(subject: Subject, name: str, sizes: Sizes, wanted: frozenset[str]) -> Witness:
     """Walk at random until runs show what is wanted, then cut out of the shortest what it does not need.
 
-    Raise `ModelError` if no seed leads there.
+    Where no walk shows all of it, one goes on from the end of another. Raise `ModelError` if no seed leads further.
     """
     machine, judge, _ = _machine(subject, sizes)
-    runs: list[tuple[Event, ...]] = []
-    for seed in range(10 * SEEDS):
-        runs += [run for run in [_walk(machine, judge, seed, wanted)] if run]
-        if runs and seed >= SEEDS:
-            break
-    if not runs:
+    walks = (_walk(machine, judge, seed, wanted) for seed in range(SEEDS))
+    runs = [run for run in walks if run]
+    run = min(runs, key=len) if runs else _walk_on(machine, judge, wanted)
+    if not run:
         raise ModelError(f"no walk of {EVENTS} events shows {name}")
-    return Witness(subject.ring, name, subject.revision, sizes, _cut(machine, judge, min(runs, key=len), wanted))
+    return Witness(subject.ring, name, subject.revision, sizes, _cut(machine, judge, run, wanted))
 
 
-def _walk(machine: Machine, judge: Judge, seed: int, wanted: frozenset[str]) -> tuple[Event, ...]:
+def _walk_on(machine: Machine, judge: Judge, wanted: frozenset[str]) -> tuple[Event, ...]:
+    """Give a run put together of walks, each of which shows one thing more of what is wanted, or nothing."""
+    run: tuple[Event, ...] = ()
+    missing = wanted
+    while missing:
+        further = (_walk(machine, judge, seed, missing, run) for seed in range(10 * SEEDS))
+        run = next((walk for walk in further if walk), ())
+        if not run:
+            return ()
+        missing = wanted - _shown(machine, run)
+    return run
+
+
+def _walk(
+    machine: Machine, judge: Judge, seed: int, wanted: frozenset[str], begun: tuple[Event, ...] | None = None
+) -> tuple[Event, ...]:
     """Give a random run that shows what is wanted and violates nothing, or nothing.
 
-    What nobody owes is taken rarely; a crash less rarely in recovery, which is short.
+    Where it goes on from a run that was `begun`, one thing of what is wanted is enough. What nobody owes is taken
+    rarely; a crash less rarely in recovery, which is short.
     """
     rng = random.Random(seed)  # noqa: S311
-    marker, taken, state = _marker(machine), list[Event](), machine.initial()
+    marker, state = _marker(machine), machine.initial()
+    taken = list(begun or ())
+    for event in taken:
+        state = _follow(machine, marker, state, event)
+    shown = {event[0] for event in taken}
     for _ in range(EVENTS):
         possible = machine.successors(state)
         rare = [s for s in possible if machine.steps[s[0]].step.id in UNFAIR - {"driver.make.1"}]
@@ -237,9 +255,26 @@ def _walk(machine: Machine, judge: Judge, seed: int, wanted: frozenset[str]) -> 
         marker.follow(state, step, chosen, successor[2])
         state = successor[2]
         taken.append((step,) if chosen < 0 else (step, chosen))
-        if wanted <= marker.marks | {event[0] for event in taken}:
+        shown.add(step)
+        if wanted <= marker.marks | shown or (begun is not None and wanted & (marker.marks | shown)):
             return tuple(taken)
     return ()
+
+
+def _follow(machine: Machine, marker: Marker, state: StateTuple, event: Event) -> StateTuple:
+    """Take an event that is enabled, and let the marker see it; raise `ModelError` where it is not."""
+    step, chosen = event if len(event) > 1 else (event[0], -1)
+    after = machine.take(state, step, chosen)
+    marker.follow(state, step, chosen, after)
+    return after
+
+
+def _shown(machine: Machine, schedule: tuple[Event, ...]) -> frozenset[str]:
+    """Give the marks that a run reaches and the steps that it takes."""
+    marker, state = _marker(machine), machine.initial()
+    for event in schedule:
+        state = _follow(machine, marker, state, event)
+    return frozenset(marker.marks) | {event[0] for event in schedule}
 
 
 def _cut(machine: Machine, judge: Judge, schedule: tuple[Event, ...], wanted: frozenset[str]) -> tuple[Event, ...]:

@@ -68,12 +68,13 @@ def test_same_text_in_another_process() -> None:
     assert other.stdout == "".join(diagrams.draw(name) for name in reversed(diagrams.names()))
 
 
-@pytest.mark.parametrize("revision", ["v6", "merged"])
+@pytest.mark.parametrize("revision", ["v6", "merged", "hardened"])
 @pytest.mark.parametrize("procedure", PROCEDURES)
-def test_every_step_and_label_is_drawn(revision: str, procedure: str) -> None:
+@pytest.mark.parametrize("ring", protocol.RINGS)
+def test_every_step_and_label_is_drawn(ring: str, revision: str, procedure: str) -> None:
     """A state diagram has each step of the table, each label, and arrows from step to label that the table has."""
-    dot = diagrams.states("split", revision, procedure)
-    table = protocol.table(Subject("split", revision))
+    dot = diagrams.states(ring, revision, procedure)
+    table = protocol.table(Subject(ring, revision))
     steps = table.of(procedure)
     labels = {label for s in steps for label in (*s.at, s.to) if label is not None}
     assert {s.id for s in steps} | {f"at {label}" for label in labels} <= nodes(dot)
@@ -83,15 +84,16 @@ def test_every_step_and_label_is_drawn(revision: str, procedure: str) -> None:
 
 
 @pytest.mark.parametrize("procedure", PROCEDURES)
-def test_crash_points_are_the_stores(procedure: str) -> None:
+@pytest.mark.parametrize("ring", protocol.RINGS)
+def test_crash_points_are_the_stores(ring: str, procedure: str) -> None:
     """What leaves a step is drawn as a crash point if, and only if, the step stores to shared memory."""
-    table = protocol.table(Subject("split", "merged"))
+    table = protocol.table(Subject(ring, "merged"))
     storing = {
         r.step.id
         for r in table.recorded()
         if r.step.procedure == procedure and any(table.vars[a.name].kind in SHARED for a in r.assigns)
     }
-    drawn = {a for a, _, text in edges(diagrams.states("split", "merged", procedure)) if '"dot"' in text}
+    drawn = {a for a, _, text in edges(diagrams.states(ring, "merged", procedure)) if '"dot"' in text}
     assert drawn == storing
 
 
@@ -103,6 +105,16 @@ def test_differences_from_v6_are_marked() -> None:
     assert inserted == {"recover": 1 + 1, "fetch": 2 + 1, "supply": 0, "driver": 0, "rest": 0}
     assert merged["recover"].count("replaced by merged") == 1 + 1
     assert all(" by " not in diagrams.states("split", "v6", p).replace("by the size", "") for p in PROCEDURES)
+
+
+def test_what_hardened_changes_is_marked() -> None:
+    """On the packed ring hardened inserts three steps of recovery and replaces some; elsewhere it changes nothing."""
+    hardened = {p: diagrams.states("packed", "hardened", p) for p in PROCEDURES}
+    # Each number is that of the steps, and one more for the legend.
+    assert hardened["recover"].count("inserted by hardened") == 3 + 1
+    replaced = {f"packed.{name}" for name in ("reconnect.1", "reconnect.1a", "reconnect.2a", "reconnect.3", "position")}
+    assert hardened["recover"].count("replaced by hardened") == len(replaced) + 1
+    assert all("by hardened" not in dot for procedure, dot in hardened.items() if procedure != "recover")
 
 
 def test_unknown_procedure() -> None:
@@ -137,6 +149,48 @@ def test_counterexample_as_timeline() -> None:
     assert all(store.text() in dot for moment in run.moments for store in moment.stores)
 
 
+def cells(dot: str, number: int) -> list[str]:
+    """Give the cells of the row of an event of a timeline, without their markup."""
+    found = re.search(rf">{number}</FONT></TD>(.*?)</TR>", dot)
+    assert found, number
+    plain = (re.sub(r"<BR/>", " ", text) for text in re.findall(r"<TD.*?>(.*?)</TD>", found[1]))
+    return [re.sub(r"<.*?>", "", text) for text in plain]
+
+
+def test_packed_timeline_shows_slots_and_lists() -> None:
+    """A packed run has the slots' flags in words, the free list walked, and indexes with their wrap counters."""
+    dot = diagrams.timeline(diagrams.erratum("marked-used"))
+    inflight, no_list, start = "1 1", "-", "0/1"
+    # Event 69 marks the later slot of a batch of two: then comes the crash, and nothing takes the mark back.
+    assert cells(dot, 69)[2:] == [
+        "ring.desc[1].flags := AVAIL USED", "id 0 AVAIL", "id 1 AVAIL USED", inflight, "1 0", no_list, "0/0", start,
+        start, "-",
+    ]  # fmt: skip
+    assert ">70  the back-end is killed" in dot
+    assert cells(dot, 95)[2:8] == [
+        "ring.desc[0].flags := AVAIL USED", "id 0 AVAIL USED", "id 1 AVAIL USED", inflight, "0", no_list,
+    ]  # fmt: skip
+    assert "packed.init" not in dot
+
+
+def test_stores_of_a_run() -> None:
+    """The same run as rows: what a step stores, from which value to which, the flags of a slot as one field."""
+    events = {e.number: e for e in diagrams.stores(diagrams.erratum("marked-used"))}
+    (flags,) = events[69].changes
+    assert (events[69].step, flags.field, flags.old, flags.new) == (
+        "packed.supply.7", "ring.desc[1].flags", "AVAIL", "AVAIL USED",
+    )  # fmt: skip
+    (idx,) = events[75].changes
+    assert (events[75].step, idx.field, idx.old, idx.new) == ("packed.reconnect.2b", "region.used_idx", "0", "0")
+
+
+def test_run_of_a_mutant_is_drawn() -> None:
+    """A schedule of a mutant is played on the changed table, and the picture says so."""
+    dot = diagrams.timeline(diagrams.erratum("half-rolled-back"))
+    assert "hardened, mutant edit roll-back-free-head-last" in dot
+    assert "violates nothing-lost" in dot
+
+
 def test_recorded_counterexample_is_drawn() -> None:
     """What is drawn violates what it should; where nothing is recorded, that is said."""
     assert play(counterexample("split", "v6", "order")).violated == "order"
@@ -158,7 +212,7 @@ def test_timeline_marks_what_changed() -> None:
     ("change", "message"),
     [
         ({"format": "another"}, "not a schedule: its format is 'another'"),
-        ({"mutant": "drop split.supply.2"}, "about the mutant drop split.supply.2"),
+        ({"mutant": "drop no.such.step"}, "there is no mutant 'drop no.such.step' of split v6"),
         ({"schedule": [["split.start.adopt"]]}, "event 1 of the schedule: split.start.adopt is not enabled here"),
         ({"schedule": [["driver.make.1", 9]]}, "driver.make.1 9 is not enabled here"),
         ({"revision": "v7"}, "there is no revision 'v7'"),
@@ -180,7 +234,7 @@ def test_write_and_check(tmp_path: Path) -> None:
     """What was just written is up to date; what was changed, is missing or is of no table is named."""
     out = tmp_path / "new" / "diagrams"
     written = diagrams.write(out, render=False)
-    assert written == [out / f"{name}.dot" for name in diagrams.names()]
+    assert written == sorted(out / f"{name}.dot" for name in diagrams.names())
     assert diagrams.check(out) == []
     (out / "split-fetch.dot").write_text("digraph {}\n", encoding="utf-8")
     (out / "split-rest.dot").unlink()

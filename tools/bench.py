@@ -1,57 +1,152 @@
-"""Measure the model and the search: ``python -m tools.bench``. Seconds are of one core, in a fresh process."""
+"""Measure where the time of ``verify`` goes, and how exhaustive search grows: ``python -m tools.bench [--quick]``.
+
+Each line has seconds, and the same as a multiple of a fixed loop of plain Python that is run just before it: machines,
+and neighbours on one machine, differ by more than a change of the program does, their ratios do not. ``--quick`` leaves
+out the proofs and the searches that take longest.
+"""
 
 from __future__ import annotations
 
-import random
+import argparse
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from typing import TypeVar
 
 from model import protocol
-from model.interpret import Machine
+from model.properties import NAMES
 from model.protocol import Subject
+from proofs import mutants, witnesses
+from proofs.engine import prove_all
+from proofs.kits import kit
+from proofs.record import search
 from proofs.search import Bounds, explore, table_for
+from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, violates
 
-__all__ = ["main"]
+__all__ = ["BEATS", "GROWTH", "beat", "main", "parts"]
 
 T = TypeVar("T")
 
-EVENTS = 50_000
-BOUNDS = Bounds(size=2, requests=2, crashes=1)
-SAFETY = frozenset({"no-used-resubmitted", "nothing-lost", "order", "intact", "exactly-once", "well-formed"})
+BEATS = 1_000_000
+"""Rounds of the fixed loop."""
+
+SAFE = frozenset(NAMES) - {"drains"}
+
+GROWTH: tuple[tuple[str, tuple[Bounds, ...]], ...] = (
+    ("split", tuple(Bounds(size, requests, 1) for size in (1, 2, 4) for requests in (1, 2))),
+    ("packed", tuple(Bounds(size, requests, 1) for size in (1, 2, 3) for requests in (1, 2))),
+)
+"""Searches of growing size. A split ring has a power of two of entries."""
+
+LONG = 10_000
+"""After a search of more states than this, ``--quick`` leaves the ring's larger ones out."""
 
 
-def timed(what: str, function: Callable[[], T]) -> tuple[float, T]:
-    """Run a function once, and print how long it took."""
+def beat() -> float:
+    """Run the fixed loop once; give its seconds."""
+    started = time.perf_counter()
+    number = 1
+    for _ in range(BEATS):
+        number = (number * 1103515245 + 12345) & 0x7FFFFFFF
+    assert number >= 0
+    return time.perf_counter() - started
+
+
+def timed(function: Callable[[], T]) -> tuple[float, float, T]:
+    """Run a function once; give its seconds, and how many times the fixed loop's that is."""
+    unit = beat()
     started = time.perf_counter()
     result = function()
     seconds = time.perf_counter() - started
-    print(f"{what:<44}{seconds:8.3f} s", end="")
-    return seconds, result
+    return seconds, seconds / unit, result
 
 
-def run(machine: Machine) -> None:
-    """Take a random run."""
-    rng = random.Random(1)  # noqa: S311 - no secret
-    state = machine.initial()
-    for _ in range(EVENTS):
-        _, _, state = rng.choice(machine.successors(state))
+def parts(ring: str) -> dict[str, Callable[[], object]]:
+    """Give what ``verify`` does for a ring, part by part: proving, searching, playing what is recorded."""
+    record, told = recorded(ring), kit(ring)
+    proved, work = _proved(record), _searches(record)
+    files = [recorded_folder(ring) / v.counterexample for v in record if v.counterexample]
+    found: dict[str, Callable[[], object]] = {}
+    if told.induction and proved:
+        found[f"{ring}: proving, {len(proved)} subjects"] = lambda: prove_all(proved, properties=proved)
+    if work:
+        found[f"{ring}: searching, {len(work)} searches"] = lambda: _search_all(work)
+    if files:
+        found[f"{ring}: playing {len(files)} counterexamples"] = lambda: [violates(load_schedule(f)) for f in files]
+    if told.mutation:
+        found[f"{ring}: playing what kills mutants"] = lambda: mutants.check(ring)
+    if told.witnessing:
+        found[f"{ring}: playing witnesses"] = lambda: witnesses.check(ring)
+    return found
 
 
-def main() -> None:
-    """Print a line for each measurement."""
-    subject = Subject("split", "merged")
-    _, table = timed("build a table", lambda: protocol.table(subject))
-    print(f"  {len(table.steps)} steps")
-    _, machine = timed("record and compile it", lambda: Machine(table, protocol.sizes(subject, 4)))
-    print()
-    seconds, _ = timed(f"a random run of {EVENTS} events, queue size 4", lambda: run(machine))
-    print(f"  {EVENTS / seconds:,.0f} events/s")
-    quiet = table_for(subject, SAFETY)
-    seconds, found = timed(
-        f"search, {BOUNDS.text()}", lambda: explore(quiet, protocol.sizes(subject, BOUNDS.size), BOUNDS, SAFETY)
-    )
-    print(f"  {found.states:,} states, {found.transitions / seconds:,.0f} transitions/s")
+def _proved(record: Sequence[Verdict]) -> dict[Subject, set[str]]:
+    """Give what is proved each time, by subject."""
+    proved: dict[Subject, set[str]] = {}
+    for verdict in record:
+        if verdict.verdict == "proved":
+            proved.setdefault(verdict.subject(), set()).add(verdict.property)
+    return proved
+
+
+def _searches(record: Sequence[Verdict]) -> list[tuple[Subject, Bounds, frozenset[str]]]:
+    """Give the searches that are done each time."""
+    jobs: dict[tuple[Subject, Bounds], set[str]] = {}
+    for verdict in record:
+        for bounds in verdict.bounds if verdict.verdict == "bounded" else ():
+            if bounds.again:
+                jobs.setdefault((verdict.subject(), bounds), set()).add(verdict.property)
+    return [(subject, bounds, frozenset(names)) for (subject, bounds), names in jobs.items()]
+
+
+def _search_all(work: list[tuple[Subject, Bounds, frozenset[str]]]) -> int:
+    with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+        return sum(found.states for found in pool.map(search, work))
+
+
+def _verify(*, quick: bool) -> None:
+    print(f"What verify does, on {os.cpu_count()} cores ('loops': the fixed loop, on one core, is 1)")
+    rows = []
+    for ring in protocol.RINGS:
+        for name, part in parts(ring).items():
+            if not (quick and "proving" in name):
+                rows.append((name, *timed(part)[:2]))
+    total = sum(seconds for _, seconds, _ in rows)
+    for name, seconds, loops in rows:
+        print(f"  {name:<44}{seconds:8.1f} s {loops:10.0f} loops {seconds / total:6.0%}")
+    print(f"  {'all':<44}{total:8.1f} s")
+
+
+def _growth(*, quick: bool) -> None:
+    print("Exhaustive search of merged, every property but drains, one crash, one core")
+    for ring, searches in GROWTH:
+        subject = Subject(ring, "merged")
+        table = table_for(subject, SAFE)
+        before = 0
+        for bounds in searches:
+            if quick and before > LONG:
+                continue
+            sizes = protocol.sizes(subject, bounds.size)
+            seconds, loops, found = timed(partial(explore, table, sizes, bounds, SAFE, every=True))
+            seen = f"{found.states:>9,} states" + ("" if found.complete else " (not all)")
+            print(
+                f"  {ring}, size {bounds.size}, {bounds.requests} requests: {seen}, depth {found.depth:>3}, "
+                f"{seconds:6.2f} s {loops:8.1f} loops, {found.states / seconds:>9,.0f} states/s, "
+                f"{found.states / loops:>8,.0f} states/loop"
+            )
+            before = found.states
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Where the time goes.")
+    parser.add_argument("--quick", action="store_true", help="leave out what takes longest")
+    asked = parser.parse_args(arguments)
+    _growth(quick=asked.quick)
+    _verify(quick=asked.quick)
 
 
 if __name__ == "__main__":

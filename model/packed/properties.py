@@ -57,7 +57,8 @@ def gathered_as_made(s: Any) -> Term:
 
 def gathered_whole(s: Any) -> Term:
     """As many descriptors were gathered as the chain has."""
-    return s.region.desc[s.recover.head].num == s.history.length[s.recover.head]  # type: ignore[no-any-return]
+    whole = s.region.desc[s.recover.head].num == s.history.length[s.recover.head]
+    return all_of(s.recover.left <= 0, whole)
 
 
 def copied_as_made(s: Any) -> Term:

@@ -8,6 +8,7 @@ from proofs.bounds import Bounds, Level
 from proofs.kits import Induction, Kit, Mutation
 from proofs.packed.ghosts import with_ghosts
 from proofs.packed.invariant import invariant
+from proofs.packed.marks import REVISIONS, WITNESSING
 from proofs.packed.mutants import mutants
 from proofs.packed.obligations import BESIDE, CASES, COUNTS, ENDS, FOUND, MENTIONS, NO_WRAP, UNTOUCHED, WALKS, outcome
 from proofs.packed.rank import rank, stuck
@@ -29,15 +30,13 @@ SCOPE = (
 
 LEVELS: tuple[Level, ...] = (
     Level(Bounds(2, 2, 1, states=60_000)),
-    Level(Bounds(2, 1, 1, states=200_000), notifications=True),
-    Level(Bounds(2, 2, 2, states=150_000)),
-    Level(Bounds(2, 3, 1, states=120_000)),
-    Level(Bounds(3, 2, 1, states=150_000)),
-    Level(Bounds(2, 2, 0, states=150_000), notifications=True),
+    Level(Bounds(2, 1, 1, states=60_000), notifications=True),
+    Level(Bounds(1, 2, 2)),
+    Level(Bounds(3, 1, 1, states=60_000)),
 )
 """What is searched, small ones first, until a run is found; the back-end alone comes last (`proofs.mutants.find`).
 
-The limits of states cut the wider searches; a record says where a search stopped at one.
+Some are searched further (`proofs.packed.mutants`). A record says where a search stopped at its limit of states.
 """
 
 INTRODUCTION = """# Which stores, orders and guards of the packed ring are needed
@@ -50,6 +49,7 @@ each store is dropped; each guard is weakened. A change breaks a property where 
 it: its name, and the events of the shortest run found. Where nothing is broken within the bounds that the record names,
 the last column says why. That is said of each change alone, not of several at once, and of a back-end with one thread.
 """
+
 
 def out_of_scope(revision: str, _choices: Mapping[str, str]) -> str | None:
     """Say why the proof does not speak of a revision."""
@@ -83,7 +83,7 @@ KIT = Kit(
         out_of_scope=out_of_scope,
     ),
     mutation=Mutation(
-        revisions=("hardened",),
+        revisions=REVISIONS,
         mutants=mutants,
         reasons=REASONS,
         levels=LEVELS,
@@ -91,4 +91,5 @@ KIT = Kit(
         introduction=INTRODUCTION,
         page="docs/orders-packed.md",
     ),
+    witnessing=WITNESSING,
 )

@@ -9,7 +9,7 @@ Where nothing kills a mutant, proofs.packed.reasons says which store, order or g
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.packed.quiet import NOTIFICATIONS
 from model.packed.revisions import HARDENED_EDITS, MERGED, V6
@@ -21,21 +21,47 @@ from proofs.packed.guards import GUARDS
 from proofs.packed.serving_swaps import fetching_swaps, notification_swaps, supplying_swaps
 from proofs.packed.swaps import recovery_swaps, start_swaps
 
-__all__ = ["FURTHER", "mutants"]
+__all__ = ["mutants"]
 
-FURTHER = (Level(Bounds(2, 3, 1, states=800_000)),)
-"""What an edit that is left out is searched besides: a third request, without a limit that matters."""
+THIRD_REQUEST = (Level(Bounds(2, 3, 1, states=800_000)),)
+"""What is searched besides where an edit of `hardened` is left out or undone: a third request, hardly limited."""
+
+SECOND_CRASH = (Level(Bounds(2, 2, 2, states=100_000)),)
+"""What is searched besides where a store of recovery is dropped or swapped."""
+
+SLEEP = (
+    Level(Bounds(2, 1, 1, states=200_000), notifications=True),
+    Level(Bounds(2, 2, 0, states=100_000), notifications=True),
+)
+"""What is searched besides where a notification is changed."""
+
+SETTLED = "guard packed.reconnect.1a: region.free_head != region.old_free_head"
+"""Half of the edit settled-by-free-head."""
+
+SIGNAL = "drop packed.reconnect.signal"
+"""A notification too, though its step is one of recovery."""
 
 
 def mutants(table: Table) -> tuple[Mutant, ...]:
     """Give the mutants of `hardened`, in the order of kind and step."""
-    return (
-        *_edits(),
-        *drops(table, NOTIFICATIONS, "packed.supply.7"),
-        *start_swaps(table), *recovery_swaps(table), *fetching_swaps(table), *supplying_swaps(table),
-        *notification_swaps(table),
-        *guards(table, NOTIFICATIONS, GUARDS),
+    return tuple(
+        replace(mutant, further=_further(mutant))
+        for mutant in (
+            *_edits(),
+            *drops(table, NOTIFICATIONS, "packed.supply.7"),
+            *start_swaps(table), *recovery_swaps(table), *fetching_swaps(table), *supplying_swaps(table),
+            *notification_swaps(table),
+            *guards(table, NOTIFICATIONS, GUARDS),
+        )
     )  # fmt: skip
+
+
+def _further(mutant: Mutant) -> tuple[Level, ...]:
+    if mutant.kind == "edit" or mutant.name == SETTLED:
+        return THIRD_REQUEST
+    if mutant.notifies or mutant.name == SIGNAL:
+        return SLEEP
+    return SECOND_CRASH if mutant.kind != "guard" and "packed.reconnect" in mutant.name else ()
 
 
 @dataclass(frozen=True)
@@ -52,4 +78,4 @@ class _Without:
 
 def _edits() -> Iterator[Mutant]:
     for name in HARDENED_EDITS:
-        yield Mutant(f"edit {name}", "edit", f"The edit {name} is left out.", (_Without(name),), further=FURTHER)
+        yield Mutant(f"edit {name}", "edit", f"The edit {name} is left out.", (_Without(name),))

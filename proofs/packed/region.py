@@ -89,7 +89,8 @@ def _fields(p: Places) -> list[Conjunct]:
         return negate(phase(s, 5))
 
     return [Conjunct("version", version), Conjunct("first list", first_list), Conjunct("used place", used_place),
-            Conjunct("list heads", heads), Conjunct("pushed slots", pushed) if p.plain else Conjunct("moved together", together)]  # fmt: skip
+            Conjunct("list heads", heads),
+            Conjunct("pushed slots", pushed) if p.plain else Conjunct("moved together", together)]  # fmt: skip
 
 
 def copy_of(s: Any, x: Operand, nth: Term, num: Term, who: Operand) -> Term:

@@ -75,18 +75,17 @@ def _free_head_swaps(table: Table) -> Iterator[Mutant]:
     What is judged there, whether the copy is right, is judged where all of it is written and free_head not yet moved.
     """
     judged, unjudged = frozenset({"copied"}), frozenset[str]()
-    following = lambda s: s.ring.desc[moved(s.fetch.avail_idx, 1)].flags.next  # noqa: E731
     yield swap("packed.fetch.5d", "packed.fetch.6", "free_head is moved before id is copied.",
                *turned(table, "packed.fetch.5d", "packed.fetch.6", always,
                        early={"do": _free_head_alone, "tags": unjudged}, late={"do": _late_id}))  # fmt: skip
     yield swap("packed.fetch.6", "packed.fetch.3", "last is set to the chain's last entry before free_head is there.",
                *turned(table, "packed.fetch.6", "packed.fetch.3",
-                       lambda s: all_of(s.fetch.last == 0, following(s) == 0),
+                       lambda s: all_of(s.fetch.last == 0, _following(s) == 0),
                        early={"do": _early_last, "tags": judged},
                        late={"do": _advance_to_last, "tags": unjudged}))  # fmt: skip
     yield swap("packed.fetch.6", "packed.fetch.4", "num counts the next descriptor before free_head is moved.",
                *turned(table, "packed.fetch.6", "packed.fetch.4",
-                       lambda s: all_of(s.fetch.last == 0, following(s) != 0),
+                       lambda s: all_of(s.fetch.last == 0, _following(s) != 0),
                        early={"tags": judged}, late={"tags": unjudged}))  # fmt: skip
     yield swap("packed.fetch.6", "packed.fetch.7", "old_free_head is moved before free_head.",
                *turned(table, "packed.fetch.6", "packed.fetch.7", lambda s: s.fetch.last == 1,
@@ -94,6 +93,11 @@ def _free_head_swaps(table: Table) -> Iterator[Mutant]:
                HistoryOf("packed.fetch.6.late", _copied_late))  # fmt: skip
     yield swap("packed.fetch.7", "packed.fetch.submit", "The device gets the request before old_free_head is moved.",
                *turned(table, "packed.fetch.7", "packed.fetch.submit", lambda s: s.fetch.last == 1))  # fmt: skip
+
+
+def _following(s: Any) -> Term:
+    """Give whether the chain goes on after the next slot."""
+    return s.ring.desc[moved(s.fetch.avail_idx, 1)].flags.next  # type: ignore[no-any-return]
 
 
 def _free_head_alone(s: Any) -> None:
@@ -226,8 +230,8 @@ def _index_before_lead(table: Table) -> Iterator[Edit]:
 
     def late(s: Any) -> None:
         s.region.free_head = s.supply.head
-        _counted(s)
         s.supply.cursor = s.supply.count + 1
+        _counted(s)
 
     yield Add(replace(move, id=f"{move.id}.early", at=lead.at, to="late lead", do=early))
     yield Add(replace(lead, id=f"{lead.id}.late", at=("late lead",), to=move.to, do=late))

@@ -12,7 +12,7 @@ from model.record import Assign
 from model.steps import Recorded
 from model.terms import Term, walk
 
-__all__ = ["RARE", "SUBJECTS", "name_of", "random_run", "reads", "writes"]
+__all__ = ["HURTS", "RARE", "SUBJECTS", "name_of", "operands", "random_run", "reads", "writes"]
 
 RARE = frozenset({"crash", "driver.reset", "connection.kick", "queue.other"})
 """Events that a uniform choice would take too often for anything else to happen."""
@@ -29,7 +29,10 @@ def _subjects() -> Iterator[Subject]:
 
 
 SUBJECTS: tuple[Subject, ...] = tuple(_subjects())
-"""Every revision under the defaults of the gaps and under each single deviation from them."""
+"""Every revision of both rings under the defaults of the gaps and under each single deviation from them."""
+
+HURTS = frozenset({f"packed.supply.{n}" for n in ("6a", "6b", "7", "9a", "9b")})
+"""Stores after which a crash leaves what only some steps of recovery repair: there it is taken more often."""
 
 
 def name_of(subject: Subject) -> str:
@@ -40,16 +43,20 @@ def name_of(subject: Subject) -> str:
 def random_run(
     machine: Machine, seed: int, events: int, *, rarely: float = 0.03
 ) -> Iterator[tuple[str, int, StateTuple]]:
-    """Yield the events of a random run, each with the state after it; a rare event is taken with chance `rarely`."""
+    """Yield the events of a random run, each with the state after it.
+
+    A rare event is taken with chance `rarely`, or ten times that chance right after a store of `HURTS`.
+    """
     rng = random.Random(seed)
-    state = machine.initial()
+    state, last = machine.initial(), ""
     for _ in range(events):
         enabled = list(machine.enabled(state))
         rare = [e for e in enabled if e[0] in RARE]
         usual = [e for e in enabled if e[0] not in RARE]
-        event = rng.choice(rare if rare and (not usual or rng.random() < rarely) else usual)
+        chance = 10 * rarely if last in HURTS else rarely
+        event = rng.choice(rare if rare and (not usual or rng.random() < chance) else usual)
         yield event
-        state = event[2]
+        last, _, state = event
 
 
 def reads(terms: Iterable[Term]) -> set[str]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from model.record import Var, Vars, assign_each, assign_initial, record, record_term
-from model.terms import ModelError, show
+from model import protocol
+from model.layout import region
+from model.record import SHARED, Var, Vars, assign_each, assign_initial, c_field, record, record_term
+from model.terms import ModelError, Term, show
 
 VARS = Vars(
     Var("region.used_idx", "region", 16, "a scalar"),
@@ -20,6 +22,10 @@ VARS = Vars(
     Var("fetch.cursor", "volatile", 16, "another"),
     Var("history.got", "ghost", 0, "history", "heads"),
     Var("history.position", "ghost", 0, "history"),
+    Var("ring.desc[].flags.avail", "ring", 1, "a bit of a descriptor's flags", "size"),
+    Var("ring.desc[].flags.used", "ring", 1, "another", "size"),
+    Var("ring.desc[].len", "ring", 32, "another field", "size"),
+    Var("region.desc[].flags.used", "region", 1, "a bit of other flags", "heads"),
 )
 
 
@@ -81,6 +87,95 @@ def test_one_shared_store_among_local_ones_is_allowed() -> None:
         s.fetch.cursor = 2
 
     assert len(written(step)) == 3
+
+
+def test_the_bits_of_one_field_are_one_store() -> None:
+    """Flags are written as a whole: of one descriptor that is one store, however many of its bits change."""
+
+    def flags(s: Any) -> None:
+        bits = s.ring.desc[s.fetch.head].flags
+        bits.avail, bits.used = 1, 0
+
+    assert written(flags) == [
+        ("ring.desc[].flags.avail", "fetch.head", "1"),
+        ("ring.desc[].flags.used", "fetch.head", "0"),
+    ]
+
+
+def test_bits_of_two_fields_are_two_stores() -> None:
+    """Flags and length of one descriptor; flags of two descriptors; flags of two structures."""
+
+    def flags_and_length(s: Any) -> None:
+        d = s.ring.desc[s.fetch.head]
+        d.flags.used, d.len = 1, 2
+
+    def two_descriptors(s: Any) -> None:
+        s.ring.desc[s.fetch.head].flags.used = 1
+        s.ring.desc[s.fetch.cursor].flags.avail = 1
+
+    def two_structures(s: Any) -> None:
+        head = s.fetch.head
+        s.ring.desc[head].flags.used = 1
+        s.region.desc[head].flags.used = 1
+
+    for step in (flags_and_length, two_descriptors, two_structures):
+        with pytest.raises(ModelError, match=f"{step.__name__} stores to shared memory 2 times"):
+            record(VARS, step)
+
+
+def test_a_bit_is_read_after_another_was_written() -> None:
+    """The bits are variables of their own: only what was written cannot be read."""
+
+    def other_bit(s: Any) -> None:
+        flags = s.ring.desc[s.fetch.head].flags
+        flags.used = 1 - flags.avail
+
+    def same_bit(s: Any) -> None:
+        flags = s.ring.desc[s.fetch.head].flags
+        flags.used = 1
+        s.fetch.cursor = flags.used
+
+    assert len(written(other_bit)) == 1
+    with pytest.raises(ModelError, match=r"flags.used is read after it was written"):
+        record(VARS, same_bit)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("ring.desc[].flags.avail", "ring.desc[].flags"),
+        ("region.desc[].flags.next", "region.desc[].flags"),
+        ("driver_event.flags", "driver_event.flags"),
+        ("region.used_idx", "region.used_idx"),
+        ("call", "call"),
+    ],
+)
+def test_a_c_field(name: str, field: str) -> None:
+    """The bits of a descriptor's flags are in one field; other variables are fields themselves."""
+    assert c_field(name) == field
+
+
+@pytest.mark.parametrize("ring", protocol.RINGS)
+def test_every_field_of_the_region_is_a_field_of_the_layout(ring: str) -> None:
+    """What the model stores to the region exists in the structures, and is as wide; bits of flags are in 16."""
+    layout = region(ring, "merged")
+    known = {f"region.{f.name}": 8 * f.width for f in layout.header.fields}
+    known |= {f"region.desc[].{f.name}": 8 * f.width for f in layout.entry.fields}
+    for var in protocol.table(protocol.Subject(ring, "merged")).vars.values():
+        if var.kind == "region":
+            assert known[c_field(var.name)] == (16 if ".flags." in var.name else var.width), var.name
+
+
+@pytest.mark.parametrize("ring", protocol.RINGS)
+def test_every_step_of_the_text_stores_once(ring: str) -> None:
+    """Of recover, fetch and supply, in each revision: at most one C field at one place."""
+    for revision in protocol.revisions(ring):
+        table = protocol.table(protocol.Subject(ring, revision))
+        for recorded in table.recorded():
+            shared = [a for a in recorded.assigns if table.vars[a.name].kind in SHARED]
+            stores = {(c_field(a.name), show(a.index) if isinstance(a.index, Term) else a.index) for a in shared}
+            assert recorded.step.world or len(stores) <= 1, recorded.step.id
+            assert not (recorded.step.world and recorded.step.procedure in ("recover", "fetch", "supply"))
 
 
 def test_reading_what_was_written_is_refused() -> None:

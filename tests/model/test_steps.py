@@ -124,10 +124,23 @@ def test_remove_at_a_shared_label_leaves_the_others() -> None:
     assert flow(edited) == [("one", ("first",), "second"), ("two", ("second",), None)]
 
 
-def test_remove_a_loop_is_refused() -> None:
-    """Nobody says where what led to it should lead."""
+def test_remove_a_loop_leaves_what_follows_it() -> None:
+    """Another step leaves its label: what led to the loop leads to that one."""
+    edited = table().edited([Remove("two")])
+    assert flow(edited) == [("one", ("first",), "second"), ("three", ("second",), "first")]
+
+
+def test_remove_a_loop_alone_is_refused() -> None:
+    """Nobody says where what led to it should lead: nothing else leaves its label."""
+    alone = table().edited([Replace("three", {"at": ("third",)})])
     with pytest.raises(ModelError, match="two is a loop or leaves several labels"):
-        table().edited([Remove("two")])
+        alone.edited([Remove("two")])
+
+
+def test_remove_a_step_of_several_labels_is_refused() -> None:
+    """It would have to be said of each of them."""
+    with pytest.raises(ModelError, match="one is a loop or leaves several labels"):
+        table().edited([Replace("one", {"at": ("first", "third")}), Remove("one")])
 
 
 def test_replace_changes_parts() -> None:

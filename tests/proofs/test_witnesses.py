@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -10,43 +11,71 @@ from model import protocol
 from model.interpret import Machine
 from model.terms import ModelError
 from proofs import witnesses
+from proofs.packed.marks import MARKS as PACKED_MARKS
 from proofs.split.marks import MARKS
-from proofs.witnesses import Witness
+from proofs.witnesses import Witness, Witnessed
+
+SUBJECTS = [subject for ring in protocol.RINGS for subject in witnesses.subjects(ring)]
+FOUND: dict[str, Witnessed] = {}
 
 
 def the(revision: str, name: str) -> Witness:
-    """Look a witness up."""
-    return next(w for w in witnesses.load("split") if (w.revision, w.name) == (revision, name))
+    """Look a witness up: of hardened on the packed ring, of the others on the split ring."""
+    ring = "packed" if revision == "hardened" else "split"
+    return next(w for w in witnesses.load(ring) if (w.revision, w.name) == (revision, name))
 
 
-def test_every_witness_holds_and_nothing_is_without_one() -> None:
+def found(ring: str) -> Witnessed:
+    """Play the witnesses of a ring, once."""
+    if ring not in FOUND:
+        FOUND[ring] = witnesses.check(ring)
+    return FOUND[ring]
+
+
+@pytest.mark.parametrize("ring", protocol.RINGS)
+def test_every_witness_holds_and_nothing_is_without_one(ring: str) -> None:
     """The whole invariant at every state, every step taken, every property reached."""
-    found = witnesses.check("split")
-    assert found.faults == ()
-    assert found.states > 1000
+    assert found(ring).faults == ()
+    assert found(ring).states > 1000
 
 
-@pytest.mark.parametrize("subject", witnesses.subjects("split"), ids=lambda s: s.revision)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.revision)
 def test_every_step_is_counted(subject: protocol.Subject) -> None:
     """The counts are over the steps of the table, all of them."""
-    steps = witnesses.check("split").steps[subject.revision]
+    steps = found(subject.ring).steps[subject.revision]
     assert set(steps) == set(protocol.table(subject).steps)
     assert min(steps.values()) > 0
 
 
 def test_each_property_has_its_witness() -> None:
-    """All nine of merged; of v6 all but the one that it violates where it is at stake."""
-    shown = witnesses.check("split").shown
+    """All nine of merged and of hardened; of v6 all but the one that it violates where it is at stake."""
+    shown = {*found("split").shown, *found("packed").shown}
     assert {p for r, p in shown if r == "merged"} == set(MARKS)
     assert {p for r, p in shown if r == "v6"} == set(MARKS) - {"order"}
+    assert {p for r, p in shown if r == "hardened"} == set(PACKED_MARKS)
 
 
-@pytest.mark.parametrize("name", MARKS)
-def test_a_witness_cut_short_does_not_show_it(name: str) -> None:
+CUT_SHORT = [("merged", name, MARKS) for name in MARKS] + [("hardened", name, PACKED_MARKS) for name in PACKED_MARKS]
+
+
+@pytest.mark.parametrize(("revision", "name", "marks"), CUT_SHORT)
+def test_a_witness_cut_short_does_not_show_it(revision: str, name: str, marks: Mapping[str, tuple[str, ...]]) -> None:
     """Without its last event, a witness lacks a mark: it is no longer than it has to be."""
-    witness = the("merged", name)
-    assert witnesses.play(witness).marks >= set(MARKS[name])
-    assert not witnesses.play(replace(witness, schedule=witness.schedule[:-1])).marks >= set(MARKS[name])
+    witness = the(revision, name)
+    assert witnesses.play(witness).marks >= set(marks[name])
+    assert not witnesses.play(replace(witness, schedule=witness.schedule[:-1])).marks >= set(marks[name])
+
+
+def test_a_run_is_put_together_of_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no walk shows all that is wanted, one goes on from the end of another."""
+    subject = protocol.Subject("split", "merged")
+    machine, judge, _ = witnesses._machine(subject, protocol.sizes(subject, 2))
+    monkeypatch.setattr(witnesses, "EVENTS", 150)
+    wanted = frozenset({"driver.reset", *MARKS["exactly-once"], "split.idle.wake"})
+    run = witnesses._walk_on(machine, judge, wanted)
+    assert run
+    assert witnesses._shown(machine, run) >= wanted
+    assert not witnesses._shown(machine, run[:-1]) >= wanted
 
 
 def test_a_witness_that_is_missing_is_missed() -> None:

@@ -1,0 +1,85 @@
+"""Which reading of what the packed ring's text leaves open survives: ``python -m tools.readings`` searches them all.
+
+v6 and merged violate every property on the packed ring by themselves, so the record of their verdicts does not tell a
+good reading from a bad one. Here each alternative of each gap is applied to `hardened`, which closes the gaps and
+holds: what is violated then, the alternative alone violates. The result is recorded, as it takes minutes;
+docs/errata.md prints it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from model import protocol
+from model.gaps import Alternative, Gap
+from model.packed.revisions import REVISIONS, V6
+from model.properties import NAMES
+from model.steps import Table
+from proofs.bounds import Bounds
+from proofs.runs import runs
+from proofs.search import explore
+
+__all__ = ["BOUNDS", "COUNTERS", "DRAINS", "RECORD", "hardened_with", "main", "open_readings", "search", "sizes"]
+
+RECORD = Path(__file__).parents[1] / "proofs" / "recorded" / "packed" / "readings.json"
+"""One entry for each reading: its gap and choice, what it violates, whether every search was complete."""
+
+BOUNDS = (Bounds(1, 2, 2), Bounds(2, 2, 1, 1))
+"""The searches for every property but `drains`."""
+
+COUNTERS = (Bounds(2, 3, 2),)
+"""Besides, for the gaps of the global counter, which need a second crash to show."""
+
+DRAINS = (Bounds(1, 2, 1),)
+"""The searches for `drains`."""
+
+
+def open_readings() -> Iterator[tuple[Gap, Alternative]]:
+    """Give each alternative but the default of each gap that `hardened` closes on the packed ring."""
+    for gap in protocol.gaps("packed").values():
+        if not gap.open_in("hardened"):
+            yield from ((gap, alternative) for alternative in gap.alternatives[1:])
+
+
+def hardened_with(alternative: Alternative) -> Table:
+    """Give the table of `hardened`, but read in another way in one place."""
+    table = V6.edited(REVISIONS["hardened"])
+    return table.edited(alternative.edits(table))
+
+
+def sizes(gap: Gap, alternative: Alternative, size: int) -> Any:
+    """Give the sizes of a run: the region's entries follow from the gap region-size."""
+    return protocol.sizes(protocol.Subject.of("packed", "merged", {gap.name: alternative.name}), size)
+
+
+def search(gap: Gap, alternative: Alternative) -> dict[str, Any]:
+    """Search one reading: what it violates, in the order of the properties, within which bounds."""
+    table, safe = hardened_with(alternative), frozenset(NAMES) - {"drains"}
+    bounds = (*BOUNDS, *(COUNTERS if gap.name.startswith("counter") else ()))
+    looked = [(runs("packed").quiet(table), b, safe) for b in bounds]
+    looked += [(table, b, frozenset({"drains"})) for b in DRAINS]
+    found = [explore(t, sizes(gap, alternative, b.size), b, p, every=True) for t, b, p in looked]
+    violated = {name for f in found for name in f.violations}
+    return {
+        "gap": gap.name,
+        "choice": alternative.name,
+        "violated": [name for name in NAMES if name in violated],
+        "complete": all(f.complete for f in found),
+        "bounds": [b.text() for _, b, _ in looked],
+    }
+
+
+def main() -> None:
+    """Search every reading and write the record, an entry a line."""
+    entries = []
+    for gap, alternative in open_readings():
+        entries.append(search(gap, alternative))
+        print(gap.name, alternative.name, entries[-1]["violated"] or "nothing", flush=True)
+    RECORD.write_text("[\n" + ",\n".join(" " + json.dumps(e) for e in entries) + "\n]\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
