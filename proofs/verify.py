@@ -171,7 +171,9 @@ def _search_again(
     for subject, name in asked:
         verdict = record.get((subject, name))
         if verdict is None:
-            bounds: tuple[Bounds, ...] = () if name in proved.properties(subject) else default_bounds(subject.ring, name)
+            bounds: tuple[Bounds, ...] = (
+                () if name in proved.properties(subject) else default_bounds(subject.ring, name)
+            )
         elif verdict.verdict == "proved" or (verdict.verdict == "violated" and not search):
             bounds = ()
         else:

@@ -123,10 +123,6 @@ REASONS: Mapping[str, str] = {
         "The entries of an inflight chain are linked, num of them, so each of them is an entry of the table. A region "
         "that was tampered with would need the guard."
     ),
-    "guard packed.reconnect.4.submit: recover.left <= 0": (
-        "No property sees it: each copy is judged as it is gathered, and num as the request is submitted, but not that "
-        "all of num were gathered. A back-end that submits a part of a chain needs the guard for that alone."
-    ),
     "guard packed.reconnect.unmark.look: recover.marked == 0": (
         "It looks at the same slot again and finds it as before."
     ),
