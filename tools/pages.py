@@ -6,17 +6,15 @@ with what `block` gives, or writes it anew.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import diagrams
 from diagrams import Event
 from model import protocol
 from model.properties import NAMES
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder
-from tools.readings import RECORD, open_readings
+from tools import readings
 
 __all__ = ["PAGES", "block", "filled"]
 
@@ -149,9 +147,7 @@ def _difference(verdicts: Sequence[Verdict] | None, usual: Sequence[Verdict] | N
         return "-"
     anyway = {v.property for v in usual if v.verdict == "violated"}
     broken = [v.property for v in verdicts if v.verdict == "violated" and v.property not in anyway]
-    if broken:
-        return f"also violates {', '.join(broken)}"
-    return "violates all anyway" if len(anyway) == len(NAMES) else "violates nothing more"
+    return f"also violates {', '.join(broken)}" if broken else "violates nothing more"
 
 
 # Readings.
@@ -159,11 +155,10 @@ def _difference(verdicts: Sequence[Verdict] | None, usual: Sequence[Verdict] | N
 
 def _readings() -> str:
     """Print what each reading of the packed ring's gaps violates when it is put into `hardened`."""
-    entries: list[Mapping[str, Any]] = json.loads(RECORD.read_text(encoding="utf-8"))
-    known = {(e["gap"], e["choice"]): e for e in entries}
+    known = {(e["gap"], e["choice"]): e for e in readings.recorded()}
     rows = []
-    for gap, alternative in open_readings():
+    for gap, alternative in readings.open_readings():
         entry = known[gap.name, alternative.name]
-        said = ", ".join(entry["violated"]) or f"nothing ({'; '.join(entry['bounds'])})"
+        said = ", ".join(entry["violated"]) or "nothing" + ("" if entry["complete"] else " (search not complete)")
         rows.append((f"`{gap.name}`", gap.alternatives[0].meaning, f"{alternative.name}: {alternative.meaning}", said))
     return _table(("gap", "the reading that holds (default)", "another reading", "violates"), rows)
