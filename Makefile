@@ -14,8 +14,8 @@ help:
 	@echo "make verify    judge the text: every property, every revision, every gap (ARGS=... for options)"
 	@echo "make test      run all tests"
 	@echo "make lint      style, types, import contracts, generated pictures, links of the documents"
-	@echo "make docs      draw docs/diagrams anew, from the model's tables"
-	@echo "make bench     measure the model and the search"
+	@echo "make docs      draw docs/diagrams anew, and write the generated parts of the documents"
+	@echo "make bench     how the time of verify splits, and how search grows with size"
 	@echo "make coverage  run all tests and show which lines none of them reaches"
 
 verify: $(STAMP)
@@ -34,6 +34,7 @@ lint: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/vhost-inflight diagrams --out docs/diagrams
+	$(BIN)/python -m tools.generated --write
 
 bench: $(STAMP)
 	$(BIN)/python -m tools.bench

@@ -1,6 +1,6 @@
 """Measure where the time of ``verify`` goes, and how exhaustive search grows: ``python -m tools.bench [--quick]``.
 
-Each line has seconds, and the same as a multiple of a fixed loop of plain Python that is run just before it: machines,
+Each line has seconds, and the same as a multiple of a fixed loop of plain Python, run just before it: machines,
 and neighbours on one machine, differ by more than a change of the program does, their ratios do not. ``--quick`` leaves
 out the proofs and the searches that take longest.
 """
@@ -57,7 +57,7 @@ def beat() -> float:
 
 def timed(function: Callable[[], T]) -> tuple[float, float, T]:
     """Run a function once; give its seconds, and how many times the fixed loop's that is."""
-    unit = beat()
+    unit = min(beat() for _ in range(3))
     started = time.perf_counter()
     result = function()
     seconds = time.perf_counter() - started
