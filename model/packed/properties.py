@@ -217,11 +217,12 @@ def idle_driver(s: Any) -> Term:
 
 
 def beyond_the_ring(s: Any) -> Term:
-    """Whether a back-end that has gone wrong is about to fetch more than the ring holds, or finds more inflight.
+    """Whether a back-end that has gone wrong fetches, finds inflight, or supplies at once more than the ring holds.
 
     A search goes no further there: every back-end must take the first for a broken driver, the second for a broken
-    region.
+    region; and the third it cannot write, since slots and wrap counters name no more than one round.
     """
     return any_of(
-        all_of(s.recover.at == RUNNING, to_fetch(s) > SIZE), all_of(s.recover.at == "clear", slots_inflight(s) > SIZE)
-    )
+        all_of(s.recover.at == RUNNING, to_fetch(s) > SIZE), all_of(s.recover.at == "clear", slots_inflight(s) > SIZE),
+        s.supply.slots > SIZE,
+    )  # fmt: skip

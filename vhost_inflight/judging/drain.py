@@ -67,6 +67,7 @@ def _back_end(player: Player) -> bool:
     device = player.device
     for head in device.heads(Work.WORKING):
         device.finish(head)
+        player.judge.finished(head)
     if device.heads(Work.FINISHED):
         player.queue.supply(lambda: _next_finished(device))
         moved = True

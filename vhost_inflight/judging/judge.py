@@ -94,6 +94,9 @@ class Judge(ABC):
     def _violated(self, name: str, reason: str) -> None:
         self.violations.append(Violation(name, self.event, reason))
 
+    def finished(self, head: int) -> None:
+        """Record that the device has finished the request that it got as this head; the split ring's needs no record."""
+
     def _given(self, head: int, what: str) -> None:
         """Judge that a request is given to the device, and remember in which order.
 

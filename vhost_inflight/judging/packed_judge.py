@@ -31,6 +31,7 @@ class PackedJudge(Judge):
         self._in_slot: dict[int, tuple[Request, int]] = {}
         self._held: dict[int, Request] = {}
         self._copying = (0, 0)
+        self._ready: set[int] = set()  # numbers of requests that the device has finished since it last got them
 
     def _end(self) -> int:
         return self._position
@@ -73,7 +74,18 @@ class PackedJudge(Judge):
         lap, slot = divmod(position, self.memory.size)
         return slot, 1 - lap % 2
 
-    # What the back-end did
+    # What the device and the back-end did
+
+    def finished(self, head: int) -> None:
+        """Record that the device has finished the request of this entry."""
+        if (request := self._fetched.get(head)) is not None:
+            self._ready.add(request.number)
+
+    def _given(self, head: int, what: str) -> None:
+        """Judge that a request is given to the device, which has to finish it from now on."""
+        super()._given(head, what)
+        if (request := self._fetched.get(head)) is not None:
+            self._ready.discard(request.number)
 
     def happened(self, step: str, choice: int | None, queue: Any) -> None:
         """Judge a step that the back-end has just taken."""
@@ -135,6 +147,16 @@ class PackedJudge(Judge):
             self._given(head, f"entry {head}, {self._name(head)}")
         if request is None or len(queue.given) != len(request.descriptors):
             self._violated("intact", f"entry {head}, {self._name(head)}, is given with {len(queue.given)} descriptors")
+        elif not again and not self._first_copy_in(head, request):
+            copy = self.memory.region.desc[head]
+            self._violated(
+                "intact", f"entry {head}, {self._name(head)}, has len {copy.len}, id {copy.id} in the region"
+            )
+
+    def _first_copy_in(self, head: int, request: Request) -> bool:
+        """Whether the head's entry is the one that holds the request's first descriptor."""
+        held = self._held.get(head) is request
+        return held and _is_descriptor(self.memory.region.desc[head], request, 0)
 
     def _judge_visible(self) -> None:
         """Judge what the driver can meet since the flags of a slot were updated."""
@@ -170,7 +192,8 @@ class PackedJudge(Judge):
         entries = [entry for entry, fetched in self._fetched.items() if fetched is request]
         works = {entry: self.device.work.get(entry) for entry in entries}
         what = f"a used element names id {identity}, request {request.number if request else 'none'}"
-        if request is None or length != request.number or Work.IN_BATCH not in works.values():
+        finished = request is not None and request.number in self._ready and Work.IN_BATCH in works.values()
+        if request is None or length != request.number or not finished:
             states = ", ".join(work.value if work else "nothing" for work in works.values()) or "nothing"
             self._violated("intact", f"{what}, length {length}; the device's state of it: {states}")
         at_work = Work.WORKING in works.values() or any(entry in self._twice for entry in entries)

@@ -266,6 +266,7 @@ class Player:
         elif event.step == "device.finish":
             if not self.device.finish(event.choice if event.choice is not None else -1):
                 raise DivergenceError(f"{self._where(event)}: the device does not work on it")
+            self.judge.finished(event.choice if event.choice is not None else -1)
             self._done(event)
         elif event.step == "queue.other":
             self._other_queue(event)
