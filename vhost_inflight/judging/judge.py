@@ -70,6 +70,7 @@ class Judge(ABC):
         self._last_given = -1
         self._in_order = True
         self._twice: set[int] = set()
+        self._ready: set[int] = set()  # numbers of requests that the device has finished since it last got them
 
     def outstanding(self) -> list[Request]:
         """Return the requests made available and not visible as used, in the order in which they were made."""
@@ -95,7 +96,9 @@ class Judge(ABC):
         self.violations.append(Violation(name, self.event, reason))
 
     def finished(self, head: int) -> None:
-        """Record that the device has finished the request that it got as this head; the split ring's needs no record."""
+        """Record that the device has finished the request that it got as this head."""
+        if (request := self._fetched.get(head)) is not None:
+            self._ready.add(request.number)
 
     def _given(self, head: int, what: str) -> None:
         """Judge that a request is given to the device, and remember in which order.
@@ -107,6 +110,8 @@ class Judge(ABC):
             self._violated("no-used-resubmitted", f"{what}, is given to the device, and is visible as used")
         if self.device.work.get(head) is Work.WORKING:
             self._twice.add(head)
+        if request is not None:
+            self._ready.discard(request.number)
         position = request.position if request else -1
         self._in_order = self._in_order and self._last_given < position
         self._last_given = position

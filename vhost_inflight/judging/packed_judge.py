@@ -31,7 +31,6 @@ class PackedJudge(Judge):
         self._in_slot: dict[int, tuple[Request, int]] = {}
         self._held: dict[int, Request] = {}
         self._copying = (0, 0)
-        self._ready: set[int] = set()  # numbers of requests that the device has finished since it last got them
 
     def _end(self) -> int:
         return self._position
@@ -74,18 +73,7 @@ class PackedJudge(Judge):
         lap, slot = divmod(position, self.memory.size)
         return slot, 1 - lap % 2
 
-    # What the device and the back-end did
-
-    def finished(self, head: int) -> None:
-        """Record that the device has finished the request of this entry."""
-        if (request := self._fetched.get(head)) is not None:
-            self._ready.add(request.number)
-
-    def _given(self, head: int, what: str) -> None:
-        """Judge that a request is given to the device, which has to finish it from now on."""
-        super()._given(head, what)
-        if (request := self._fetched.get(head)) is not None:
-            self._ready.discard(request.number)
+    # What the back-end did
 
     def happened(self, step: str, choice: int | None, queue: Any) -> None:
         """Judge a step that the back-end has just taken."""
