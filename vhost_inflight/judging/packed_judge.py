@@ -143,8 +143,9 @@ class PackedJudge(Judge):
 
     def _first_copy_in(self, head: int, request: Request) -> bool:
         """Whether the head's entry is the one that holds the request's first descriptor."""
+        # its other fields were judged as they were copied
         held = self._held.get(head) is request
-        return held and _is_descriptor(self.memory.region.desc[head], request, 0)
+        return held and self.memory.region.desc[head].addr == request.descriptors[0]
 
     def _judge_visible(self) -> None:
         """Judge what the driver can meet since the flags of a slot were updated."""
