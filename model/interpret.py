@@ -184,9 +184,9 @@ class Machine:
         """Give the state in which there is no process, a zeroed region, and a ring at its first index."""
         values: list[Any] = []
         for var in self.table.vars.values():
-            start = var.initial
-            value = self.compiler.number(str(start.args[0])) if isinstance(start, Term) else start
-            values.append(value if var.limit is None else (value,) * self.compiler.number(var.limit))
+            start = self.term(var.start(Term("choice")))
+            length = None if var.limit is None else self.compiler.number(var.limit)
+            values.append(start(()) if length is None else tuple(start((), i) for i in range(length)))
         return tuple(values)
 
     def only(self, keep: Callable[[Recorded], bool]) -> Callable[[StateTuple], list[Successor]]:

@@ -45,7 +45,7 @@ class Var:
 
     `width` is in bits, and 0 for numbers without one (ghost state, labels). `limit` is None for a scalar, or the
     parameter that is the array's length (``size``, or ``heads`` for what each head or entry has one of). `initial` is
-    its value in a fresh process and a fresh ring.
+    its value in a fresh process and a fresh ring; of an array, it may be a function of the index.
     """
 
     name: str
@@ -53,7 +53,14 @@ class Var:
     width: int
     doc: str
     limit: str | None = None
-    initial: Operand = 0
+    initial: Operand | Callable[[Term], Operand] = 0
+
+    def start(self, index: Term | None = None) -> Term:
+        """Give `initial`, at an index of an array."""
+        if callable(self.initial):
+            assert index is not None, f"{self.name} is an array"
+            return as_term(self.initial(index))
+        return as_term(self.initial)
 
 
 class Vars(Mapping[str, Var]):
@@ -191,11 +198,11 @@ def assign_each(state: State, name: str, value: Callable[[Term], Operand]) -> No
 def assign_initial(state: State, names: Iterable[str]) -> None:
     """Set variables, by full name, to what they are in a fresh process or a fresh ring."""
     for name in names:
-        initial = as_term(state._vars[name].initial)  # noqa: SLF001
-        if state._vars[name].limit is None:  # noqa: SLF001
-            _write(state, name, None, initial)
+        var = state._vars[name]  # noqa: SLF001
+        if var.limit is None:
+            _write(state, name, None, var.start())
         else:
-            assign_each(state, name, lambda _, value=initial: value)  # type: ignore[misc]
+            assign_each(state, name, var.start)
 
 
 def _write(state: State, path: str, index: Term | str | None, value: Operand) -> None:

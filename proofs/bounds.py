@@ -55,13 +55,15 @@ class Campaign:
     """The searches that the record of a ring's verdicts rests on.
 
     `bounds`: for every property but `drains`. `counters`: besides, for the gaps of the global counter, which need a
-    second crash to show. `drains`: for `drains`, where notifications make many more states. `wide`: besides, for the
+    second crash to show. `in_use`: besides, for the gaps of a fresh region, on a ring that has been in use, and for the
+    proved revision. `drains`: for `drains`, where notifications make many more states. `wide`: besides, for the
     defaults. `wide_drains`: besides, for `drains` under the defaults and for the event fields, which need a second
     request to show.
     """
 
     bounds: tuple[Bounds, ...]
     counters: tuple[Bounds, ...]
+    in_use: tuple[Bounds, ...]
     drains: tuple[Bounds, ...]
     wide: tuple[Bounds, ...]
     wide_drains: tuple[Bounds, ...]

@@ -24,7 +24,7 @@ from model.terms import Term, cell, show, substitute, walk
 from proofs.atoms import Atom, Goal, atoms, reads, text_of
 from proofs.judges import UNFAIR
 from proofs.kits import induction_of
-from proofs.solver import INT, Translator
+from proofs.solver import ARRAY, INT, Translator
 from proofs.walks import BOUND, resolve, walk_goals
 
 __all__ = ["Proof", "StepWork"]
@@ -59,19 +59,23 @@ class Proof:
     def initial_goals(self) -> list[Goal]:
         """Say that the invariant holds in the initial state."""
         translator = Translator(self.table, self.entries)
+        index = z3.Int("index")
 
-        def world() -> dict[str, Any]:
+        def holds(atom: Atom) -> Any:
             values: dict[str, Any] = {}
+            known = []
             for var in self.table.vars.values():
-                start = var.initial if isinstance(var.initial, Term) else Term("const", (var.initial,))
-                value = translator.expr(start, {})
-                values[var.name] = value if var.limit is None else z3.K(INT, value)
-            return values
+                value = translator.expr(var.start(Term("bound", ("index",))), {}, {"index": index})
+                if not callable(var.initial):
+                    values[var.name] = value if var.limit is None else z3.K(INT, value)
+                    continue
+                # a constant that is equal to it: the solver takes no pattern with an array's rule in it
+                array = values[var.name] = z3.Const(f"initially {var.name}", ARRAY)
+                known.append(z3.ForAll([index], array[index] == value, patterns=[array[index]]))
+            return z3.Implies(z3.And(known), translator.expr(atom.term, values))
 
         def goal(atom: Atom) -> Goal:
-            return Goal(
-                atom.group, atom.name, f"initially {show(atom.term)}", lambda: translator.expr(atom.term, world())
-            )
+            return Goal(atom.group, atom.name, f"initially {show(atom.term)}", lambda: holds(atom))
 
         return [goal(atom) for atom in self.atoms.values()]
 

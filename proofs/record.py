@@ -45,9 +45,12 @@ def searches(subject: protocol.Subject) -> list[tuple[Bounds, frozenset[str]]]:
     wide = () if subject.choices else told.wide
     gaps = {gap.partition("-")[0] for gap, _ in subject.choices}
     counters = told.counters if "counter" in gaps else ()
+    fresh = {"fresh", "init"} & gaps or subject.revision == "hardened"
+    in_use = told.in_use if fresh else ()
     more = told.wide_drains if not gaps or "event" in gaps else ()
-    return [*((b, safe) for b in (*told.bounds, *counters, *wide)),
-            *((b, frozenset({"drains"})) for b in (*told.drains, *more))]  # fmt: skip
+    found = [*((b, safe) for b in (*told.bounds, *counters, *in_use, *wide)),
+             *((b, frozenset({"drains"})) for b in (*told.drains, *more))]  # fmt: skip
+    return [(b, p) for b, p in found if protocol.sizes(subject, b.size).entries]  # no region has none
 
 
 def search(job: tuple[protocol.Subject, Bounds, frozenset[str]]) -> Found:

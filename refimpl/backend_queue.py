@@ -79,20 +79,29 @@ def private_region(choices: Choices, size: int, base: int) -> Any:
     with SharedMemory.create(region_size(choices.ring, choices.revision, size), "vhost-untracked") as memory:
         region = region_at(memory.view(), choices.ring, choices.revision, size)
     if choices.ring == "packed":
-        slots = {"available": base & 0x7FFF, "used": base >> 16 & 0x7FFF}
-        for name, slot in slots.items():
-            if slot >= size:
-                raise FrontEndError(f"SET_VRING_BASE says slot {slot} is the next {name} one, in a ring of {size}")
-        prepare_packed_region(region, slots["used"], base >> 31 & 1)
+        prepare_packed_region(region, *_used_place(base, size))
     elif choices.init_order == "before-hand-over":
         prepare(region, choices)
     return region
+
+
+def _used_place(base: int, size: int) -> tuple[int, int]:
+    """Return the next used slot and its wrap counter, as SET_VRING_BASE says them. Raises FrontEndError."""
+    for name, slot in {"available": base & 0x7FFF, "used": base >> 16 & 0x7FFF}.items():
+        if slot >= size:
+            raise FrontEndError(f"SET_VRING_BASE says slot {slot} is the next {name} one, in a ring of {size}")
+    return base >> 16 & 0x7FFF, base >> 31 & 1
 
 
 def set_fetch_position(queue: Queue, base: int) -> None:
     """Let fetching on a packed ring without tracking go on where SET_VRING_BASE says."""
     if isinstance(queue, PackedQueue):
         queue.avail_idx, queue.avail_wrap = base & 0x7FFF, base >> 15 & 1
+
+
+def starved(queue: Queue) -> bool:
+    """Return whether a request waits for entries of a region smaller than the ring (gap region-size) to come back."""
+    return isinstance(queue, PackedQueue) and queue.seen and not queue.available
 
 
 def position(queue: Queue) -> int:
@@ -107,13 +116,17 @@ def make_queue(
     hook: Hook,
     blk: BlkQueue,
     *,
+    base: int,
     kick_taken: Callable[[], None],
     call: Callable[[], None],
     counter: Counter,
     event_index: bool,
     strict: bool,
 ) -> Queue:
-    """Return the queue of a ring, not yet started, whose requests go to ``blk``."""
+    """Return the queue of a ring, not yet started, whose requests go to ``blk``.
+
+    ``base`` is what SET_VRING_BASE said. Raises FrontEndError when it names a slot that a packed ring does not have.
+    """
     common: dict[str, Any] = {
         "submit": blk.submit,
         "kick_taken": kick_taken,
@@ -124,7 +137,8 @@ def make_queue(
         "strict": strict,
     }
     if isinstance(ring, PackedRing):
-        return PackedQueue(ring, region, choices, hook, **common)
+        place = (0, 1) if region.version else _used_place(base, ring.size)
+        return PackedQueue(ring, region, choices, hook, base=place, **common)
     return SplitQueue(ring, region, choices, hook, **common)
 
 

@@ -23,6 +23,7 @@ from refimpl.backend_queue import (
     private_region,
     read_request,
     set_fetch_position,
+    starved,
 )
 from refimpl.blk import BlkRequest, Disk
 from refimpl.blk_queue import BlkQueue, Schedule, Trace
@@ -107,8 +108,10 @@ class Vring:
         choices, base = device.choices_of(self.kind), self._base
         region = find_region() if find_region else private_region(choices, ring.size, base)
         if len(region.desc) < ring.size and choices.region_size != "smaller":
-            hint = "; region-size=smaller serves the heads past it untracked" if self.kind == "split" else ""
-            raise FrontEndError(f"ring {self.number} has {ring.size} entries, its region {len(region.desc)}{hint}")
+            raise FrontEndError(
+                f"ring {self.number} has {ring.size} entries, its region {len(region.desc)}: the front-end should ask "
+                "for a region as large as the ring (QEMU: queue-size), or the back-end be told region-size=smaller"
+            )
         blk = BlkQueue(
             device.disk,
             self._read_request,
@@ -125,6 +128,7 @@ class Vring:
             choices,
             self._step,
             blk,
+            base=base,
             kick_taken=self._take_kick,
             call=self._call,
             counter=self.counter,
@@ -195,7 +199,7 @@ class Vring:
         """Whether there is something to do without waiting for a kick."""
         if self.queue is None or self.blk is None:
             return False
-        return self.blk.due() or (self.enabled and not self.queue.resting)
+        return self.blk.due() or (self.enabled and not self.queue.resting and not starved(self.queue))
 
     def woken(self) -> None:
         """Take a kick: the kick file descriptor is readable."""
@@ -214,7 +218,7 @@ class Vring:
             self._fetch(queue)
         if blk.due():
             self._supply(queue, blk)
-        if self.enabled and not queue.resting:
+        if self.enabled and not queue.resting and not starved(queue):
             queue.arm()
             queue.look_again()
 

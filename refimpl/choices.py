@@ -52,15 +52,17 @@ PACKED_GAPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "init-order": ("version-last", "version-first", "before-hand-over"),
         "free-list": ("linked", "zeroed"),
         "first-wrap": ("one", "zero"),
+        "fresh-used-idx": ("from-base", "zero"),
         **_COUNTERS,
         "fetch-position": ("used-plus-inflight", "used-position", "base"),
-        "used-element": ("in-loop", "with-flags"),
-        "batch-size": ("descriptors", "requests"),
         "flags-order": ("first-last", "in-order"),
+        "used-element": ("in-loop", "with-flags"),
+        "used-slot": ("next", "own"),
+        "batch-size": ("descriptors", "requests"),
         "flags-compare": ("both", "used", "avail", "whole"),
         "assignments": ("several", "one"),
         **_COMMON,
-        "region-size": ("equal", "larger"),
+        "region-size": ("equal", "larger", "smaller"),
         "settle": ("plain", "wide"),
     },
 )
@@ -109,6 +111,7 @@ class Choices:
     counter_scope: str = ""
     fetch_position: str = ""
     used_element: str = ""
+    used_slot: str = ""
     batch_size: str = ""
     flags_order: str = ""
     flags_compare: str = ""

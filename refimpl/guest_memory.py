@@ -63,11 +63,19 @@ class GuestRam:
         views = [self.memory.view(place.ring) for place in self.places]
         self.rings = [] if packed else [SplitRing.at(view, queue_size) for view in views]
         self.packed_rings = [PackedRing.at(view, queue_size) for view in views] if packed else []
+        self.start = 0, 1
 
     @property
     def region(self) -> MemoryRegion:
         """The memory as SET_MEM_TABLE describes it."""
         return MemoryRegion(GUEST_BASE, self.memory.size, USER_BASE, 0)
+
+    def begin_at(self, slot: int, wrap: int) -> int:
+        """Let the packed rings have been in use up to a slot, and return what SET_VRING_BASE says of that."""
+        self.start = slot, wrap
+        for ring in self.packed_rings:
+            ring.begin_at(slot, wrap)
+        return (slot | wrap << 15) * (1 | 1 << 16)
 
     def ring_address(self, queue: int) -> VringAddress:
         """Return where a queue's ring is, as SET_VRING_ADDR says it; packed, its event areas are in the last two."""

@@ -101,7 +101,7 @@ STEP_IDS: Final = BACKEND_STEPS | DEVICE_STEPS | DRIVER_STEPS
 
 PACKED_BACKEND_STORES: Final = frozenset(
     {
-        *(f"packed.init.{n}" for n in (1, 2, 3, 4, 5)),
+        *(f"packed.init.{n}" for n in range(1, 8)),
         *(f"packed.reconnect.{n}" for n in ("1c1", "1c2", "1c3", "2a", "2b", "2c", "unmark", "3")),
         *(f"packed.fetch.{n}" for n in ("2a", "counter", "2b", "3", "4", "5a", "5b", "5c", "5d", "6", "7")),
         "packed.idle.arm",

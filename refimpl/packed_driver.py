@@ -43,7 +43,7 @@ class PackedDriver:
     """The driver of one packed ring: the memory, and which buffer ids it has in the ring.
 
     Volatile: ``next_avail`` and ``avail_wrap``, ``next_used`` and ``used_wrap`` (slots and the wrap counters of their
-    laps; the ring begins at slot 0 with 1), ``free`` (the ids that are in no request), ``room`` (free slots),
+    laps; a new ring begins at slot 0 with 1), ``free`` (the ids that are in no request), ``room`` (free slots),
     ``lengths`` (descriptors of the chain that each id was last given to), ``outstanding`` (ids available and not used),
     ``asleep``.
     """
@@ -57,9 +57,12 @@ class PackedDriver:
         call_taken: Callable[[], None] = lambda: None,
         event_index: bool = False,
         tables: IndirectTables | None = None,
+        start: tuple[int, int] = (0, 1),
         strict: bool = True,
     ) -> None:
-        """Take a ring with nothing outstanding. ``kick()`` notifies the device, ``call_taken()`` consumes a call.
+        """Take a ring with nothing outstanding, whose next slot and wrap counter are ``start``.
+
+        ``kick()`` notifies the device, ``call_taken()`` consumes a call.
 
         With ``event_index`` the driver asks to be notified of one descriptor, else of every one. Without ``strict``,
         memory safety alone is checked of what the device says, so that a run may go on after it broke a rule.
@@ -71,12 +74,12 @@ class PackedDriver:
         self.event_index = event_index
         self.tables = tables
         self.strict = strict
-        self._begin()
+        self._begin(start)
 
-    def _begin(self) -> None:
-        """Begin at slot 0 of a lap with wrap counter 1, with nothing outstanding."""
-        self.next_avail = self.next_used = 0
-        self.avail_wrap = self.used_wrap = 1
+    def _begin(self, start: tuple[int, int] = (0, 1)) -> None:
+        """Begin at a slot with a wrap counter, with nothing outstanding."""
+        self.next_avail, self.avail_wrap = start
+        self.next_used, self.used_wrap = start
         self.free = list(range(self.ring.size))
         self.room = self.ring.size
         self.lengths: dict[int, int] = {}

@@ -5,7 +5,7 @@ What is read of the ring is checked before it is used: the driver may write anyt
 
 from typing import Any
 
-from refimpl.errors import DriverError, UsageError
+from refimpl.errors import DriverError, FrontEndError, UsageError
 from refimpl.layout import DESC_NEXT, EVENT_DISABLE, EVENT_ENABLE, PackedDesc
 from refimpl.memory import full_fence
 from refimpl.packed_ring import is_available
@@ -21,10 +21,40 @@ def look(state: PackedState) -> None:
     state.report("packed.fetch.look")
 
 
+def available(state: PackedState) -> bool:
+    """Return whether a request was seen available that can be fetched.
+
+    In a region smaller than the ring (gap region-size) it has to wait until as many entries are free as its chain has
+    descriptors.
+    """
+    if not state.seen or state.choices.region_size != "smaller":
+        return state.seen
+    taken: int = sum(entry.num for entry in state.region.desc if entry.inflight)
+    return _chain_length(state) <= state.entries - taken
+
+
+def _check_length(state: PackedState) -> None:
+    """Raise FrontEndError for a chain longer than a region smaller than the ring: no entries would ever be enough."""
+    if state.seen and state.strict and state.choices.region_size == "smaller":
+        length = _chain_length(state)
+        if length > state.entries:
+            what = f"a chain has {length} descriptors, the region {state.entries} entries"
+            raise FrontEndError(f"{what}; it should be as large as the ring")
+
+
+def _chain_length(state: PackedState) -> int:
+    """Return how many descriptors the chain in the next slot has, as far as there are slots."""
+    length, slot = 1, state.avail_idx
+    while state.ring.desc[slot].flags & DESC_NEXT and length <= state.ring.size:
+        slot, _ = state.ring.advance(slot, 0, 1)
+        length += 1
+    return length
+
+
 def take(state: PackedState) -> int:
     """Fetch the chain that was seen available and give it to the device; return the entry of its first descriptor."""
     _check_turn(state, "take")
-    if not state.seen:
+    if not available(state):
         raise UsageError("there is nothing to take")
     region = state.region
     first = region.old_free_head
@@ -33,6 +63,8 @@ def take(state: PackedState) -> int:
     # 1. the next available descriptor, d; it is a head
     d = state.ring.copy(state.avail_idx)
     state.given = [d]
+    if state.choices.used_slot == "own":
+        state.own_slots[first] = state.avail_idx, state.avail_wrap
     state.report("packed.fetch.1")
     # 2. (a) desc[old_free_head].num is 0
     state.store(entry, "num", 0, "packed.fetch.2a")
@@ -126,6 +158,7 @@ def _check_turn(state: PackedState, method: str) -> None:
 def _read_flags(state: PackedState) -> None:
     """Read whether the next slot is available; the flags of a chain's first descriptor say it of the whole chain."""
     state.seen = is_available(state.ring.desc[state.avail_idx].flags, state.avail_wrap)
+    _check_length(state)
 
 
 def _free_entry(state: PackedState, number: int) -> Any:

@@ -16,8 +16,8 @@ class PackedQueue(PackedState):
 
     @property
     def available(self) -> bool:
-        """Whether a request was seen available that is not yet fetched."""
-        return self.seen
+        """Whether a request was seen available that can be fetched."""
+        return packed_fetch.available(self)
 
     @property
     def vring_base(self) -> int:

@@ -86,8 +86,14 @@ def _initialise(state: PackedState) -> None:
     if choices.free_list == "linked":
         for number, entry in enumerate(region.desc):
             state.store(entry, "next", number + 1, "packed.init.2")
-    # 3. and 4. the ring begins with wrap counters of 1
-    wrap = 0 if choices.first_wrap == "zero" else 1
+    # 6. and 7. the ring may have been in use: then SET_VRING_BASE says where its next used slot is
+    slot, wrap = (0, 1) if choices.fresh_used_idx == "zero" else state.base
+    if slot:
+        state.store(region, "used_idx", slot, "packed.init.6")
+        state.store(region, "old_used_idx", slot, "packed.init.7")
+    # 3. and 4. so do the wrap counters; those of a new ring begin with 1
+    if choices.first_wrap == "zero":
+        wrap = 0
     state.store(region, "used_wrap_counter", wrap, "packed.init.3")
     state.store(region, "old_used_wrap_counter", wrap, "packed.init.4")
     # 5. the version says that the region is initialised: last, so that a crash before it leaves a fresh region

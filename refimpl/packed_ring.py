@@ -56,6 +56,11 @@ class PackedRing:
         driver, device = packed_parts(size)
         return cls(size, view, view[driver:], view[device:], blame=UsageError)
 
+    def begin_at(self, slot: int, wrap: int) -> None:
+        """Make it a ring in use, from which all has come back: the next slot is ``slot``, in a lap of ``wrap``."""
+        for number, desc in enumerate(self.desc):
+            desc.flags = used_flags(wrap if number < slot else 1 - wrap)
+
     def copy(self, slot: int) -> PackedDesc:
         """Return a copy of the descriptor in ``slot``: what the other side writes later does not change it."""
         return PackedDesc.from_buffer_copy(self.desc[slot])

@@ -39,6 +39,7 @@ class PackedState:
     - ``avail_idx``, ``avail_wrap``: slot and wrap counter of the next fetch; ``seen``: it was available when last seen;
     - ``given``: the descriptors of the request that ``submit`` is called for, copies that nobody changes;
     - ``ids``: the buffer ids of what is inflight;
+    - ``own_slots``: slot and wrap counter that each request was fetched from (gap used-slot);
     - ``counter``: what the next fetched request gets (merged);
     - ``mismatch``: recovery found a last batch to settle;
     - ``batch``: how far a batch is: "none", "open" (not yet published) or "published" (not yet settled);
@@ -59,6 +60,7 @@ class PackedState:
         choose: Choose = choose_first,
         used_len: Callable[[int], int] = used_nothing,
         counter: Counter | None = None,
+        base: tuple[int, int] = (0, 1),
         event_index: bool = False,
         strict: bool = True,
     ) -> None:
@@ -66,8 +68,10 @@ class PackedState:
 
         ``submit(entry)`` gives a request to the device, ``kick_taken()`` consumes a kick, ``call()`` notifies the
         driver, ``choose`` picks among entries that may be resubmitted next, ``used_len(entry)`` is the number of bytes
-        the device wrote. ``counter`` is shared by the device's queues; with counter-scope=queue it is not used. Raises
-        UsageError for choices of another ring, and when the region is smaller than the ring.
+        the device wrote. ``counter`` is shared by the device's queues; with counter-scope=queue it is not used.
+        ``base`` is the next used slot and its wrap counter as SET_VRING_BASE says them, for a fresh region. Raises
+        UsageError for choices of another ring, and when the region is smaller than the ring and gap region-size does
+        not say so.
         """
         if choices.ring != "packed":
             raise UsageError(f"the choices are those of a {choices.ring} ring")
@@ -85,6 +89,7 @@ class PackedState:
         self.used_len = used_len
         shared = counter is not None and choices.counter_scope != "queue"
         self.counter = counter if counter is not None and shared else Counter()
+        self.base = base
         self.event_index = event_index
         self.strict = strict
         self.avail_idx = 0
@@ -92,12 +97,13 @@ class PackedState:
         self.seen = False
         self.given: list[PackedDesc] = []
         self.ids: set[int] = set()
+        self.own_slots: dict[int, tuple[int, int]] = {}
         self.mismatch = False
         self.batch = "none"
         self.resting = False
         self.events_left = False
-        if self.entries < ring.size:
-            raise UsageError(f"a region of {self.entries} entries for a ring of {ring.size}")
+        if self.entries < ring.size and choices.region_size != "smaller":
+            raise UsageError(f"a region of {self.entries} entries for a ring of {ring.size}, not region-size=smaller")
 
     def report(self, step: str, choice: int | None = None) -> None:
         """Report a step that stored nothing to shared memory."""

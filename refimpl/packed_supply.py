@@ -68,7 +68,10 @@ def _add(state: PackedState, batch: _Batch, number: int) -> None:
     region = state.region
     _check_finished(state, batch, number)
     # 1. and 2. a used request, and its entry e; its used element comes after the descriptors of the batch so far
-    element = _Element(number, state.id_of(number), *state.ring.advance(batch.start, batch.wrap, batch.descriptors))
+    place = state.ring.advance(batch.start, batch.wrap, batch.descriptors)
+    if state.choices.used_slot == "own":
+        place = state.own_slots.get(number, place)
+    element = _Element(number, state.id_of(number), *place)
     batch.elements.append(element)
     state.report("packed.supply.1", number)
     if state.choices.used_element == "in-loop":

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from refimpl.errors import DriverError, FrontEndError, UsageError
-from refimpl.layout import DESC_INDIRECT, DESC_NEXT, DESC_WRITE, VringDesc
+from refimpl.layout import DESC_INDIRECT, DESC_NEXT, DESC_WRITE, RING_SIZE_MAX, VringDesc
 from refimpl.split_ring import SplitRing
 
 
@@ -20,6 +20,14 @@ class GuestRegion:
     def end(self) -> int:
         """The address after the last byte."""
         return self.address + len(self.view)
+
+
+TABLE_MAX: Final = RING_SIZE_MAX
+"""Descriptors of an indirect table at most.
+
+virtio wants no chain longer than the ring, in a table neither. But Linux fills a table with as many segments as the
+device's seg_max allows, whatever size the ring has, and no device is known to refuse that.
+"""
 
 
 class GuestMemory:
@@ -114,11 +122,14 @@ class _Reader:
     def _follow(self, table: Any, first: int, *, indirect_allowed: bool) -> None:
         """Follow the links in one table of descriptors, from entry ``first``."""
         entry: int | None = first
+        followed = 0
         while entry is not None:
             if entry >= len(table):
                 raise DriverError(f"next is {entry} in a table of {len(table)} descriptors")
-            if len(self.buffers) >= self.ring.size:  # each descriptor is a buffer, or a table of one or more
-                raise DriverError(f"the chain is longer than the ring's {self.ring.size} entries, or loops")
+            if followed >= len(table):
+                what = "the ring's {} entries" if indirect_allowed else "its table of {} descriptors"
+                raise DriverError(f"the chain is longer than {what.format(len(table))}, or loops")
+            followed += 1
             desc = VringDesc.from_buffer_copy(table[entry])  # a copy: the driver may change it after the checks
             entry = desc.next if desc.flags & DESC_NEXT else None
             if desc.flags & DESC_INDIRECT:
@@ -134,8 +145,10 @@ class _Reader:
             raise DriverError("a descriptor is both indirect and followed by a next")
         if desc.len == 0 or desc.len % 16:
             raise DriverError(f"an indirect table has {desc.len} bytes, not a multiple of 16")
-        table = self.memory.translate(desc.addr, desc.len)
         number = desc.len // 16
+        if number > TABLE_MAX:
+            raise DriverError(f"an indirect table has {number} descriptors, more than {TABLE_MAX}")
+        table = self.memory.translate(desc.addr, desc.len)
         self._follow((VringDesc * number).from_buffer_copy(table), 0, indirect_allowed=False)
 
     def _buffer(self, desc: VringDesc) -> None:

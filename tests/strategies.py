@@ -29,9 +29,9 @@ def has_long_loops(subject: Subject) -> bool:
 
 
 def first_indexes(subject: Subject) -> list[int]:
-    """Give the indexes at which a ring begins in a test: 0, and before the wrap of 16 bits; a packed ring has none."""
+    """Give where a ring begins in a test: at 0, and before the wrap of 16 bits, or (packed) having been in use."""
     if subject.ring == "packed":
-        return [0]
+        return [0, 3]
     return [0, 1] if has_long_loops(subject) else [0, 65534]
 
 

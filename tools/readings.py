@@ -45,8 +45,14 @@ holds: such a search gives up, and is not complete."""
 COUNTERS = (Bounds(2, 3, 2, states=3_000_000),)
 """Besides, for the gaps of the global counter, which need a second crash to show."""
 
+IN_USE = (Bounds(2, 2, 1, 0, 3, states=300_000),)
+"""Besides, for the gaps of a fresh region, on a ring that has been in use."""
+
 DRAINS = (Bounds(1, 2, 1, states=500_000),)
 """The searches for `drains`."""
+
+LONGER = (Bounds(2, 1, 1, 0, 3, states=500_000),)
+"""Besides, for `drains`, for the gaps of a fresh region, and of a region smaller than a chain may be."""
 
 
 def open_readings() -> Iterator[tuple[Gap, Alternative]]:
@@ -62,18 +68,23 @@ def hardened_with(alternative: Alternative) -> Table:
     return table.edited(alternative.edits(table))
 
 
-def sizes(gap: Gap, alternative: Alternative, size: int) -> Any:
+def sizes(gap: Gap, alternative: Alternative, bounds: Bounds) -> Any:
     """Give the sizes of a run: the region's entries follow from the gap region-size."""
-    return protocol.sizes(protocol.Subject.of("packed", "merged", {gap.name: alternative.name}), size)
+    subject = protocol.Subject.of("packed", "merged", {gap.name: alternative.name})
+    return protocol.sizes(subject, bounds.size, bounds.first)
 
 
 def search(gap: Gap, alternative: Alternative) -> dict[str, Any]:
     """Search one reading: what it violates, in the order of the properties, within which bounds."""
     table, safe = hardened_with(alternative), frozenset(NAMES) - {"drains"}
-    bounds = (*BOUNDS, *(COUNTERS if gap.name.startswith("counter") else ()))
+    counters = COUNTERS if gap.name.startswith("counter") else ()
+    in_use = IN_USE if gap.name in {"init-order", "fresh-used-idx"} else ()
+    smaller = alternative.name == "smaller"
+    bounds = [b for b in (*BOUNDS, *counters, *in_use) if b.size > 1 or not smaller]
+    drains = [b for b in (*DRAINS, *(LONGER if in_use or smaller else ())) if b.size > 1 or not smaller]
     looked = [(runs("packed").quiet(table), b, safe) for b in bounds]
-    looked += [(table, b, frozenset({"drains"})) for b in DRAINS]
-    found = [explore(t, sizes(gap, alternative, b.size), b, p, every=True) for t, b, p in looked]
+    looked += [(table, b, frozenset({"drains"})) for b in drains]
+    found = [explore(t, sizes(gap, alternative, b), b, p, every=True) for t, b, p in looked]
     violated = {name for f in found for name in f.violations}
     return {
         "gap": gap.name,

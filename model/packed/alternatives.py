@@ -5,21 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from model.packed import history
-from model.packed.places import ENTRIES, is_available, moved, wrapped
-from model.packed.recover import begin_walk, pending
+from model.packed.places import ENTRIES, SIZE, is_available, moved, wrapped
+from model.packed.recover import begin_walk, pending, slots_inflight
 from model.packed.revisions import first_counter
-from model.packed.serve import close_batch, element, last_entry, mark_used
-from model.packed.variables import RUNNING, VARS
+from model.packed.serve import close_batch
+from model.packed.variables import BASE, RUNNING, VARS
 from model.record import State, assign_each, assign_initial
-from model.steps import Add, Edit, GuardOf, HistoryOf, Procedure, Remove, Replace, Step, Table
-from model.terms import Term, all_of, any_of, count, forall, ite, negate
+from model.steps import Add, Edit, GuardOf, Procedure, Remove, Replace, Step, Table
+from model.terms import Term, all_of, any_of, cell, count, follow, forall, ite, negate
 
 __all__ = [
     "always", "any_order", "base", "before_hand_over", "compare", "counter", "counter_count", "counter_zero",
-    "device_greatest", "device_last", "every_kick", "fields_left", "forwards", "never_signal", "one", "region_kept",
-    "requests", "signal_after_publish", "signal_on_mismatch", "until_publish", "used_position", "version_first",
-    "wait_at_start", "wide", "with_flags", "wrap_zero", "zeroed",
+    "device_greatest", "device_last", "every_kick", "fields_left", "left_zero", "never_signal", "one", "region_kept",
+    "signal_after_publish", "signal_on_mismatch", "until_publish", "used_position", "version_first",
+    "wait_at_start", "whole_chains", "wide", "wrap_zero", "zeroed",
 ]  # fmt: skip
 
 _new = Procedure("gaps")
@@ -56,12 +55,18 @@ def before_hand_over(_: Table) -> list[Edit]:
     return [
         Replace("packed.start.fresh", {"do": initialised, "to": "compare", "world": True,
                                        "sentence": "The region was initialised before the front-end got hold of it."}),
-        *(Remove(f"packed.init.{n}") for n in (2, 1, 3, 4, 5)),
+        Replace("packed.init.3", {"at": ("init wrap",)}),
+        *(Remove(f"packed.init.{n}") for n in (2, 1, 6, 7, 3, 4, 5)),
     ]  # fmt: skip
 
 
 def zeroed(_: Table) -> list[Edit]:
-    return [Remove("packed.init.2"), Replace("packed.init.3", {"when": lambda _: all_of()})]
+    in_use = negate(BASE == 0)
+    return [
+        Remove("packed.init.2"),
+        Replace("packed.init.6", {"when": lambda _: in_use}),
+        Replace("packed.init.3", {"when": lambda s: any_of(s.recover.at == "init wrap", negate(in_use))}),
+    ]
 
 
 def wrap_zero(_: Table) -> list[Edit]:
@@ -75,6 +80,28 @@ def wrap_zero(_: Table) -> list[Edit]:
         Replace("packed.init.3", {"do": new, "sentence": "Set used_wrap_counter to 0."}),
         Replace("packed.init.4", {"do": old, "sentence": "Set old_used_wrap_counter to 0."}),
     ]
+
+
+# fresh-used-idx
+
+
+def left_zero(table: Table) -> list[Edit]:
+    def new(s: Any) -> None:
+        s.region.used_wrap_counter = 1
+
+    def old(s: Any) -> None:
+        s.region.old_used_wrap_counter = 1
+
+    def no_more(s: Any) -> Term:
+        return s.recover.entry >= ENTRIES  # type: ignore[no-any-return]
+
+    linked = "packed.init.2" in table.steps
+    return [
+        *(Remove(step_id) for step_id in ("packed.init.6", "packed.init.7")),
+        Replace("packed.init.3", {"at": ("init next",), "when": no_more if linked else lambda _: all_of(),
+                                  "do": new, "sentence": "Set used_wrap_counter to 1, as virtio's begins."}),
+        Replace("packed.init.4", {"do": old, "sentence": "Set old_used_wrap_counter to 1."}),
+    ]  # fmt: skip
 
 
 # counters
@@ -138,64 +165,7 @@ def base(_: Table) -> list[Edit]:
     return _replace("packed.position", do=find, sentence="Fetching goes on where SET_VRING_BASE says: slot 0, lap 1.")
 
 
-# used-element, batch-size, flags-order, flags-compare
-
-
-def with_flags(_: Table) -> list[Edit]:
-    def place(s: Any) -> Any:
-        return element(s, s.supply.offset[s.supply.cursor - 1])
-
-    def head(s: Any) -> Term:
-        return s.supply.batch[s.supply.cursor - 1]  # type: ignore[no-any-return]
-
-    more = lambda s: s.supply.cursor > 0  # noqa: E731
-
-    @_new.step("packed.supply.id", at="flags", to="flags len", text="gap used-element", when=more)
-    def write_id(s: Any) -> None:
-        """Write the id of the used element whose flags come next."""
-        place(s).id = last_entry(s, head(s)).id
-
-    @_new.step("packed.supply.len", at="flags len", to="flags store", text="gap used-element")
-    def write_len(s: Any) -> None:
-        """Write its len."""
-        place(s).len = s.device.given[head(s)]
-
-    return [
-        Remove("packed.supply.id"), Remove("packed.supply.len"), Add(_in(write_id, "supply")),
-        Add(_in(write_len, "supply")), Replace("packed.supply.7", {"at": ("flags store",), "to": "flags"}),
-    ]  # fmt: skip
-
-
-def requests(_: Table) -> list[Edit]:
-    def move(s: Any) -> None:
-        s.region.used_idx = moved(s.supply.start, s.supply.count)
-        s.supply.cursor = s.supply.count
-
-    def flips(s: Any) -> Term:
-        return wrapped(s.supply.start, s.supply.start_wrap, s.supply.count) != s.supply.start_wrap  # type: ignore[no-any-return]
-
-    return [
-        Replace("packed.supply.6a", {"do": move}),
-        Replace("packed.supply.6b", {"when": flips}),
-        Replace("packed.supply.6b.else", {"when": lambda s: negate(flips(s))}),
-    ]
-
-
-def forwards(_: Table) -> list[Edit]:
-    def update(s: Any) -> None:
-        mark_used(s, history.forward_number(s))
-        s.supply.open = 2
-        s.supply.cursor = s.supply.cursor - 1
-
-    def published(s: Any) -> None:
-        history.publish(s, *history.published_slot(s, history.forward_number(s)))
-
-    sentence = "Update the flags of the next used element, the first of the batch first."
-    tags = frozenset({"publish forwards"})
-    return [
-        Replace("packed.supply.7", {"do": update, "sentence": sentence, "tags": tags}),
-        HistoryOf("packed.supply.7", published),
-    ]
+# flags-compare
 
 
 def compare(kind: str) -> list[Edit]:
@@ -248,6 +218,21 @@ def one(_: Table) -> list[Edit]:
         Replace("packed.supply.9a", {"tags": frozenset({"settled"})}),
         *(Remove(f"packed.{step_id}") for step_id in gone),
     ]
+
+
+# region-size
+
+
+def whole_chains(table: Table) -> list[Edit]:
+    """Let a request wait until as many entries are free as its chain has descriptors."""
+    available = table.step("packed.fetch.1").when
+
+    def fits(s: Any) -> Term:
+        first = s.fetch.avail_idx
+        last = follow(first, SIZE, lambda q: s.ring.desc[cell(q)].flags.next == 1, lambda q: q + 1)
+        return last - first + 1 <= ENTRIES - slots_inflight(s)  # type: ignore[no-any-return]
+
+    return _replace("packed.fetch.1", when=lambda s: all_of(available(s), fits(s)))
 
 
 # settle, in hardened alone

@@ -5,6 +5,7 @@ from __future__ import annotations
 from model.gaps import Alternative as A  # noqa: N817
 from model.gaps import Gap
 from model.packed import alternatives as alt
+from model.packed import alternatives_supply as supply
 from model.split.gaps import GAPS as SPLIT
 
 __all__ = ["GAPS"]
@@ -39,6 +40,13 @@ _GAPS = (
         A("one", "1, as virtio's"),
         A("zero", "0, as in a zeroed region", alt.wrap_zero),
     ),
+    _gap(
+        "fresh-used-idx",
+        "where are used_idx and the wrap counters of a fresh region, when the ring has been in use?",
+        "nothing in the ring says it; SET_VRING_BASE does, where GET_VRING_BASE had drained the ring",
+        A("from-base", "at the used slot and wrap counter of SET_VRING_BASE"),
+        A("zero", "at slot 0 with the first wrap counters, as on a new ring", alt.left_zero),
+    ),
     _like_split("counter-start", lambda _: alt.counter(1)),
     _like_split("counter-after-reconnect", alt.counter_zero, alt.counter_count),
     _like_split("counter-scope", alt.device_greatest, alt.device_last),
@@ -51,25 +59,32 @@ _GAPS = (
         A("base", "where a SET_VRING_BASE of slot 0 and wrap counter 1 says, as QEMU sends it", alt.base),
     ),
     _gap(
+        "flags-order",
+        "in which order are the flags of a batch updated?",
+        "the driver may see all that is marked used as soon as the first slot is",
+        A("first-last", "the first slot's last, so that the batch becomes visible at once"),
+        A("in-order", "from the first slot to the last", supply.forwards),
+    ),
+    _gap(
         "used-element",
         "where among the steps are a used element's id and len written?",
         "virtio wants them there before the flags say so; where before makes no difference",
         A("in-loop", "when the request joins the batch, to the next used slot"),
-        A("with-flags", "just before its flags", alt.with_flags),
+        A("with-flags", "just before its flags", supply.with_flags),
+    ),
+    _gap(
+        "used-slot",
+        "to which slot is a used element written?",
+        "virtio's driver reads used elements from its next used slot on, whatever request they are of",
+        A("next", "to the next used slot, in the order in which requests are given back"),
+        A("own", "to the slot that the request was fetched from, as long as the process knows it", supply.own_slot),
     ),
     _gap(
         "batch-size",
         "does the size of the batch count requests or descriptors?",
         "virtio skips as many slots as the chain had descriptors",
         A("descriptors", "descriptors: the slots of all chains"),
-        A("requests", "requests", alt.requests),
-    ),
-    _gap(
-        "flags-order",
-        "in which order are the flags of a batch updated?",
-        "the driver may see all that is marked used as soon as the first slot is",
-        A("first-last", "the first slot's last, so that the batch becomes visible at once"),
-        A("in-order", "from the first slot to the last", alt.forwards),
+        A("requests", "requests", supply.requests),
     ),
     _gap(
         "flags-compare",
@@ -101,6 +116,11 @@ _GAPS = (
         "the seed: desc_num is equal to the virtqueue's size",
         A("equal", "they are equal"),
         A("larger", "the region has more"),
+        A(
+            "smaller",
+            "the region has fewer: a request waits until its chain finds as many free entries",
+            alt.whole_chains,
+        ),
     ),
     _gap(
         "settle",

@@ -9,15 +9,17 @@ from model.packed.places import SIZE, advanced, is_used, moved
 from model.packed.variables import DEAD, RUNNING, VARS, WORKING
 from model.record import assign_initial
 from model.steps import History
-from model.terms import Operand, Term, all_of, any_of, cell, follow, ite, lap, met
+from model.terms import Operand, Term, all_of, any_of, cell, follow, ite, lap, met, negate
 
 __all__ = [
     "Walk",
     "backward_number",
     "forward_number",
     "history",
+    "known_slot",
     "newly_used",
     "newly_used_end",
+    "own_slot",
     "publish",
     "published_slot",
 ]
@@ -96,6 +98,18 @@ def published_slot(s: Any, number: Term) -> tuple[Term, Term]:
     """Give the slot of a request of the batch, and the wrap counter of that slot."""
     offset = s.supply.offset[number]
     return advanced(s.supply.start, s.supply.start_wrap, offset)
+
+
+def known_slot(s: Any, e: Term, offset: Term) -> tuple[Term, Term]:
+    """Give the slot that a request was fetched from, and its wrap counter; else its next used one (gap used-slot)."""
+    known = negate(s.device.slot[e] == 0)
+    slot, wrap_counter = advanced(s.supply.start, s.supply.start_wrap, offset)
+    return ite(known, s.device.slot[e] - 1, slot), ite(known, s.device.slot_wrap[e], wrap_counter)
+
+
+def own_slot(s: Any, number: Term) -> tuple[Term, Term]:
+    """Give that slot of a request of the batch."""
+    return known_slot(s, s.supply.batch[number], s.supply.offset[number])
 
 
 Walk = tuple[Term, Term, Callable[[Term], Operand], Callable[[Term], Operand]]

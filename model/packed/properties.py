@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.packed.history import Walk, backward_number, forward_number, newly_used, published_slot
+from model.packed.history import Walk, backward_number, forward_number, newly_used, own_slot, published_slot
 from model.packed.places import ENTRIES, SIZE, to_fetch
 from model.packed.recover import slots_inflight
 from model.packed.variables import RUNNING, WORKING
@@ -91,19 +91,23 @@ def _id(s: Any, q: Term) -> Term:
     return s.ring.desc[cell(q)].id  # type: ignore[no-any-return]
 
 
-def names_finished(s: Any, number: Callable[[Any], Term] = backward_number) -> Term:
+Number = Callable[[Any], Term]
+Place = Callable[[Any, Term], tuple[Term, Term]]
+
+
+def names_finished(s: Any, number: Number = backward_number, place: Place = published_slot) -> Term:
     """Each used element that becomes visible names a request that the device has finished, with its length."""
 
     def finished(q: Term) -> Term:
         i = _id(s, q)
         return all_of(s.history.ready[i] == s.history.made[i], s.ring.desc[cell(q)].len == s.history.result[i])
 
-    return negate(newly_used(s, *published_slot(s, number(s)), lambda q: negate(finished(q))))
+    return negate(newly_used(s, *place(s, number(s)), lambda q: negate(finished(q))))
 
 
-def names_once(s: Any, number: Callable[[Any], Term] = backward_number) -> Term:
+def names_once(s: Any, number: Number = backward_number, place: Place = published_slot) -> Term:
     """Each used element that becomes visible names a request that is neither visible yet nor worked on, and once."""
-    slot, wrap_counter = published_slot(s, number(s))
+    slot, wrap_counter = place(s, number(s))
 
     def again(q: Term) -> Term:
         return newly_used(s, slot, wrap_counter, lambda r: all_of(negate(r == q), _id(s, r) == _id(s, q)))
@@ -200,6 +204,10 @@ JUDGEMENTS: tuple[Judgement, ...] = (
     Judgement("exactly-once", "publish", True, names_once),
     Judgement("intact", "publish forwards", True, lambda s: names_finished(s, forward_number)),
     Judgement("exactly-once", "publish forwards", True, lambda s: names_once(s, forward_number)),
+    Judgement("intact", "publish own", True, lambda s: names_finished(s, backward_number, own_slot)),
+    Judgement("exactly-once", "publish own", True, lambda s: names_once(s, backward_number, own_slot)),
+    Judgement("intact", "publish own forwards", True, lambda s: names_finished(s, forward_number, own_slot)),
+    Judgement("exactly-once", "publish own forwards", True, lambda s: names_once(s, forward_number, own_slot)),
     Judgement("well-formed", "recovered", False, well_formed),
     Judgement("well-formed", "settled", False, well_formed),
     Judgement("ring-position", "recovered", False, at_the_drivers_place),

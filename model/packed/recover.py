@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from model.packed.places import ENTRIES, advanced, is_available
-from model.packed.variables import DEAD, RUNNING, VARS, WORKING
+from model.packed.variables import BASE, BASE_WRAP, DEAD, RUNNING, VARS, WORKING
 from model.record import State, assign_initial
 from model.steps import Procedure
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, total
@@ -60,15 +60,35 @@ def init_next(s: Any) -> None:
 
 
 @recover.step(
-    "packed.init.3",
+    "packed.init.6",
     at="init next",
+    to="init old idx",
+    text="QueueRegionPacked: used_idx; gap fresh-used-idx",
+    when=lambda s: all_of(s.recover.entry >= ENTRIES, negate(BASE == 0)),
+)
+def init_used_idx(s: Any) -> None:
+    """The ring has been in use: set used_idx to the used slot that SET_VRING_BASE says (a fresh region has slot 0)."""
+    s.region.used_idx = BASE
+
+
+@recover.step(
+    "packed.init.7", at="init old idx", to="init wrap", text="QueueRegionPacked: old_used_idx; gap fresh-used-idx"
+)
+def init_old_used_idx(s: Any) -> None:
+    """Set old_used_idx to it."""
+    s.region.old_used_idx = BASE
+
+
+@recover.step(
+    "packed.init.3",
+    at=("init next", "init wrap"),
     to="init old wrap",
     text="QueueRegionPacked: used_wrap_counter; gap first-wrap",
-    when=lambda s: s.recover.entry >= ENTRIES,
+    when=lambda s: any_of(s.recover.at == "init wrap", all_of(s.recover.entry >= ENTRIES, BASE == 0)),
 )
 def init_wrap(s: Any) -> None:
-    """Set used_wrap_counter to 1, as virtio's begins."""
-    s.region.used_wrap_counter = 1
+    """Set used_wrap_counter to what SET_VRING_BASE says: 1 on a new ring, as virtio's begins."""
+    s.region.used_wrap_counter = BASE_WRAP
 
 
 @recover.step(
@@ -78,8 +98,8 @@ def init_wrap(s: Any) -> None:
     text="QueueRegionPacked: old_used_wrap_counter; gap first-wrap",
 )
 def init_old_wrap(s: Any) -> None:
-    """Set old_used_wrap_counter to 1."""
-    s.region.old_used_wrap_counter = 1
+    """Set old_used_wrap_counter to it."""
+    s.region.old_used_wrap_counter = BASE_WRAP
 
 
 @recover.step("packed.init.5", at="init version", to="compare", text="QueueRegionPacked: version; gap init-order")

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from model.record import Var, Vars
-from model.terms import parameter
+from collections.abc import Callable
 
-__all__ = ["DEAD", "FINISHED", "IN_BATCH", "RUNNING", "VARS", "WORKING"]
+from model.record import Var, Vars
+from model.terms import Operand, Term, cell, ite, lap, parameter
+
+__all__ = ["BASE", "BASE_WRAP", "DEAD", "FINISHED", "FIRST", "IN_BATCH", "RUNNING", "VARS", "WORKING"]
+
+FIRST = parameter("first")
+"""The position at which the ring begins; not 0: the ring has been in use, and all has come back."""
+
+BASE, BASE_WRAP = cell(FIRST), lap(FIRST)
+"""Its slot and wrap counter: what SET_VRING_BASE says with a fresh region."""
 
 DEAD = "dead"
 """The label of `recover` while there is no back-end process."""
@@ -17,11 +25,16 @@ WORKING, FINISHED, IN_BATCH = 1, 2, 3
 """What `device.state` says of a request that the device has got: works on it, has finished, is being given back."""
 
 
-def _flags(what: str, kind: str, doc: str, limit: str) -> list[Var]:
+def _last_lap(slot: Term) -> Operand:
+    """Give the wrap counter of the lap in which a slot was used last, when the ring begins."""
+    return ite(slot < BASE, BASE_WRAP, 1 - BASE_WRAP)
+
+
+def _flags(what: str, kind: str, doc: str, limit: str, initial: Operand | Callable[[Term], Operand] = 0) -> list[Var]:
     return [
         Var(f"{what}.flags.next", kind, 1, f"{doc}: NEXT, the chain goes on", limit),
-        Var(f"{what}.flags.avail", kind, 1, f"{doc}: AVAIL", limit),
-        Var(f"{what}.flags.used", kind, 1, f"{doc}: USED", limit),
+        Var(f"{what}.flags.avail", kind, 1, f"{doc}: AVAIL", limit, initial),
+        Var(f"{what}.flags.used", kind, 1, f"{doc}: USED", limit, initial),
     ]
 
 
@@ -48,7 +61,7 @@ VARS = Vars(
     Var("ring.desc[].addr", "ring", 64, "address; each descriptor that is made has another one", "size"),
     Var("ring.desc[].len", "ring", 32, "length; of a used element, what the device wrote", "size"),
     Var("ring.desc[].id", "ring", 16, "the buffer id", "size"),
-    *_flags("ring.desc[]", "ring", "flags", "size"),
+    *_flags("ring.desc[]", "ring", "flags", "size", _last_lap),
     Var("driver_event.flags", "ring", 16, "0: the driver wants notifications; 1: it does not"),
     Var("device_event.flags", "ring", 16, "0: the back-end wants kicks; 1: it does not"),
     # The eventfds, in the kernel: they outlive the process.
@@ -86,22 +99,24 @@ VARS = Vars(
     Var("supply.wanted", "volatile", 1, "1: the driver wants to be notified"),
     Var("device.state", "volatile", 2, "0 nothing, 1 works on it, 2 finished, 3 in the batch", "heads"),
     Var("device.given", "volatile", 64, "what the device was told to do for the request", "heads"),
+    Var("device.slot", "volatile", 17, "gap used-slot: 1 and the slot of its head; 0: not known", "heads"),
+    Var("device.slot_wrap", "volatile", 8, "gap used-slot: that slot's wrap counter", "heads"),
     # The driver: it does not die.
     Var("driver.at", "driver", 0, "label", initial="idle"),
     Var("driver.id", "driver", 16, "the buffer id in hand"),
     Var("driver.length", "driver", 17, "descriptors written of its chain"),
     Var("driver.slot", "driver", 16, "the slot of the last of them"),
     Var("driver.slot_wrap", "driver", 8, "its wrap counter", initial=1),
-    Var("driver.avail_idx", "driver", 16, "the next slot to make available"),
-    Var("driver.avail_wrap", "driver", 8, "its wrap counter", initial=1),
+    Var("driver.avail_idx", "driver", 16, "the next slot to make available", initial=BASE),
+    Var("driver.avail_wrap", "driver", 8, "its wrap counter", initial=BASE_WRAP),
     Var("driver.owns", "driver", 1, "1: the back-end has the id; 0: free", "heads"),
     Var("driver.num", "driver", 16, "descriptors of the id's chain", "heads"),
     Var("driver.num_free", "driver", 17, "free slots", initial=parameter("size")),
     Var("driver.requests", "driver", 64, "requests made so far, and one", initial=1),
     Var("driver.written", "driver", 32, "descriptors written so far, and one: makes each different", initial=1),
     Var("driver.wants_kick", "driver", 1, "1: the back-end wants to be kicked"),
-    Var("driver.used_idx", "driver", 16, "the next used slot to read"),
-    Var("driver.used_wrap", "driver", 8, "its wrap counter", initial=1),
+    Var("driver.used_idx", "driver", 16, "the next used slot to read", initial=BASE),
+    Var("driver.used_wrap", "driver", 8, "its wrap counter", initial=BASE_WRAP),
     Var("rest.at", "driver", 0, "label: awake, checking, asleep, woken", initial="awake"),
     # History: what happened, for the judges. Positions count descriptors and never wrap; a request's is its first's.
     Var("history.made", "ghost", 0, "position of the request last made available with the id", "heads", -1),
@@ -116,9 +131,15 @@ VARS = Vars(
     ),
     Var("history.nth", "ghost", 0, "which descriptor of its chain that is", "heads"),
     Var("history.content", "ghost", 0, "what the driver wrote in that descriptor", "heads"),
-    Var("history.avail_pos", "ghost", 0, "position of the next request to be made available"),
-    Var("history.used_pos", "ghost", 0, "position of the first descriptor that the driver cannot meet as used"),
-    Var("history.seen_pos", "ghost", 0, "position of the next used element that the driver reads"),
+    Var("history.avail_pos", "ghost", 0, "position of the next request to be made available", initial=FIRST),
+    Var(
+        "history.used_pos",
+        "ghost",
+        0,
+        "position of the first descriptor that the driver cannot meet as used",
+        initial=FIRST,
+    ),
+    Var("history.seen_pos", "ghost", 0, "position of the next used element that the driver reads", initial=FIRST),
     Var(
         "history.last_given",
         "ghost",

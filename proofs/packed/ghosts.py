@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from model.packed.places import ENTRIES
+from model.packed.variables import FIRST
 from model.record import State, Var, Vars, assign_initial
 from model.steps import History, Table
 from model.terms import Operand, Term, all_of, any_of, ite
@@ -24,7 +25,7 @@ from model.terms import Operand, Term, all_of, any_of, ite
 __all__ = ["GHOSTS", "with_ghosts"]
 
 GHOSTS: tuple[Var, ...] = (
-    Var("proof.marked_pos", "ghost", 0, "position of the next request to be fetched whole"),
+    Var("proof.marked_pos", "ghost", 0, "position of the next request to be fetched whole", initial=FIRST),
     Var("proof.live", "ghost", 0, "1: the entry's request is fetched whole and not visible", "heads"),
     Var("proof.owner", "ghost", 0, "the live request in whose chain the entry is; -1: none", "heads", -1),
     Var("proof.entry", "ghost", 0, "the entry to which the id's request was fetched", "heads", -1),

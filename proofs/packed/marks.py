@@ -10,7 +10,8 @@ from proofs.kits import Witnessing
 __all__ = ["CRASH_AFTER", "MARKS", "REVISIONS", "WITNESSING", "Marker"]
 
 CRASH_AFTER = (
-    "packed.init.1", "packed.init.2", "packed.init.3", "packed.init.4", "packed.init.5",
+    "packed.init.1", "packed.init.2", "packed.init.6", "packed.init.7", "packed.init.3", "packed.init.4",
+    "packed.init.5",
     "packed.reconnect.1c1", "packed.reconnect.1c2", "packed.reconnect.1c3", "packed.reconnect.2b",
     "packed.reconnect.2c", "packed.reconnect.2a", "packed.reconnect.unmark", "packed.reconnect.3",
     "packed.reconnect.signal",
@@ -137,6 +138,6 @@ WITNESSING = Witnessing(
     marks=MARKS,
     marker=Marker,
     unreached={},
-    sizes={"exactly-once": (3, 0), "ring-position": (3, 0), "well-formed": (3, 0), "restartable": (3, 0),
-           "intact": (3, 0), "steps": (3, 0)},
+    sizes={"exactly-once": (3, 0), "ring-position": (3, 0), "well-formed": (3, 0), "restartable": (3, 2),
+           "intact": (3, 0), "steps": (3, 2)},
 )  # fmt: skip

@@ -29,6 +29,9 @@ THIRD_REQUEST = (Level(Bounds(2, 3, 1, states=800_000)),)
 SECOND_CRASH = (Level(Bounds(2, 2, 2, states=100_000)),)
 """What is searched besides where a store of recovery is dropped or swapped."""
 
+IN_USE = (Level(Bounds(2, 2, 1, 0, 3)),)
+"""What is searched besides where a region is initialised otherwise: a ring that has been in use."""
+
 SLEEP = (
     Level(Bounds(2, 1, 1, states=200_000), notifications=True),
     Level(Bounds(2, 2, 0, states=100_000), notifications=True),
@@ -57,6 +60,8 @@ def mutants(table: Table) -> tuple[Mutant, ...]:
 
 
 def _further(mutant: Mutant) -> tuple[Level, ...]:
+    if "packed.init." in mutant.name:
+        return IN_USE
     if mutant.kind == "edit" or mutant.name == SETTLED:
         return THIRD_REQUEST
     if mutant.notifies or mutant.name == SIGNAL:

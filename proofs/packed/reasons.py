@@ -8,8 +8,8 @@ __all__ = ["REASONS"]
 
 _NO_VERSION = "While version is 0 nothing of the region counts: the next process begins anew and sets all of it."
 _COMMITS_AT_START = (
-    "A first recovery finds wrap counters that differ and free_head at old_free_head, takes that for a batch being "
-    "settled, and commits: old_used_wrap_counter is set before anything is fetched."
+    "A first recovery finds slots or wrap counters that differ and free_head at old_free_head, takes that for a batch "
+    "being settled, and commits: old_used_idx and old_used_wrap_counter are set before anything is fetched."
 )
 _BEFORE_COMMIT = (
     "Until receiving, 7, moves old_free_head, the entries of the chain are free ones: recovery takes free_head back "
@@ -37,13 +37,18 @@ _FREE_ENTRY = (
 )
 
 REASONS: Mapping[str, str] = {
+    "guard packed.init.6: cell(first) != 0": "Where the ring begins at slot 0 it stores the 0 that is there already.",
     "drop packed.init.4": _COMMITS_AT_START,
+    "drop packed.init.7": _COMMITS_AT_START,
     "drop packed.idle.wake": (
         "A kick that is not taken wakes the back-end again and again: it never sleeps, which costs time, not requests."
     ),
     "drop packed.idle.disarm": "Without it the driver kicks while the back-end is at work: needless, and harmless.",
     "swap packed.init.1, packed.init.2": _NO_VERSION,
     "swap packed.init.2, packed.init.2": _NO_VERSION,
+    "swap packed.init.2, packed.init.6": _NO_VERSION,
+    "swap packed.init.6, packed.init.7": _NO_VERSION,
+    "swap packed.init.7, packed.init.3": _NO_VERSION,
     "swap packed.init.2, packed.init.3": _NO_VERSION,
     "swap packed.init.3, packed.init.4": _NO_VERSION,
     "swap packed.init.4, packed.init.5": _COMMITS_AT_START,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.packed.variables import DEAD, WORKING
+from model.packed.variables import BASE, BASE_WRAP, DEAD, WORKING
 from model.steps import Guard
 from model.terms import Operand, Term, all_of, any_of, cell, forall, ite, lap, negate
 from proofs.packed.words import (
@@ -37,9 +37,9 @@ def _fields(p: Places) -> list[Conjunct]:
             any_of(r.version == 0, r.version == 1), implies(r.version == 1, r.desc_num == ENTRIES),
             implies(negate(initialised(s)), at(s.recover.at, DEAD, *p.unsettled)),
             implies(at(s.recover.at, *p.unsettled), r.version == 0),
-            implies(at(s.recover.at, "init next", "init old wrap", "init version"), r.desc_num == ENTRIES),
-            implies(at(s.recover.at, "init old wrap", "init version"), r.used_wrap_counter == 1),
-            implies(s.recover.at == "init version", r.old_used_wrap_counter == 1),
+            implies(at(s.recover.at, *p.unsettled[1:]), r.desc_num == ENTRIES),
+            implies(at(s.recover.at, "init old wrap", "init version"), r.used_wrap_counter == BASE_WRAP),
+            implies(s.recover.at == "init version", r.old_used_wrap_counter == BASE_WRAP),
             implies(r.version == 0, all_of(r.free_head == 0, r.old_free_head == 0, phase(s, 0), s.proof.top == 0,
                                            s.proof.depth == 0, s.proof.kept_head == 0)),
         )  # fmt: skip
@@ -50,19 +50,32 @@ def _fields(p: Places) -> list[Conjunct]:
         return all_of(
             implies(s.recover.at == "init", s.recover.entry == 0),
             implies(s.recover.at == "init next", all_of(s.recover.entry >= 0, s.recover.entry <= ENTRIES, linked)),
-            implies(at(s.recover.at, "init old wrap", "init version"), done),
+            implies(at(s.recover.at, *p.unsettled[2:]), done),
         )
 
     def used_place(s: Any) -> Term:
         u, n, r = s.history.used_pos, s.proof.slots, s.region
         return all_of(
             any_of(*(s.proof.phase == k for k in (0, 1, 2, 3, 4, 5, 6))),
-            r.used_idx == cell(ite(phase(s, 1, 2), u + n, u)),
-            r.old_used_idx == cell(ite(phase(s, 3, 4), u - n, u)),
+            implies(initialised(s), r.used_idx == cell(ite(phase(s, 1, 2), u + n, u))),
+            implies(initialised(s), r.old_used_idx == cell(ite(phase(s, 3, 4), u - n, u))),
             implies(initialised(s), r.used_wrap_counter == lap(ite(phase(s, 2, 6), u + n, u))),
             implies(initialised(s), r.old_used_wrap_counter == lap(ite(phase(s, 3, 4, 5), u - n, u))),
             implies(negate(phase(s, 0)), all_of(n >= 1, n <= SIZE)),
             implies(phase(s, 1, 2, 6), u + n <= s.proof.marked_pos), implies(phase(s, 3, 4, 5), n <= u),
+        )  # fmt: skip
+
+    def fresh_place(s: Any) -> Term:
+        """Say of a fresh region that its slots are 0 or where the ring began; which, the label says."""
+        r = s.region
+        idx_set = at(s.recover.at, "init old wrap", "init version")
+        return implies(
+            negate(initialised(s)),
+            all_of(
+                any_of(r.used_idx == 0, r.used_idx == BASE), any_of(r.old_used_idx == 0, r.old_used_idx == BASE),
+                implies(any_of(idx_set, at(s.recover.at, "init old idx", "init wrap")), r.used_idx == BASE),
+                implies(any_of(idx_set, s.recover.at == "init wrap"), r.old_used_idx == BASE),
+            ),
         )  # fmt: skip
 
     def heads(s: Any) -> Term:
@@ -90,7 +103,8 @@ def _fields(p: Places) -> list[Conjunct]:
 
     return [Conjunct("version", version), Conjunct("first list", first_list), Conjunct("used place", used_place),
             Conjunct("list heads", heads),
-            Conjunct("pushed slots", pushed) if p.plain else Conjunct("moved together", together)]  # fmt: skip
+            Conjunct("pushed slots", pushed) if p.plain else Conjunct("moved together", together),
+            Conjunct("fresh place", fresh_place)]  # fmt: skip
 
 
 def copy_of(s: Any, x: Operand, nth: Term, num: Term, who: Operand) -> Term:

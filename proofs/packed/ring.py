@@ -7,6 +7,7 @@ from typing import Any
 from model.packed.places import is_available, is_used
 from model.terms import Operand, Term, all_of, any_of, cell, forall, ite, lap, negate
 from proofs.packed.words import (
+    FIRST,
     HEADS,
     SIZE,
     Conjunct,
@@ -44,11 +45,11 @@ def _slots(body: Any, low: Any, high: Any) -> Any:
 def _positions(s: Any) -> Term:
     h = s.history
     return all_of(
-        h.seen_pos >= 0, h.seen_pos <= h.used_pos, h.used_pos <= s.proof.marked_pos, s.proof.marked_pos <= h.avail_pos,
-        h.avail_pos - h.seen_pos <= SIZE,
+        h.seen_pos >= FIRST, h.seen_pos <= h.used_pos, h.used_pos <= s.proof.marked_pos,
+        s.proof.marked_pos <= h.avail_pos, h.avail_pos - h.seen_pos <= SIZE,
         implies(in_progress(s), all_of(s.driver.length >= 1, h.avail_pos + s.driver.length - h.seen_pos <= SIZE)),
         s.driver.num_free == SIZE - (h.avail_pos - h.seen_pos) - ite(in_progress(s), s.driver.length, 0),
-        implies(negate(initialised(s)), s.proof.marked_pos == 0),
+        implies(negate(initialised(s)), s.proof.marked_pos == FIRST),
         implies(s.driver.at == "chained", s.driver.num_free >= 1),
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from model.packed.alternatives import forwards
+from model.packed.alternatives_supply import forwards
 from model.packed.places import advanced, moved
 from model.packed.serve import IN_BATCH, close_batch, element, last_entry, mark_used
 from model.steps import Add, Edit, HistoryOf, Procedure, Replace, Table

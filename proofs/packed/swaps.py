@@ -11,6 +11,7 @@ from typing import Any
 
 from model.packed.places import ENTRIES, SIZE, is_used, moved, wrapped
 from model.packed.recover import list_ended, pending
+from model.packed.variables import BASE
 from model.steps import Add, Edit, Procedure, Replace, Table
 from model.terms import Term, all_of, any_of, forall, ite, negate
 from proofs.kits import Mutant
@@ -21,17 +22,29 @@ __all__ = ["recovery_swaps", "start_swaps"]
 
 def start_swaps(table: Table) -> Iterator[Mutant]:
     """Give the swaps of the stores that make a region."""
+    three, six = table.step("packed.init.3"), table.step("packed.init.6")
     yield swap("packed.init.1", "packed.init.2", "The first link is set before desc_num.",
                *turned(table, "packed.init.1", "packed.init.2", always, late={"to": "init next"}))  # fmt: skip
     yield swap("packed.init.2", "packed.init.2", "The free list is linked from its end to its beginning.",
                Replace("packed.init.2", {"do": _link_backwards}))  # fmt: skip
+    yield swap("packed.init.2", "packed.init.6", "On a ring in use, used_idx is set before the last link.",
+               *turned(table, "packed.init.2", "packed.init.6",
+                       lambda s: _last_link(s, negate(BASE == 0))))  # fmt: skip
+    yield swap("packed.init.6", "packed.init.7", "On a ring in use, old_used_idx is set before used_idx.",
+               *turned(table, "packed.init.6", "packed.init.7", lambda s: all_of(six.when(s))))  # fmt: skip
+    yield swap("packed.init.7", "packed.init.3", "On a ring in use, used_wrap_counter is set before old_used_idx.",
+               *turned(table, "packed.init.7", "packed.init.3", always))  # fmt: skip
     yield swap("packed.init.2", "packed.init.3", "used_wrap_counter is set before the last link.",
-               *turned(table, "packed.init.2", "packed.init.3", lambda s: s.recover.entry + 1 == ENTRIES))  # fmt: skip
+               *turned(table, "packed.init.2", "packed.init.3", lambda s: _last_link(s, BASE == 0)))  # fmt: skip
     yield swap("packed.init.3", "packed.init.4", "old_used_wrap_counter is set before used_wrap_counter.",
-               *turned(table, "packed.init.3", "packed.init.4", lambda s: s.recover.entry >= ENTRIES))  # fmt: skip
+               *turned(table, "packed.init.3", "packed.init.4", lambda s: all_of(three.when(s))))  # fmt: skip
     yield swap("packed.init.4", "packed.init.5",
                "version is set before old_used_wrap_counter: the region counts before it is right.",
                *exchanged(table, "packed.init.4", "packed.init.5"))  # fmt: skip
+
+
+def _last_link(s: Any, ring: Term) -> Term:
+    return all_of(s.recover.entry + 1 == ENTRIES, ring)
 
 
 def _link_backwards(s: Any) -> None:

@@ -11,12 +11,12 @@ from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, para
 from proofs.words import Conjunct, at, iff, implies
 
 __all__ = [
-    "ENTRIES", "HEADS", "HELD", "SIZE", "Conjunct", "Places", "all_entries", "at", "free", "iff", "implies", "in_batch",
-    "in_hand", "in_progress", "initialised", "listed", "live", "outstanding", "phase", "running", "to_see", "waiting",
-    "written_end",
+    "ENTRIES", "FIRST", "HEADS", "HELD", "SIZE", "Conjunct", "Places", "all_entries", "at", "free", "iff", "implies",
+    "in_batch", "in_hand", "in_progress", "initialised", "listed", "live", "outstanding", "phase", "running", "to_see",
+    "waiting", "written_end",
 ]  # fmt: skip
 
-HEADS, ENTRIES, SIZE = parameter("heads"), parameter("entries"), parameter("size")
+HEADS, ENTRIES, SIZE, FIRST = parameter("heads"), parameter("entries"), parameter("size"), parameter("first")
 
 HELD = ("head", "mark", "last?", "count", "copy addr", "copy len", "copy flags", "copy id", "advance", "next")
 """The labels of fetch, without the counter's, at which a chain is in hand."""
@@ -105,6 +105,6 @@ class Places:
         self.numbered = [label for label in self.held if label not in {"head", table.step("packed.fetch.2a").at[0]}]
         self.counter_label = table.step("packed.counter").at[0]
         self.plain = "packed.reconnect.1.settled" in table.steps
-        self.unsettled = ["init", "init next", "init old wrap", "init version"]
+        self.unsettled = ["init", "init next", "init old idx", "init wrap", "init old wrap", "init version"]
         self.repaired = ["clear", self.counter_label, "resubmit", "gather", "signalled"]
         self.after_clear = self.repaired[1:]

@@ -130,8 +130,8 @@ def walk_with(step: str) -> tuple[Both, list[tuple[str, int]], list[StateTuple]]
 
 @cache
 def both_of(revision: str) -> Both:
-    """Compile the model for a ring of two."""
-    return Both(Subject.of("packed", revision, {}), 2)
+    """Compile the model for a ring of two that has been in use."""
+    return Both(Subject.of("packed", revision, {}), 2, 1)
 
 
 @pytest.mark.parametrize("step", sorted(PACKED_BACKEND_STORES))

@@ -16,8 +16,8 @@ from proofs.judges import UNFAIR
 from proofs.kits import induction_of
 from tests.model.runs import name_of, random_run
 
-SHAPES = {"split": ((1, 0), (2, 65534), (4, 65533), (4, 0), (8, 1)), "packed": ((1, 0), (2, 0), (3, 0), (4, 0))}
-"""By ring: queue sizes and first indexes (of which a packed ring has none)."""
+SHAPES = {"split": ((1, 0), (2, 65534), (4, 65533), (4, 0), (8, 1)), "packed": ((1, 0), (2, 3), (3, 2), (4, 0))}
+"""By ring: queue sizes and first indexes (of a packed ring, positions)."""
 
 SUBJECTS = (
     Subject("split", "v6"),

@@ -232,7 +232,7 @@ def desc(address: int = 0x1000, length: int = 1, flags: int = 0) -> PackedDesc:
         ([desc(0x8000, 16, DESC_INDIRECT), desc()], "not alone"),
         ([desc(0x8000, 0, DESC_INDIRECT)], "0 bytes"),
         ([desc(0x8000, 24, DESC_INDIRECT)], "24 bytes"),
-        ([desc(0x8000, 80, DESC_INDIRECT)], "5 descriptors, the ring 4"),
+        ([desc(0x8000, 16 * 32769, DESC_INDIRECT)], "32769 descriptors, more than 32768"),
         ([desc(0x8000, 16, DESC_INDIRECT)], "inside an indirect table"),
     ],
 )

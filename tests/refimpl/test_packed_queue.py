@@ -3,7 +3,7 @@
 import pytest
 
 from refimpl.choices import PACKED_GAPS, open_in
-from refimpl.errors import UsageError
+from refimpl.errors import FrontEndError, UsageError
 from refimpl.memory import store
 from refimpl.packed_recover import prepare_packed_region
 from refimpl.packed_state import PackedState
@@ -307,7 +307,10 @@ DEVIATIONS = [
 
 @pytest.mark.parametrize(("gap", "choice"), DEVIATIONS)
 def test_every_choice_serves(gap: str, choice: str) -> None:
-    """Without a crash, and with requests of one descriptor, every other deviation serves as the default does."""
+    """Without a crash, and with requests of one descriptor, every other deviation serves as the default does.
+
+    Where each used element is in the slot of its own request, they come in the order in which they were made available.
+    """
     rig = PackedRig({gap: choice}, open_in(gap)[-1], 3)
     if choice == "before-hand-over":
         prepare_packed_region(rig.region)
@@ -315,6 +318,44 @@ def test_every_choice_serves(gap: str, choice: str) -> None:
     for turn in range(10):
         entries = rig.fetch(queue, (turn % 3, 1), ((turn + 1) % 3, 1))
         queue.supply(batch(*reversed(entries)))
-        assert [identity for identity, _ in rig.driver.use_all()] == [(turn + 1) % 3, turn % 3]
+        order = (0, 1) if choice == "own" else (1, 0)
+        assert [identity for identity, _ in rig.driver.use_all()] == [(turn + n) % 3 for n in order]
     assert sorted(rig.free_list()) == [0, 1, 2]
     assert (rig.inflight(), rig.header()[:3]) == ([0, 0, 0], rig.header()[3:])
+
+
+def test_a_smaller_region_lets_a_request_wait() -> None:
+    """With region-size=smaller a chain waits for as many entries as it has descriptors, and is fetched then."""
+    rig = PackedRig({"region-size": "smaller"}, "merged", 4, 3)
+    queue = rig.started()
+    assert rig.fetch(queue, (0, 2)) == [0]
+    rig.make((1, 2))
+    queue.look()
+    assert (queue.seen, queue.available) == (True, False)
+    with pytest.raises(UsageError, match="nothing to take"):
+        queue.take()
+    queue.supply(batch(0))
+    assert queue.available
+    queue.take()
+    assert sum(rig.inflight()) == 1
+
+
+def test_a_chain_longer_than_a_smaller_region() -> None:
+    """No entry that comes back would ever be enough: the front-end asked for too small a region."""
+    rig = PackedRig({"region-size": "smaller"}, "merged", 4, 3)
+    queue = rig.started()
+    rig.make((0, 4))
+    with pytest.raises(FrontEndError, match="a chain has 4 descriptors, the region 3 entries"):
+        queue.look()
+
+
+def test_own_slot_is_forgotten_by_a_successor() -> None:
+    """With used-slot=own a used element is in its request's slot; a successor, which knows none, takes the next one."""
+    rig = PackedRig({"used-slot": "own"}, "merged", 4)
+    queue = rig.started()
+    first, second = rig.fetch(queue, (2, 1), (3, 1))
+    queue.supply(batch(second))
+    assert (rig.ring.desc[1].id, rig.driver.use_all()) == (3, [])
+    again = rig.started()
+    again.supply(batch(first))
+    assert rig.ring.desc[rig.region.used_idx - 1].id == 2

@@ -345,3 +345,33 @@ def test_crash_between_the_last_two_assignments(revision: str, header: tuple[int
     assert ((again.avail_idx, again.avail_wrap) == (rig.driver.next_avail, rig.driver.avail_wrap)) == (
         revision == "hardened"
     )
+
+
+@pytest.mark.parametrize("slot", [0, 2])
+def test_fresh_on_a_ring_in_use(slot: int) -> None:
+    """used_idx and the wrap counters are what SET_VRING_BASE says; a slot that is not 0 is stored, and that twice."""
+    rig = PackedRig()
+    queue = rig.queue(base=(slot, 0))
+    queue.start()
+    assert [step for step in rig.ids() if step in {"packed.init.6", "packed.init.7"}] == (
+        ["packed.init.6", "packed.init.7"] if slot else []
+    )
+    assert rig.header() == (0, slot, 0, 0, slot, 0)
+    assert (queue.avail_idx, queue.avail_wrap) == (slot, 0)
+
+
+def test_a_fresh_region_ignores_the_base() -> None:
+    """With fresh-used-idx=zero a fresh region begins at slot 0 with 1, wherever the ring is."""
+    rig = PackedRig({"fresh-used-idx": "zero"}, "merged")
+    rig.queue(base=(2, 0)).start()
+    assert rig.header() == (0, 0, 1, 0, 0, 1)
+
+
+def test_an_adopted_region_ignores_the_base() -> None:
+    """What the region says counts: the base of a front-end that comes back is stale."""
+    rig = PackedRig()
+    rig.queue(base=(2, 0)).start()
+    queue = rig.queue(base=(0, 1))
+    queue.start()
+    assert rig.header() == (0, 2, 0, 0, 2, 0)
+    assert (queue.avail_idx, queue.avail_wrap) == (2, 0)

@@ -186,7 +186,15 @@ CRASHES = sorted(
     f"{step}:{2 if step.startswith(('packed.supply', 'packed.fetch')) else 1}"
     for step in PACKED_BACKEND_STORES
     if not step.startswith("packed.reconnect.1c")
-    and step not in {"packed.reconnect.unmark", "packed.idle.arm", "packed.idle.disarm", "packed.supply.6b"}
+    and step
+    not in {
+        "packed.init.6",
+        "packed.init.7",
+        "packed.reconnect.unmark",
+        "packed.idle.arm",
+        "packed.idle.disarm",
+        "packed.supply.6b",
+    }
 )
 
 

@@ -5,7 +5,7 @@ import pytest
 from refimpl.errors import DriverError, FrontEndError, UsageError
 from refimpl.layout import DESC_INDIRECT, DESC_NEXT, DESC_WRITE, VringDesc
 from refimpl.memory import SharedMemory, store
-from refimpl.split_chain import Buffer, GuestMemory, GuestRegion, read_chain
+from refimpl.split_chain import TABLE_MAX, Buffer, GuestMemory, GuestRegion, read_chain
 from refimpl.split_driver import IndirectTables, SplitDriver
 from refimpl.split_ring import SplitRing, ring_bytes
 
@@ -110,9 +110,9 @@ def test_hostile_chain(descriptors: list[Fields], words: str) -> None:
     ("descriptors", "words"),
     [
         ([(BASE + TABLE, 16, DESC_INDIRECT, 0)], "inside an indirect table"),
-        ([(BASE, 1, DESC_NEXT, 0)], "longer than the ring"),
+        ([(BASE, 1, DESC_NEXT, 0)], "longer than its table of 1 descriptors, or loops"),
         ([(BASE, 1, DESC_NEXT, 1)], "next is 1 in a table of 1"),
-        ([(BASE, 1, DESC_NEXT, n + 1) for n in range(4)] + [(BASE, 1, 0, 0)], "longer than the ring"),
+        ([(BASE, 1, DESC_NEXT, 1), (BASE, 1, DESC_NEXT, 0)], "longer than its table of 2 descriptors, or loops"),
     ],
 )
 def test_hostile_indirect_table(descriptors: list[Fields], words: str) -> None:
@@ -124,12 +124,19 @@ def test_hostile_indirect_table(descriptors: list[Fields], words: str) -> None:
         read_chain(guest.ring, guest.memory, 0)
 
 
-def test_a_direct_and_an_indirect_part_count_together() -> None:
-    """A chain is as long as its buffers, wherever their descriptors are."""
+def test_a_table_may_be_longer_than_the_ring() -> None:
+    """Linux fills a table with as many segments as the device takes, whatever size the ring has."""
     guest = Guest()
-    guest.table((BASE, 1, DESC_NEXT, 1), (BASE + TABLE, 64, DESC_INDIRECT, 0))
-    guest.indirect(*[(BASE, 1, DESC_NEXT, n + 1) for n in range(3)], (BASE, 1, 0, 0))
-    with pytest.raises(DriverError, match="longer than the ring"):
+    guest.table((BASE, 1, DESC_NEXT, 1), (BASE + TABLE, 16 * 6, DESC_INDIRECT, 0))
+    guest.indirect(*[(BASE, 1, DESC_NEXT, n + 1) for n in range(5)], (BASE, 1, 0, 0))
+    assert len(read_chain(guest.ring, guest.memory, 0)) == 7
+
+
+def test_a_table_longer_than_any_ring() -> None:
+    """No driver needs one, and reading it would take long."""
+    guest = Guest()
+    guest.table((BASE, 16 * (TABLE_MAX + 1), DESC_INDIRECT, 0))
+    with pytest.raises(DriverError, match="32769 descriptors, more than 32768"):
         read_chain(guest.ring, guest.memory, 0)
 
 

@@ -184,7 +184,8 @@ def _driver_of(ram: GuestRam, kick: int, call: int) -> SplitDriver | PackedDrive
         drain(call)
 
     if ram.packed:
-        return PackedDriver(ram.packed_rings[0], kick=wake_device, call_taken=take_call, tables=ram.tables(0))
+        ring = ram.packed_rings[0]
+        return PackedDriver(ring, kick=wake_device, call_taken=take_call, tables=ram.tables(0), start=ram.start)
     return SplitDriver(ram.rings[0], kick=wake_device, call_taken=take_call, tables=ram.tables(0))
 
 

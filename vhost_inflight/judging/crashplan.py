@@ -13,7 +13,7 @@ __all__ = ["Kill", "Plan", "stores"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Steps:
+class Steps:
     """What there is to kill on a ring.
 
     ``fresh``: steps that only the first life of a region takes, in their order. ``repair``: steps that only a life
@@ -28,16 +28,16 @@ class _Steps:
     looped: frozenset[str]
 
 
-_STEPS: Mapping[str, _Steps] = MappingProxyType(
+_STEPS: Mapping[str, Steps] = MappingProxyType(
     {
-        "split": _Steps(
+        "split": Steps(
             fresh=tuple(f"split.init.{n}" for n in (1, 2, 3)),
             repair={"split.supply.5": ("split.reconnect.1b", "split.reconnect.1c")},
             once=frozenset({"split.idle.arm", "split.supply.5"}),
             looped=frozenset({"split.reconnect.1b"}),
         ),
-        "packed": _Steps(
-            fresh=tuple(f"packed.init.{n}" for n in (1, 2, 3, 4, 5)),
+        "packed": Steps(
+            fresh=tuple(f"packed.init.{n}" for n in (1, 2, 6, 7, 3, 4, 5)),
             repair={
                 "packed.supply.7": ("packed.reconnect.unmark",),
                 "packed.supply.8": ("packed.reconnect.1c1",),
@@ -71,6 +71,11 @@ class Kill:
     def text(self) -> str:
         """Write it as ``--crash-at`` has it."""
         return f"{self.step}:{self.occurrence}" if self.step else "a random time"
+
+
+def known_steps(ring: str) -> Steps:
+    """Give what is known of the steps of a ring."""
+    return _STEPS[ring]
 
 
 def stores(ring: str, revision: str) -> list[str]:

@@ -49,6 +49,8 @@ class Rig:
         self.packed = choices.ring == "packed"
         self.ram = GuestRam(1, size, SECTOR, packed=self.packed)
         self.front_end = FrontEnd(folder / "socket", self.ram, timeout=5.0)
+        if self.packed and not scripted:  # a ring in use, so that a fresh region has more to be told
+            self.front_end.bases = [self.ram.begin_at(size - 1, 0)]
         self.back_end: subprocess.Popen[bytes] | None = None
         self._read = 0
         context = multiprocessing.get_context("fork")  # so that the driver has the memory and the eventfds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refimpl.backend_queue import Queue
+from refimpl.backend_queue import Queue, starved
 from refimpl.errors import InflightError
 from refimpl.packed_driver import PackedDriver
 from vhost_inflight.judging.player import Player
@@ -89,9 +89,12 @@ def _fetch(player: Player, queue: Queue) -> bool:
             return False
         queue.wake()
     queue.look()
+    taken = queue.available
     while queue.available:
         queue.take()
         queue.look()
+    if starved(queue):
+        return taken
     queue.arm()
     queue.look_again()
     return True

@@ -24,8 +24,8 @@ class PackedJudge(Judge):
     def reset(self) -> None:
         """Begin a new ring."""
         super().reset()
-        self._position = 0  # of the next descriptor that the driver makes available
-        self._met = 0  # of the next one that the driver would not meet as used
+        self._position = self.memory.first  # of the next descriptor that the driver makes available
+        self._met = self.memory.first  # of the next one that the driver would not meet as used
         self._making: Request | None = None
         self._of_id: dict[int, Request] = {}
         self._in_slot: dict[int, tuple[Request, int]] = {}

@@ -33,9 +33,20 @@ _ENTRY = ("inflight", "next", "last", "num", "counter", "id", "flags", "len", "a
 
 
 class PackedMemory(Memory):
-    """See Memory. A packed ring always begins at slot 0 of a lap with wrap counter 1."""
+    """See Memory. The ring begins at the position ``first``; a new one at 0, slot 0 of a lap with wrap counter 1."""
 
     ring: PackedRing
+
+    @property
+    def _start(self) -> tuple[int, int]:
+        """Slot and wrap counter at which the ring begins."""
+        return self.ring.advance(0, 1, self.first)
+
+    def clear(self, *, region: bool) -> None:
+        """Give the driver a new ring that begins at ``first``, and with ``region`` the back-end a fresh region."""
+        super().clear(region=region)
+        if self.first:
+            self.ring.begin_at(*self._start)
 
     def _ring_bytes(self) -> int:
         return packed_ring_bytes(self.size)
@@ -52,7 +63,7 @@ class PackedMemory(Memory):
 
     def driver(self, hook: Hook, kick: Callable[[], None], call_taken: Callable[[], None]) -> PackedDriver:
         """Return a new driver of the ring, that believes what the device says, as the one of the model does."""
-        return PackedDriver(self.ring, hook, kick=kick, call_taken=call_taken, strict=False)
+        return PackedDriver(self.ring, hook, kick=kick, call_taken=call_taken, start=self._start, strict=False)
 
     def queue(
         self,
@@ -75,6 +86,7 @@ class PackedMemory(Memory):
             kick_taken=kick_taken,
             used_len=used_len,
             choose=choose,
+            base=self._start,
             strict=False,
         )
 

@@ -89,7 +89,7 @@ class Memory(ABC):
     ring: Any
 
     def __init__(self, choices: Choices, size: int, entries: int, first: int = 0, image: bytes | None = None) -> None:
-        """Make them: a split ring's indexes begin at ``first``, the region is fresh; or as in ``image``."""
+        """Make them: the ring begins at ``first`` (an index, a position), the region is fresh; or as in ``image``."""
         self.choices, self.size, self.entries, self.first = choices, size, entries, first
         self.region_offset = -(-self._ring_bytes() // 64) * 64
         total = self.region_offset + region_size(choices.ring, choices.revision, entries)
