@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
 
-.PHONY: help verify test lint docs bench coverage clean install
+.PHONY: help verify test guest lint docs bench coverage clean install
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make verify    judge the text: every property, every revision, every gap (ARGS=... for options)"
 	@echo "make test      run all tests"
+	@echo "make guest     kill the back-end of a Linux guest in QEMU, on either ring (ARGS=... for options)"
 	@echo "make lint      style, types, import contracts, generated pictures, links of the documents"
 	@echo "make docs      draw docs/diagrams anew, and write the generated parts of the documents"
 	@echo "make bench     how the time of verify splits, and how search grows with size"
@@ -23,6 +24,10 @@ verify: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+guest: $(STAMP)
+	$(BIN)/vhost-inflight crash-test --guest --ring split --revision merged $(ARGS)
+	$(BIN)/vhost-inflight crash-test --guest --ring packed --revision hardened $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@
 raises FrontEndError, after which the connection is of no use and has to be closed.
 """
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -63,6 +64,7 @@ class Backend:
         """
         with received:
             message = received.message
+            _LOG.debug("%s %s, %d file descriptors", message, message.payload, len(received.fds))
             needed = NEEDS.get(message.request, 0)
             if needed & ~self.protocol_features:
                 raise FrontEndError(f"{message} came though bit {needed.bit_length() - 1} was not negotiated")
@@ -118,7 +120,10 @@ class Backend:
 
     def set_features(self, received: Received) -> None:
         """Take the virtio features; without protocol features, rings need not be enabled."""
-        self.features = _accepted(received, self._offered)
+        before, self.features = self.features, _accepted(received, self._offered)
+        if self.features != before:
+            events = "event index" if self.features & EVENT_IDX else "event flags"
+            _LOG.info("the front-end accepted features %#x: %s rings, %s", self.features, self._kind, events)
         for ring in self.rings:
             ring.kind = self._kind if ring.queue is None else ring.kind
             ring.event_index = bool(self.features & EVENT_IDX)
@@ -188,6 +193,8 @@ class Backend:
         choices = self.device.choices_of(self._kind)
         memory, payload = create_inflight(_payload(received, Inflight), len(self.rings), choices)
         with memory:
+            what = payload.num_queues, payload.queue_size, payload.mmap_size
+            _LOG.info("made a fresh region for each of %d queues of %d entries, %d bytes in all", *what)
             self.connection.send(Message(Request.GET_INFLIGHT_FD, payload, reply=True), [memory.fd])
 
     def set_inflight_fd(self, received: Received) -> None:
@@ -199,6 +206,7 @@ class Backend:
         fresh = InflightBuffer(payload, received.fds[0], len(self.rings), choices)
         self._drop_inflight()
         self.inflight = fresh
+        _LOG.info("got the regions of %d queues of %d entries", payload.num_queues, payload.queue_size)
 
     # Rings
 
@@ -264,6 +272,7 @@ class Backend:
             ring.drop()
             ring.enable(enabled=False)
             ring.base = None
+        _LOG.info("reset: every ring is stopped, and nothing finished")
 
     def _start(self, ring: Vring) -> None:
         """Start a ring that has all it needs and does not run."""
@@ -304,6 +313,8 @@ class Backend:
             self.inflight.close()
             self.inflight = None
 
+
+_LOG: Final = logging.getLogger(__name__)
 
 _P = TypeVar("_P", bound=Payload)
 

@@ -109,6 +109,13 @@ def position(queue: Queue) -> int:
     return queue.vring_base if isinstance(queue, PackedQueue) else queue.last_avail
 
 
+def place_of(queue: Queue) -> str:
+    """Say where fetching goes on, for a log."""
+    if isinstance(queue, PackedQueue):
+        return f"slot {queue.avail_idx} with wrap counter {queue.avail_wrap}"
+    return f"index {queue.last_avail}"
+
+
 def make_queue(
     ring: Ring,
     region: Any,

@@ -4,11 +4,12 @@ A ring runs from the moment when it has a kick file descriptor and is enabled, w
 once. It runs until GET_VRING_BASE, a reset, or the end of the connection. While disabled it fetches nothing.
 """
 
+import logging
 import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from refimpl.backend_memory import MappedMemory
 from refimpl.backend_queue import (
@@ -19,6 +20,7 @@ from refimpl.backend_queue import (
     lay_again,
     lay_ring,
     make_queue,
+    place_of,
     position,
     private_region,
     read_request,
@@ -32,6 +34,8 @@ from refimpl.codec_payload import VringAddress
 from refimpl.errors import FrontEndError
 from refimpl.hooks import Hook
 from refimpl.split_state import Counter
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +140,25 @@ class Vring:
             strict=device.strict,
         )
         self.queue, self.blk = queue, blk
+        fresh = not region.version
         self._recover(queue.start)
         if find_region is None:
             set_fetch_position(queue, base)
+        self._tell(blk, fresh=fresh, tracked=find_region is not None)
+
+    def _tell(self, blk: BlkQueue, *, fresh: bool, tracked: bool) -> None:
+        """Log how the ring started."""
+        if not _LOG.isEnabledFor(logging.INFO) or self.queue is None:
+            return
+        region = ("a fresh region" if fresh else "the region that it left") if tracked else "no tracking"
+        again = blk.resubmitted
+        names = "buffer ids" if self.kind == "packed" else "heads"
+        order = f" in this order: {names} {', '.join(map(str, again))}" if again else ""
+        where = place_of(self.queue)
+        _LOG.info(
+            "ring %d, %s, %d entries, starts with %s: %d requests resubmitted%s; fetching goes on at %s",
+            self.number, self.kind, self.size, region, len(again), order, where,
+        )  # fmt: skip
 
     def kick_fd_again(self) -> None:
         """Go on after another kick file descriptor came; recover again only if gap recovery-start says so."""
@@ -163,6 +183,7 @@ class Vring:
             while self.blk.busy:
                 self._supply(self.queue, self.blk)
             self.base = position(self.queue)
+            _LOG.info("ring %d is drained and stops; fetching goes on at %s", self.number, place_of(self.queue))
         self.drop()
         return self._base
 

@@ -5,6 +5,7 @@ A front-end or a driver that breaks a rule costs its connection, never the proce
 
 import contextlib
 import errno
+import logging
 import os
 import selectors
 import socket
@@ -22,6 +23,8 @@ from refimpl.transport import Connection, Disconnected
 
 Log = Callable[[str], None]
 """Takes one line about what happened."""
+
+_LOG: Final = logging.getLogger(__name__)
 
 _ACCEPT: Final = "accept"
 _MESSAGE: Final = "message"
@@ -143,6 +146,7 @@ class Server:
         self.backend = Backend(connection, self.device)
         self._selector.unregister(self._listener)
         self._selector.register(connection, selectors.EVENT_READ, _MESSAGE)
+        _LOG.info("a front-end connected")
 
     def _message(self) -> None:
         """Read what the front-end sent, and do it."""
@@ -207,4 +211,5 @@ class Server:
         self._selector.unregister(self.backend.connection)
         self.backend.close()
         self.backend = None
+        _LOG.info("the front-end is disconnected")
         self._selector.register(self._listener, selectors.EVENT_READ, _ACCEPT)

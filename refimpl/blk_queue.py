@@ -164,6 +164,7 @@ class BlkQueue:
         self.hook = hook
         self.read = read
         self.recovering = False
+        self.resubmitted: list[int] = []
         self.held: list[BlkRequest] = []
         self.round: deque[BlkRequest] = deque()
         self.finished: deque[int] = deque()
@@ -175,6 +176,8 @@ class BlkQueue:
         request = self.read(head)
         self.held.append(request)
         self.latest = time.monotonic()
+        if self.recovering:
+            self.resubmitted.append(request.identity)
         self.trace.write(self._resubmitted if self.recovering else self._submitted, self.number, request)
 
     @property

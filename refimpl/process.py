@@ -4,6 +4,7 @@ It needs neither a solver nor a terminal library, so it starts quickly, as one t
 """
 
 import argparse
+import logging
 import random
 import signal
 import sys
@@ -17,6 +18,9 @@ from refimpl.blk import Disk
 from refimpl.blk_queue import Schedule, Trace
 from refimpl.choices import Choices
 from refimpl.errors import InflightError, UsageError
+
+LOG_LEVELS = ("error", "info", "debug")
+"""What is logged: what went wrong; what happened too; every message with its bytes too."""
 
 QUEUES_MAX = 64
 """Most queues that a back-end can be given."""
@@ -38,18 +42,23 @@ def run_backend(
     trace: Path | None = None,
     seed: int = 0,
     log: Log = log_to_stderr,
+    log_level: str = "error",
 ) -> None:
     """Serve ``image`` as a vhost-user-blk device at ``socket`` until SIGTERM or SIGINT.
 
     ``queues`` is 1 to 64; ``crash_at`` is ``STEP[:N]``: SIGKILL right after the Nth such step; ``schedule`` (see
     Schedule) fixes what is held back, ``seed`` what the schedule leaves to chance; ``trace`` is a file to append to
-    (see Trace). With choices of the packed ring, packed rings are offered. When a choice deviates from the default, the
-    engine checks memory safety alone, for the deviation to show what it leads to. Must be called in the main thread.
+    (see Trace); ``log_level`` is one of LOG_LEVELS: what is told on standard error. With choices of the packed ring,
+    packed rings are offered. When a choice deviates from the default, the engine checks memory safety alone, for the
+    deviation to show what it leads to. Must be called in the main thread.
 
     Raises UsageError for an argument that is not allowed, InflightError for a missing image, a socket path that another
     back-end listens at or that is no socket, and a schedule or trace file of no use.
     """
     choices = choices or Choices()
+    if log_level not in LOG_LEVELS:
+        raise UsageError(f"there is no log level {log_level!r}; there are {', '.join(LOG_LEVELS)}")
+    logging.basicConfig(level=log_level.upper(), stream=sys.stderr, format="back-end: %(message)s")
     if not 1 <= queues <= QUEUES_MAX:
         raise UsageError(f"{queues} queues; there can be 1 to {QUEUES_MAX}")
     hook = hooks.crash_at(crash_at) if crash_at is not None else hooks.silent
@@ -104,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--schedule", type=Path)
     parser.add_argument("--trace", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--log-level", default="error")
     given = parser.parse_args(arguments)
     try:
         run_backend(
@@ -115,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             schedule=given.schedule,
             trace=given.trace,
             seed=given.seed,
+            log_level=given.log_level,
         )
     except InflightError as error:
         log_to_stderr(str(error))

@@ -6,6 +6,7 @@ whatever goes wrong. No read goes past the end of a message, so that descriptors
 
 import array
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -20,6 +21,7 @@ from refimpl.errors import InflightError
 
 _INT: Final = array.array("i").itemsize
 _FDS_MAX: Final = MAX_REGIONS + 1  # one more than is ever allowed, so that too many are noticed
+_LOG: Final = logging.getLogger(__name__)
 _ANCILLARY: Final = socket.CMSG_SPACE(_FDS_MAX * _INT)
 
 
@@ -127,6 +129,8 @@ class Connection:
         for a payload that the message cannot have.
         """
         data = memoryview(encode(message))
+        if _LOG.isEnabledFor(logging.DEBUG):
+            _LOG.debug("sent %s, %d file descriptors: %s", message, len(fds), data.hex(" "))
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
         while data:
@@ -183,6 +187,8 @@ class Connection:
                 return None
             except ConnectionResetError:
                 data, ancillary, flags = b"", [], 0
+            if _LOG.isEnabledFor(logging.DEBUG):
+                _LOG.debug("received %s", data.hex(" ") or "the end")
             self._take_ancillary(ancillary, flags, first=first)
             if not data:
                 self._end()

@@ -154,6 +154,7 @@ def backend(
     crash_at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="die right after the Nth such step")] = None,
     trace: Annotated[Path | None, typer.Option(help="append a line for each thing that really happened")] = None,
     seed: Annotated[int, typer.Option(help="of the order of completion")] = 0,
+    log_level: Annotated[str, typer.Option(help="error, info (what happened) or debug (every message)")] = "info",
 ) -> None:
     """Serve a file as a vhost-user-blk device."""
     from refimpl.choices import Choices
@@ -161,8 +162,9 @@ def backend(
 
     choices = Choices.from_mapping(_choices(gap), revision, "packed" if packed else "split")
     run_backend(
-        socket, image, queues=queues, choices=choices, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed
-    )
+        socket, image, queues=queues, choices=choices, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed,
+        log_level=log_level,
+    )  # fmt: skip
 
 
 @app.command("crash-test")
@@ -170,18 +172,37 @@ def crash_test(
     *,
     ring: Annotated[str, typer.Option(help="split or packed")] = "split",
     revision: Annotated[str, typer.Option(help="v6, merged or hardened")] = "merged",
-    queue_size: Annotated[int, typer.Option(min=1, max=32768)] = 4,
+    queue_size: Annotated[int | None, typer.Option(min=1, max=32768, help="4; of a guest 16, if left out")] = None,
     kills: Annotated[int, typer.Option(min=1)] = 100,
     seed: Annotated[int, typer.Option()] = 0,
+    guest: Annotated[bool, typer.Option("--guest", help="a real driver: QEMU with a Linux guest")] = False,
+    queues: Annotated[int, typer.Option(min=1, max=4, help="queues of the guest's disk")] = 1,
     schedule: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="kill where this schedule has its crashes; it says ring, revision and size"),
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Kill a real back-end at its stores and judge what happened. Exit 1: a property was violated."""
+    """Kill a real back-end at its stores and judge what happened. Exit 1: a property was violated.
+
+    With --guest, what a Linux guest wrote is judged by what it reads back.
+    """
     _check_ring(ring)
     _check_revision(revision)
+    if guest:
+        from vhost_inflight.guest import crash
+
+        if schedule is not None:
+            raise typer.BadParameter("--schedule is for the driver that the schedule is of, not for --guest")
+        size = 16 if queue_size is None else queue_size
+        _exit(
+            crash.run(
+                ring=ring, revision=revision, queue_size=size, queues=queues, kills=kills, seed=seed,
+                json_file=json_file,
+            )
+        )  # fmt: skip
+    if queues != 1:
+        raise typer.BadParameter("--queues is for --guest")
 
     from vhost_inflight.judging.crashtest import run
 
@@ -189,7 +210,7 @@ def crash_test(
         run(
             ring=ring,
             revision=revision,
-            queue_size=queue_size,
+            queue_size=4 if queue_size is None else queue_size,
             kills=kills,
             seed=seed,
             schedule=schedule,

@@ -1,0 +1,116 @@
+"""A Linux guest in QEMU: it writes and reads back while its back-end is killed; at the end the image is compared."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from refimpl.errors import UsageError
+from vhost_inflight.guest import crash
+from vhost_inflight.guest.crash import guest_crash_test
+from vhost_inflight.guest.machine import GuestError, Machine, is_packed
+from vhost_inflight.guest.prepare import Parts, missing_tools, prepared
+
+CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture(scope="session")
+def parts() -> Parts:
+    """Give the kernel and the file system; where programs are missing, say which, and in CI fail."""
+    missing = missing_tools()
+    if missing and not CI:
+        pytest.skip(f"a guest needs more programs: apt-get install {' '.join(missing)}")
+    return prepared()
+
+
+@pytest.mark.usefixtures("parts")
+@pytest.mark.parametrize(
+    ("ring", "revision", "queue_size", "queues"), [("split", "merged", 16, 2), ("packed", "hardened", 16, 2)]
+)
+def test_killed_under_a_guest(ring: str, revision: str, queue_size: int, queues: int) -> None:
+    """Nothing is lost, torn or hung, wherever the back-end dies; a fresh region's first stores are among the places."""
+    done = guest_crash_test(ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=16, seed=7)
+    assert done.broken == []
+    assert (done.kills >= 16, done.rounds > 0, done.writes > 0, done.resubmitted > 0) == (True,) * 4
+    assert {f"{ring}.init.{n}" for n in (1, 2, 3)} <= set(done.steps)
+    assert f"{queues} queues" in done.disk
+
+
+def serve(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    """Start a back-end."""
+    command = [sys.executable, "-m", "refimpl.process", "--socket", str(folder / "socket")]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen([*command, "--image", str(folder / "image"), *options], stderr=log)
+
+
+@pytest.mark.parametrize(("ring", "queue_size", "queues"), [("split", 4, 1), ("packed", 1024, 4)])
+def test_sizes_stop_and_reset(tmp_path: Path, parts: Parts, ring: str, queue_size: int, queues: int) -> None:
+    """The smallest and the largest queue that QEMU allows; a stop of the machine, and a reset of the device."""
+    (tmp_path / "image").write_bytes(bytes(9 << 20))
+    packed = ring == "packed"
+    back_end = serve(tmp_path, "--queues", str(queues), *(["--packed", "--revision", "hardened"] if packed else []))
+    try:
+        with Machine(
+            parts, tmp_path, tmp_path / "socket", packed=packed, queues=queues, queue_size=queue_size
+        ) as machine:
+            disk = machine.booted()
+            assert is_packed(disk) == packed
+            assert f"{9 << 20} bytes, {queues} queues" in disk
+            for _ in range(2):
+                machine.say("load verify /dev/vda 8")
+                machine.wait_for("LOAD", 30)
+                machine.monitor("stop")
+                time.sleep(0.2)
+                assert machine.monitor("query-status")["status"] == "paused"
+                machine.monitor("cont")
+                machine.wait_for("LOAD", 30)
+                machine.say("stop")
+                assert machine.wait_for("RESULT", 60).startswith("RESULT ok")
+                machine.say("rebind")
+                machine.wait_for("DISK", 60)
+        assert (tmp_path / "log").read_text() == ""
+        assert back_end.poll() is None
+    finally:
+        back_end.kill()
+        back_end.wait()
+
+
+def test_qemu_that_does_not_start(tmp_path: Path) -> None:
+    """Without a kernel QEMU ends, and the error has what it said."""
+    with (
+        Machine(Parts(tmp_path / "none", tmp_path / "none"), tmp_path, tmp_path / "socket") as machine,
+        pytest.raises(GuestError, match=r"QEMU (ended with 1|is gone)"),
+    ):
+        machine.booted()
+
+
+@pytest.mark.parametrize(
+    ("size", "queues", "words"), [(2, 1, "4 to 1024"), (12, 1, "a power of two"), (8, 5, "1 to 4")]
+)
+def test_sizes_that_qemu_refuses(size: int, queues: int, words: str) -> None:
+    """They are refused before anything is started."""
+    with pytest.raises(UsageError, match=words):
+        guest_crash_test(ring="split", revision="merged", queue_size=size, queues=queues)
+
+
+def test_missing_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Debian packages that have them are named."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UsageError, match=r"apt-get install .*busybox-static.*qemu-system-x86"):
+        prepared()
+
+
+def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command says where the back-end died and what the guest lost, and exits accordingly."""
+    outcome = crash.GuestOutcome("packed", "merged", 4, 1, 0, kills=2, broken=["RESULT lost: sector 1 of job 0"])
+    monkeypatch.setattr(crash, "guest_crash_test", lambda **_: outcome)
+    path = tmp_path / "answer.json"
+    assert not crash.run(ring="packed", revision="merged", queue_size=4, queues=1, kills=2, seed=0, json_file=path)
+    printed = capsys.readouterr().out
+    assert "broken: RESULT lost: sector 1 of job 0" in printed
+    assert "not reached by this guest: packed.init.6" in printed
+    assert json.loads(path.read_text())["unreached"].keys() == {"packed.init.6", "packed.init.7"}
