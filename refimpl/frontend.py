@@ -29,7 +29,6 @@ from refimpl.codec_features import (
 from refimpl.codec_payload import (
     NOTHING,
     ConfigSpace,
-    Inflight,
     MemoryTable,
     Number,
     Payload,
@@ -38,6 +37,7 @@ from refimpl.codec_payload import (
     VringState,
 )
 from refimpl.errors import BackEndError, InflightError
+from refimpl.frontend_inflight import HeldInflight
 from refimpl.guest_memory import GuestRam
 from refimpl.memory import SharedMemory
 from refimpl.transport import Connection, Disconnected
@@ -67,8 +67,8 @@ _P = TypeVar("_P", bound=Payload)
 class FrontEnd:
     """A front-end for the rings of one guest.
 
-    ``kicks`` and ``calls`` are an eventfd for each queue; they and ``inflight`` (the mapped shared buffer, None before
-    the first start) outlive a connection. ``config`` is the configuration space as last read.
+    ``kicks`` and ``calls`` are an eventfd for each queue; they and the shared buffer, which is ``held``, outlive a
+    connection. ``config`` is the configuration space as last read.
     """
 
     def __init__(
@@ -96,8 +96,7 @@ class FrontEnd:
         self.needed = NEEDED | packed
         self.wanted_protocol = protocol_features
         self.connection: Connection | None = None
-        self.inflight: SharedMemory | None = None
-        self._described: Inflight | None = None
+        self.held = HeldInflight()
         self.features = 0
         self.protocol_features = 0
         self.config = b""
@@ -106,6 +105,11 @@ class FrontEnd:
         self._ours: socket.socket | None = None
         self.kicks = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)]
         self.calls = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)]
+
+    @property
+    def inflight(self) -> SharedMemory | None:
+        """The mapped shared buffer, None before the first start and after ``renew``."""
+        return self.held.memory
 
     @property
     def event_index(self) -> bool:
@@ -148,6 +152,14 @@ class FrontEnd:
             self._send(Request.SET_VRING_ENABLE, VringState(queue, 0))
         for queue in range(self.ram.queues):
             self.bases[queue] = self._ask(Request.GET_VRING_BASE, VringState(queue, 0), VringState).num
+
+    def renew(self) -> None:
+        """Forget the shared buffer and where the rings were, as a reset of the device wants; ``start`` comes next.
+
+        The driver begins its rings anew; the device is stopped first, if the back-end lives.
+        """
+        self.held.free()
+        self.bases = [PACKED_BASE if self.ram.packed else 0] * self.ram.queues
 
     def reconnect(self) -> None:
         """Come back after the back-end was lost: connect, and start with the same shared buffer.
@@ -198,7 +210,7 @@ class FrontEnd:
     def close(self) -> None:
         """Close everything. A second call does nothing."""
         self.disconnect()
-        self._drop_inflight()
+        self.held.free()
         fds, self.kicks, self.calls = self.kicks + self.calls, [], []
         for fd in fds:
             os.close(fd)
@@ -261,8 +273,10 @@ class FrontEnd:
         self._send(Request.SET_FEATURES, Number(self.features))
         if self._has(PROTOCOL_INFLIGHT_SHMFD):
             if self.inflight is None:
-                self._get_inflight()
-            self._set_inflight()
+                self.held.get(self._connected(), self.ram.queues, self.region_entries)
+            handed = self.held.message()
+            if handed is not None:
+                self._send(Request.SET_INFLIGHT_FD, handed[0].payload, handed[1])
         self._give_calls()
         self._send(Request.SET_FEATURES, Number(self.features))
         self._give_memory()
@@ -294,35 +308,6 @@ class FrontEnd:
             self._send(Request.ADD_MEM_REG, SingleRegion(region), fd, need_reply=acked)
         else:
             self._send(Request.SET_MEM_TABLE, MemoryTable((region,)), fd, need_reply=acked)
-
-    def _get_inflight(self) -> None:
-        """Ask for a fresh shared buffer, check it and map it ("vhost_user_get_inflight_fd" of the seed)."""
-        connection = self._connected()
-        asked = Inflight(0, 0, self.ram.queues, self.region_entries)
-        connection.send(Message(Request.GET_INFLIGHT_FD, asked))
-        with connection.receive() as received:
-            message, answer = received.message, received.message.payload
-            if message.request != Request.GET_INFLIGHT_FD or not isinstance(answer, Inflight):
-                raise BackEndError(f"{message} answered GET_INFLIGHT_FD")
-            if not answer.mmap_size:
-                raise BackEndError("the reply to GET_INFLIGHT_FD offers 0 bytes")
-            if not received.fds:
-                raise BackEndError("the reply to GET_INFLIGHT_FD brought no file descriptor")
-            mapped = SharedMemory.map(received.fds[0], answer.mmap_size, answer.mmap_offset, blame=BackEndError)
-        self._drop_inflight()
-        self.inflight = mapped
-        self._described = Inflight(answer.mmap_size, answer.mmap_offset, asked.num_queues, asked.queue_size)
-
-    def _set_inflight(self) -> None:
-        """Hand the shared buffer (back) to the back-end."""
-        if self.inflight is not None and self._described is not None:
-            self._send(Request.SET_INFLIGHT_FD, self._described, self.inflight.fd)
-
-    def _drop_inflight(self) -> None:
-        """Give up the shared buffer."""
-        if self.inflight is not None:
-            self.inflight.close()
-            self.inflight = self._described = None
 
     # Messages
 

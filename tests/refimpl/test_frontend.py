@@ -222,7 +222,7 @@ def test_wrong_size_of_the_reply(tmp_path: Path, front_end: FrontEnd) -> None:
     front_end.connection = Connection(ours, replies=True, timeout=5)
     theirs.send(b"".join(number.to_bytes(4, "little") for number in (31, 5, 20)) + bytes(20))
     with pytest.raises(BackEndError, match="20 bytes, not of 24"):
-        front_end._get_inflight()
+        front_end.held.get(front_end.connection, 1, 8)
     theirs.close()
     assert not (tmp_path / "socket").exists()
 

@@ -146,11 +146,15 @@ def test_region_of_the_other_ring(tmp_path: Path) -> None:
         FrontEnd(served.path, ram) as front_end,
     ):
         front_end.connect()
-        front_end._get_inflight()  # before SET_FEATURES, so it is for a split ring, and too small for a packed one
+        assert front_end.connection is not None
+        front_end.held.get(front_end.connection, 1, 8)  # before SET_FEATURES: for a split ring, too small for a packed
         with pytest.raises(Disconnected):
             front_end.start()
         front_end.connect()
-        front_end._set_inflight()
+        handed = front_end.held.message()
+        assert handed is not None
+        assert front_end.connection is not None
+        front_end.connection.send(handed[0], [handed[1]])
         front_end.protocol_features &= ~PROTOCOL_INFLIGHT_SHMFD
         front_end.start()
         with pytest.raises(BackEndError):

@@ -42,6 +42,7 @@ PATIENCE: Final = 20.0
 APART: Final = 10
 """Kills of a guest that is served, at least, before it takes the device anew, so that the region is fresh again."""
 
+_LAST_LINES: Final = 6
 _MEGABYTE: Final = 1 << 20
 _COMPLAINTS: Final = ("I/O error", "is not a head", "virtio_blk", "BUG", "Kernel panic")
 _RESUBMITTED: Final = ('"split.reconnect.2"', '"packed.reconnect.4.submit"')
@@ -108,7 +109,7 @@ class _BackEnd:
         self.outcome = outcome
         self._command = [sys.executable, "-m", "refimpl.process", "--socket", str(self.socket)]
         self._command += ["--image", str(self.image), "--revision", outcome.revision, "--schedule", str(plan)]
-        self._command += ["--trace", str(self.trace), "--queues", str(outcome.queues)]
+        self._command += ["--trace", str(self.trace), "--queues", str(outcome.queues), "--log-level", "info"]
         self._command += ["--packed"] if outcome.ring == "packed" else []
         self._read = 0
         self.process: subprocess.Popen[bytes] | None = None
@@ -125,7 +126,7 @@ class _BackEnd:
         assert self.process is not None
         code = self.process.poll()
         if code not in (None, -signal.SIGKILL):
-            raise GuestError(f"the back-end ended by itself with {code}; it says: {self.said()}")
+            raise GuestError(f"the back-end ended by itself with {code}")
         return code is not None
 
     def kill(self) -> None:
@@ -139,8 +140,8 @@ class _BackEnd:
             self._read = trace.seek(0, 2)
 
     def said(self) -> str:
-        """Return the last line that it said."""
-        return (self.log.read_text("utf-8", "replace").strip().splitlines() or ["nothing"])[-1]
+        """Return the last lines that it said."""
+        return " | ".join(self.log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]) or "nothing"
 
 
 class _Campaign:
@@ -193,10 +194,7 @@ class _Campaign:
         while self._moved == since:
             self._watch()
             if time.monotonic() > deadline:
-                raise GuestError(
-                    f"hung: nothing moved for {PATIENCE:.0f} seconds with a back-end that lives; it says: "
-                    f"{self.back_end.said()}"
-                )
+                raise GuestError(f"hung: nothing moved for {PATIENCE:.0f} seconds with a back-end that lives")
             time.sleep(0.05)
         self.back_end.kill()
 
@@ -285,7 +283,7 @@ def guest_crash_test(
             try:
                 _Campaign(machine, back_end, plan, outcome).run(kills, progress)
             except GuestError as error:
-                outcome.broken.append(str(error))
+                outcome.broken.append(f"{error}; the back-end said: {back_end.said()}")
             list(machine.lines())
             outcome.console = machine.console[-12:]
     outcome.seconds = time.monotonic() - started
