@@ -151,8 +151,10 @@ def _check_finished(state: PackedState, batch: _Batch, number: int) -> None:
         raise UsageError(f"entry {number} was finished in a region of {state.entries}")
     if not state.strict:
         return
-    if not state.region.desc[number].inflight or any(element.entry == number for element in batch.elements):
-        raise UsageError(f"entry {number} was finished, which the device does not have")
+    if any(element.entry == number for element in batch.elements):
+        raise UsageError(f"entry {number} was finished twice")
+    if not state.region.desc[number].inflight:
+        raise RegionError(f"entry {number} was finished, and is not marked inflight")
     length = state.region.desc[number].num
     if not 1 <= length <= state.ring.size - batch.descriptors:
         raise RegionError(f"num of entry {number} is {length}, after {batch.descriptors} descriptors of its batch")

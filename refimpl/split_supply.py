@@ -6,7 +6,7 @@ published. Where the used elements are written and when the driver is notified, 
 
 from collections.abc import Callable
 
-from refimpl.errors import UsageError
+from refimpl.errors import RegionError, UsageError
 from refimpl.layout import AVAIL_NO_INTERRUPT
 from refimpl.memory import full_fence
 from refimpl.split_state import SplitState
@@ -116,6 +116,9 @@ def _check_finished(state: SplitState, head: int, batch: list[int]) -> None:
     """Refuse a head that the device cannot have finished; of an honest device none is."""
     if not 0 <= head < state.ring.size:
         raise UsageError(f"head {head} was finished in a ring of {state.ring.size}")
-    inflight = not state.tracked(head) or state.region.desc[head].inflight
-    if state.strict and (head in batch or not inflight):
-        raise UsageError(f"head {head} was finished, which the device does not have")
+    if not state.strict:
+        return
+    if head in batch:
+        raise UsageError(f"head {head} was finished twice")
+    if state.tracked(head) and not state.region.desc[head].inflight:
+        raise RegionError(f"head {head} was finished, and is not marked inflight")

@@ -177,6 +177,7 @@ def crash_test(
     seed: Annotated[int, typer.Option()] = 0,
     guest: Annotated[bool, typer.Option("--guest", help="a real driver: QEMU with a Linux guest")] = False,
     queues: Annotated[int, typer.Option(min=1, max=4, help="queues of the guest's disk")] = 1,
+    at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="with --guest, always die right there")] = None,
     schedule: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="kill where this schedule has its crashes; it says ring, revision and size"),
@@ -197,12 +198,12 @@ def crash_test(
         size = 16 if queue_size is None else queue_size
         _exit(
             crash.run(
-                ring=ring, revision=revision, queue_size=size, queues=queues, kills=kills, seed=seed,
+                ring=ring, revision=revision, queue_size=size, queues=queues, kills=kills, seed=seed, at=at,
                 json_file=json_file,
             )
         )  # fmt: skip
-    if queues != 1:
-        raise typer.BadParameter("--queues is for --guest")
+    if queues != 1 or at is not None:
+        raise typer.BadParameter("--queues and --at are for --guest")
 
     from vhost_inflight.judging.crashtest import run
 

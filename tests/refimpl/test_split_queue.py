@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from refimpl.errors import UsageError
+from refimpl.errors import RegionError, UsageError
 from refimpl.memory import store
 from refimpl.split_chain import Buffer
 from tests.refimpl.rig import Rig, batch
@@ -247,12 +247,12 @@ def test_fetch_in_batch_loses_a_head_that_comes_back() -> None:
 
 
 def test_supply_refuses() -> None:
-    """A head that the device does not have, or twice in one batch, or a batch in a batch, is a caller's mistake."""
+    """A head that is not marked, none of the ring, twice in one batch, or a batch in a batch, is refused."""
     for heads in ((4,), (-1,), (1,), (0, 0)):
         rig = Rig()
         queue = rig.started()
         rig.fetch(queue, 0)
-        with pytest.raises(UsageError, match="was finished"):
+        with pytest.raises((UsageError, RegionError), match="was finished"):
             queue.supply(batch(*heads))
     rig = Rig()
     queue = rig.started()

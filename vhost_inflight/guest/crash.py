@@ -8,6 +8,7 @@ nothing that hangs; at the end the image has what the guest reads.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import json
 import random
@@ -62,6 +63,7 @@ class GuestOutcome:
     rounds: int = 0
     writes: int = 0
     seconds: float = 0.0
+    at: str | None = None
     steps: Counter[str] = field(default_factory=Counter)
     disk: str = ""
     broken: list[str] = field(default_factory=list)
@@ -71,7 +73,7 @@ class GuestOutcome:
         """Give it as JSON has it."""
         return {
             "ring": self.ring, "revision": self.revision, "queue_size": self.queue_size, "queues": self.queues,
-            "seed": self.seed, "kills": self.kills, "resubmitted": self.resubmitted, "rounds": self.rounds,
+            "seed": self.seed, "at": self.at, "kills": self.kills, "resubmitted": self.resubmitted, "rounds": self.rounds,
             "writes": self.writes, "seconds": round(self.seconds, 1), "steps": dict(sorted(self.steps.items())),
             "unreached": {s: UNREACHED[s] for s in stores(self.ring, self.revision) if s in UNREACHED},
             "disk": self.disk, "broken": self.broken, "console": self.console,
@@ -86,10 +88,10 @@ class GuestOutcome:
         )
         yield "killed at: " + ", ".join(f"{step} {count}" for step, count in sorted(self.steps.items()))
         seldom = [s for s in stores(self.ring, self.revision) if s not in UNREACHED and self.steps[s] < EACH]
-        if seldom:
+        if seldom and self.at is None:
             yield f"killed there less than {EACH} times: {', '.join(seldom)}"
         for step, reason in UNREACHED.items():
-            if step in stores(self.ring, self.revision):
+            if step in stores(self.ring, self.revision) and self.at is None:
                 yield f"not reached by this guest: {step} ({reason})"
         yield from (f"broken: {what}" for what in self.broken)
         if not self.broken:
@@ -256,24 +258,27 @@ def guest_crash_test(
     kills: int = 100,
     seed: int = 0,
     hold: int = 8,
+    at: str | None = None,
     progress: Callable[[Kill], None] = lambda _kill: None,
 ) -> GuestOutcome:
     """Kill the back-end of a guest so many times, and judge what the guest has; what is wrong ends it.
 
-    ``hold`` is how many requests the back-end holds back before it finishes any. Raises UsageError for sizes that QEMU
-    does not allow, and when a program is missing.
+    ``hold`` is how many requests the back-end holds back before it finishes any; ``at`` is ``STEP[:N]``: it always dies
+    there. Raises UsageError for a step that stores nothing, sizes that QEMU does not allow, and when a program is
+    missing.
     """
+    always = None if at is None else _kill_at(at, ring, revision)
     if not 4 <= queue_size <= 1024 or queue_size & (queue_size - 1):
         raise UsageError(f"QEMU wants a queue size of 4 to 1024, a power of two, not {queue_size}")
     if not 1 <= queues <= 4:
         raise UsageError(f"a guest has 1 to 4 queues, not {queues}")
     parts = prepared()
-    outcome = GuestOutcome(ring, revision, queue_size, queues, seed)
+    outcome = GuestOutcome(ring, revision, queue_size, queues, seed, at=at)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="vhost-inflight-guest-") as name:
         folder = Path(name)
         back_end = _BackEnd(folder, outcome, hold)
-        plan = GuestPlan(ring, revision, random.Random(seed))  # noqa: S311  # where it dies next, no secret
+        plan = GuestPlan(ring, revision, random.Random(seed), always)  # noqa: S311  # where it dies next, no secret
         with contextlib.ExitStack() as stack:
             stack.callback(back_end.kill)
             disk = back_end.socket
@@ -290,8 +295,27 @@ def guest_crash_test(
     return outcome
 
 
+def _kill_at(at: str, ring: str, revision: str) -> Kill:
+    step, _, number = at.partition(":")
+    known = stores(ring, revision)
+    if step not in known:
+        near = difflib.get_close_matches(step, known) or known
+        raise UsageError(f"no step {step!r} of {revision} on a {ring} ring stores anything; perhaps: {', '.join(near)}")
+    if number and not (number.isdecimal() and int(number)):
+        raise UsageError(f"{at!r} is not STEP[:N]")
+    return Kill(step, int(number or 1))
+
+
 def run(
-    *, ring: str, revision: str, queue_size: int, queues: int, kills: int, seed: int, json_file: Path | None = None
+    *,
+    ring: str,
+    revision: str,
+    queue_size: int,
+    queues: int,
+    kills: int,
+    seed: int,
+    at: str | None = None,
+    json_file: Path | None = None,
 ) -> bool:
     """Run the guest's crash test, print what it found, and return whether nothing was wrong.
 
@@ -308,7 +332,7 @@ def run(
             bar.update(task, advance=1, description=f"killed at {kill.text()}")
 
         outcome = guest_crash_test(
-            ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed,
+            ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
             progress=progress,
         )  # fmt: skip
     if json_file is not None:

@@ -7,7 +7,7 @@
  * verify: each job has an area of its own. In a round it writes extents of 1 to 128 sectors at random places, now and
  * then flushes, then reads all of its area back. Each sector of 512 bytes says whose it is, where, which write of that
  * job made it, and has a sum over all of it: so a sector that is older than the last acknowledged write is lost, one
- * whose sum is wrong is torn. RESULT ok, lost, torn, failed (an I/O error) or hung (nothing moved for a minute) ends it.
+ * whose sum is wrong is torn. RESULT ok, lost, torn, failed (an I/O error) or hung (nothing moved for HUNG seconds) ends it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SECTOR = 512, AREA = 1024, LONGEST = 128, WRITES = 24, HUNG = 20, MOST_JOBS = 64 };
+enum { SECTOR = 512, AREA = 1024, LONGEST = 128, WRITES = 24, HUNG = 30, MOST_JOBS = 64 };
 
 struct stamp { /* one sector */
     uint64_t job, place, number, filler[60], sum;
@@ -151,7 +151,7 @@ static int verify(const char *device, int jobs)
         }
         idle = moved == before ? idle + 1 : 0;
         if (idle > (*stopping ? 20 : 1) * HUNG) {
-            printf("RESULT hung: %llu rounds, then nothing for a minute\n", (unsigned long long)rounds);
+            printf("RESULT hung: %llu rounds, then nothing for %d seconds\n", (unsigned long long)rounds, HUNG);
             return 1;
         }
         if (!*stopping)

@@ -27,8 +27,9 @@ UNREACHED: Final[Mapping[str, str]] = {
 class GuestPlan:
     """Says at which step the next life ends: each storing step several times first, then any, or any moment."""
 
-    def __init__(self, ring: str, revision: str, dice: random.Random) -> None:
-        """Plan for a ring and a revision of its text."""
+    def __init__(self, ring: str, revision: str, dice: random.Random, always: Kill | None = None) -> None:
+        """Plan for a ring and a revision of its text; ``always``: one place alone, again and again."""
+        self._always = always
         steps = [step for step in stores(ring, revision) if step not in UNREACHED]
         told = known_steps(ring)
         self.fresh = tuple(step for step in told.fresh if step in steps)
@@ -42,7 +43,9 @@ class GuestPlan:
     @property
     def fresh_missing(self) -> bool:
         """Whether a step of initialising a region is still to be seen often enough; that needs a fresh region."""
-        return any(self.deaths[step] < EACH and self._tried[step] < TRIES for step in self.fresh)
+        return self._always is None and any(
+            self.deaths[step] < EACH and self._tried[step] < TRIES for step in self.fresh
+        )
 
     def of_fresh(self) -> Iterator[Kill]:
         """Give a kill at each step of initialising a region, in their order: all are of one fresh region."""
@@ -52,6 +55,8 @@ class GuestPlan:
 
     def next(self) -> list[Kill]:
         """Give the next kills, of lives that follow each other: a step of recovery has a cause in the life before."""
+        if self._always is not None:
+            return [self._always]
         wanted = [step for step in self.served if self.deaths[step] < EACH and self._tried[step] < TRIES]
         if wanted:
             step = min(wanted, key=lambda s: self._tried[s])
