@@ -73,8 +73,9 @@ class GuestOutcome:
         """Give it as JSON has it."""
         return {
             "ring": self.ring, "revision": self.revision, "queue_size": self.queue_size, "queues": self.queues,
-            "seed": self.seed, "at": self.at, "kills": self.kills, "resubmitted": self.resubmitted, "rounds": self.rounds,
-            "writes": self.writes, "seconds": round(self.seconds, 1), "steps": dict(sorted(self.steps.items())),
+            "seed": self.seed, "at": self.at, "kills": self.kills, "resubmitted": self.resubmitted,
+            "rounds": self.rounds, "writes": self.writes, "seconds": round(self.seconds, 1),
+            "steps": dict(sorted(self.steps.items())),
             "unreached": {s: UNREACHED[s] for s in stores(self.ring, self.revision) if s in UNREACHED},
             "disk": self.disk, "broken": self.broken, "console": self.console,
         }  # fmt: skip
