@@ -18,6 +18,7 @@ from refimpl.codec_features import (
     EVENT_IDX,
     FEATURES,
     NEEDS,
+    PROTOCOL_CONFIGURE_MEM_SLOTS,
     PROTOCOL_FEATURES,
     PROTOCOL_REPLY_ACK,
     RING_PACKED,
@@ -110,6 +111,11 @@ class Backend:
         return FEATURES | RING_PACKED if self.device.packed else FEATURES
 
     @property
+    def _protocol_offered(self) -> int:
+        """The protocol features that are offered."""
+        return PROTOCOL_FEATURES & ~(0 if self.device.mem_slots else PROTOCOL_CONFIGURE_MEM_SLOTS)
+
+    @property
     def _kind(self) -> str:
         """The kind of ring that was negotiated."""
         return "packed" if self.features & RING_PACKED else "split"
@@ -132,11 +138,11 @@ class Backend:
 
     def get_protocol_features(self, _received: Received) -> Payload:
         """Offer the protocol features."""
-        return Number(PROTOCOL_FEATURES)
+        return Number(self._protocol_offered)
 
     def set_protocol_features(self, received: Received) -> None:
         """Take the protocol features."""
-        self.protocol_features = _accepted(received, PROTOCOL_FEATURES)
+        self.protocol_features = _accepted(received, self._protocol_offered)
 
     def get_queue_num(self, _received: Received) -> Payload:
         """Say how many queues there are."""

@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from refimpl.backend_memory import MappedMemory
@@ -34,6 +35,7 @@ from refimpl.codec_payload import VringAddress
 from refimpl.errors import FrontEndError
 from refimpl.hooks import Hook
 from refimpl.split_state import Counter
+from refimpl.state_dump import dump_state
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ _LOG: Final = logging.getLogger(__name__)
 class Device:
     """What all rings and connections of one process share; ``strict`` as in SplitState.
 
+    ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` whether memory may be
+    given region by region (ADD_MEM_REG) and not as one table (SET_MEM_TABLE) alone.
     With choices of the packed ring, packed rings are offered; split ones, which firmware uses, are served still.
     """
 
@@ -52,6 +56,8 @@ class Device:
     trace: Trace
     rng: random.Random
     strict: bool = True
+    dump: Path | None = None
+    mem_slots: bool = True
 
     @property
     def packed(self) -> bool:
@@ -141,6 +147,9 @@ class Vring:
         )
         self.queue, self.blk = queue, blk
         fresh = not region.version
+        if device.dump is not None and find_region is not None:
+            path = dump_state(device.dump, self.number, ring, region, choices=choices, memory=self.memory.guest)
+            _LOG.info("wrote what ring %d and its region hold to %s", self.number, path)
         self._recover(queue.start)
         if find_region is None:
             set_fetch_position(queue, base)

@@ -26,6 +26,9 @@ Log = Callable[[str], None]
 
 _LOG: Final = logging.getLogger(__name__)
 
+PATH_MAX: Final = 107
+"""Bytes of a unix socket's path on Linux, without the zero at its end."""
+
 _ACCEPT: Final = "accept"
 _MESSAGE: Final = "message"
 _STOP: Final = "stop"
@@ -34,9 +37,11 @@ _STOP: Final = "stop"
 def listen(path: Path) -> socket.socket:
     """Return a listening socket at ``path``; a socket file that a dead back-end left is replaced.
 
-    Raises InflightError when another back-end listens there, when a file that is no socket is there, and when the
-    system refuses.
+    Raises InflightError when another back-end listens there, when a file that is no socket is there, when the path is
+    longer than PATH_MAX, and when the system refuses.
     """
+    if len(os.fsencode(path)) > PATH_MAX:
+        raise InflightError(f"socket {path}: longer than the {PATH_MAX} bytes that a socket's path may have")
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -47,7 +52,7 @@ def listen(path: Path) -> socket.socket:
         sock.close()
         if error.errno == errno.EADDRINUSE:
             raise InflightError(f"socket {path}: another back-end listens there") from error
-        raise InflightError(f"socket {path}: {error}") from error
+        raise InflightError(f"socket {path}: {error.strerror or error}") from error
     return sock
 
 

@@ -40,6 +40,9 @@ CONFIG_SPACE: Final = 256
 SEG_MAX: Final = 126
 """Most data buffers in one request: a chain of 128 with header and status."""
 
+IOV_MAX: Final = os.sysconf("SC_IOV_MAX")
+"""Most buffers of one system call."""
+
 WCE_OFFSET: Final = 32
 """Where the byte is that says whether there is a write cache."""
 
@@ -54,7 +57,7 @@ class Disk:
     def __init__(self, image: Path, queues: int = 1) -> None:
         """Open ``image``, a file whose size in sectors is the disk's capacity; a last part of a sector is left out.
 
-        Raises InflightError when it cannot be read and written, or is neither a file nor a block device.
+        Raises InflightError when it cannot be read and written, is neither a file nor a block device, or is empty.
         """
         self.queues = queues
         try:
@@ -66,6 +69,9 @@ class Disk:
             os.close(self.fd)
             raise InflightError(f"image {image}: neither a file nor a block device")
         self.capacity = os.lseek(self.fd, 0, os.SEEK_END) // SECTOR
+        if not self.capacity:
+            os.close(self.fd)
+            raise InflightError(f"image {image}: empty: it has not one sector of {SECTOR} bytes")
         self.write_cache = 1
 
     def config(self, offset: int, size: int) -> bytes | None:
@@ -183,24 +189,22 @@ def _cut(views: Sequence[memoryview], size: int) -> tuple[list[memoryview], list
 
 def _read(fd: int, views: Sequence[memoryview], position: int) -> None:
     """Fill ``views`` from ``position`` of the file. Raises OSError when the file ends before."""
-    for view in views:
-        left = view
-        while left:
-            done = os.preadv(fd, [left], position)
-            if done == 0:
-                raise OSError("the file has become shorter")
-            left = left[done:]
-            position += done
+    left = [view for view in views if view]
+    while left:
+        done = os.preadv(fd, left[:IOV_MAX], position)
+        if done == 0:
+            raise OSError("the file has become shorter")
+        position += done
+        left = [view for view in _cut(left, done)[1] if view]
 
 
 def _write(fd: int, views: Sequence[memoryview], position: int) -> None:
     """Write ``views`` at ``position`` of the file."""
-    for view in views:
-        left = view
-        while left:
-            done = os.pwrite(fd, left, position)
-            left = left[done:]
-            position += done
+    left = [view for view in views if view]
+    while left:
+        done = os.pwritev(fd, left[:IOV_MAX], position)
+        position += done
+        left = [view for view in _cut(left, done)[1] if view]
 
 
 def _fill(views: Sequence[memoryview], data: bytes) -> int:

@@ -183,6 +183,10 @@ class Choices:
         """Return {gap: choice} for every gap of the ring."""
         return {gap: self.of(gap) for gap in GAPS_OF[self.ring]}
 
+    def changed(self) -> dict[str, str]:
+        """Return {gap: choice} for the gaps whose choice is not the default."""
+        return {gap: choice for gap, choice in self.to_mapping().items() if choice != GAPS_OF[self.ring][gap][0]}
+
 
 def _field(gap: str) -> str:
     """Return the name of a gap's attribute."""

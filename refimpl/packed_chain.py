@@ -5,7 +5,7 @@ from ctypes import sizeof
 
 from refimpl.errors import DriverError
 from refimpl.layout import DESC_INDIRECT, DESC_WRITE, PackedDesc
-from refimpl.split_chain import TABLE_MAX, GuestMemory, MappedBuffer
+from refimpl.split_chain import TABLE_MAX, GuestMemory, MappedBuffer, mapped
 
 
 def read_packed_chain(
@@ -47,7 +47,7 @@ def _table(descriptors: Sequence[PackedDesc], memory: GuestMemory) -> Sequence[P
         raise DriverError(f"an indirect table has {length} bytes, not a multiple of {width}")
     if length // width > TABLE_MAX:
         raise DriverError(f"an indirect table has {length // width} descriptors, more than {TABLE_MAX}")
-    table = (PackedDesc * (length // width)).from_buffer_copy(memory.translate(address, length))
+    table = (PackedDesc * (length // width)).from_buffer_copy(b"".join(memory.pieces(address, length)))
     if any(desc.flags & DESC_INDIRECT for desc in table):
         raise DriverError("an indirect table is inside an indirect table")
     return list(table)
@@ -60,6 +60,5 @@ def _buffers(descriptors: Sequence[PackedDesc], memory: GuestMemory) -> list[Map
         writable = bool(desc.flags & DESC_WRITE)
         if not writable and buffers and buffers[-1].writable:
             raise DriverError("a buffer to be read comes after one to be written")
-        view = memory.translate(desc.addr, desc.len)
-        buffers.append(MappedBuffer(desc.addr, desc.len, writable, view))
+        buffers += mapped(desc, memory)
     return buffers

@@ -43,12 +43,15 @@ def run_backend(
     seed: int = 0,
     log: Log = log_to_stderr,
     log_level: str = "error",
+    dump: Path | None = None,
+    mem_slots: bool = True,
 ) -> None:
     """Serve ``image`` as a vhost-user-blk device at ``socket`` until SIGTERM or SIGINT.
 
     ``queues`` is 1 to 64; ``crash_at`` is ``STEP[:N]``: SIGKILL right after the Nth such step; ``schedule`` (see
     Schedule) fixes what is held back, ``seed`` what the schedule leaves to chance; ``trace`` is a file to append to
-    (see Trace); ``log_level`` is one of LOG_LEVELS: what is told on standard error. With choices of the packed ring,
+    (see Trace); ``log_level`` is one of LOG_LEVELS: what is told on standard error; ``dump`` is a folder, made if it is
+    not there, for what the rings find when they start; ``mem_slots`` as in Device. With choices of the packed ring,
     packed rings are offered. When a choice deviates from the default, the engine checks memory safety alone, for the
     deviation to show what it leads to. Must be called in the main thread.
 
@@ -59,10 +62,14 @@ def run_backend(
     if log_level not in LOG_LEVELS:
         raise UsageError(f"there is no log level {log_level!r}; there are {', '.join(LOG_LEVELS)}")
     logging.basicConfig(level=log_level.upper(), stream=sys.stderr, format="back-end: %(message)s")
+    if crash_at is not None and crash_at.startswith("packed.") and choices.ring == "split":
+        raise UsageError(f"crash-at {crash_at}: packed rings are not offered")
     if not 1 <= queues <= QUEUES_MAX:
         raise UsageError(f"{queues} queues; there can be 1 to {QUEUES_MAX}")
     hook = hooks.crash_at(crash_at) if crash_at is not None else hooks.silent
     plan = Schedule.load(schedule) if schedule is not None else Schedule()
+    if dump is not None:
+        _make_folder(dump)
     with Disk(image, queues) as disk, Trace(trace) as writer:
         device = Device(
             disk=disk,
@@ -71,10 +78,20 @@ def run_backend(
             schedule=plan,
             trace=writer,
             rng=random.Random(seed),  # noqa: S311  # an order of completion, no secret
-            strict=choices == Choices(revision=choices.revision, ring=choices.ring),
+            strict=not choices.changed(),
+            dump=dump,
+            mem_slots=mem_slots,
         )
         with Server(socket, device, log) as server:
             _serve_until_signal(server)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder, if it is not there. Raises InflightError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InflightError(f"dump {path}: {error.strerror}") from error
 
 
 def _serve_until_signal(server: Server) -> None:
@@ -114,6 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trace", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log-level", default="error")
+    parser.add_argument("--dump", type=Path)
+    parser.add_argument("--no-mem-slots", action="store_true")
     given = parser.parse_args(arguments)
     try:
         run_backend(
@@ -126,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             trace=given.trace,
             seed=given.seed,
             log_level=given.log_level,
+            dump=given.dump,
+            mem_slots=not given.no_mem_slots,
         )
     except InflightError as error:
         log_to_stderr(str(error))

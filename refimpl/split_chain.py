@@ -1,6 +1,6 @@
 """Descriptor chains of a split ring, checked, and the guest's memory that their addresses point into."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,7 +62,8 @@ class GuestMemory:
     def translate(self, address: int, length: int) -> memoryview:
         """Return ``length`` bytes (0 too) at ``address``, which have to be in one region.
 
-        Raises DriverError when they are not, or when address plus length leaves 64 bits.
+        Raises DriverError when they are not, or when address plus length leaves 64 bits. A buffer may lie in several:
+        see ``pieces``.
         """
         if address + length > 1 << 64:
             raise DriverError(f"{length} bytes at {address:#x} leave the 64 bits of an address")
@@ -70,6 +71,20 @@ class GuestMemory:
             if region.address <= address and address + length <= region.end:
                 return region.view[address - region.address :][:length]
         raise DriverError(f"{length} bytes at {address:#x} are not inside one region of the guest's memory")
+
+    def pieces(self, address: int, length: int) -> list[memoryview]:
+        """Return ``length`` bytes at ``address`` as one view, or as several where they cross into adjoining regions.
+
+        Raises DriverError when some of them are in no region, or when address plus length leaves 64 bits.
+        """
+        try:
+            return [self.translate(address, length)]
+        except DriverError:
+            for region in self.regions:
+                if region.address <= address < region.end < address + length:
+                    first = region.end - address
+                    return [self.translate(address, first), *self.pieces(region.end, length - first)]
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +163,7 @@ class _Reader:
         number = desc.len // 16
         if number > TABLE_MAX:
             raise DriverError(f"an indirect table has {number} descriptors, more than {TABLE_MAX}")
-        table = self.memory.translate(desc.addr, desc.len)
+        table = b"".join(self.memory.pieces(desc.addr, desc.len))
         self._follow((VringDesc * number).from_buffer_copy(table), 0, indirect_allowed=False)
 
     def _buffer(self, desc: VringDesc) -> None:
@@ -156,5 +171,15 @@ class _Reader:
         writable = bool(desc.flags & DESC_WRITE)
         if not writable and self.buffers and self.buffers[-1].writable:
             raise DriverError("a buffer to be read comes after one to be written")
-        view = self.memory.translate(desc.addr, desc.len)
-        self.buffers.append(MappedBuffer(desc.addr, desc.len, writable, view))
+        self.buffers += mapped(desc, self.memory)
+
+
+def mapped(desc: Any, memory: GuestMemory) -> Iterator[MappedBuffer]:
+    """Yield the buffer that a descriptor of either ring describes; one that crosses into another region is several.
+
+    Raises DriverError as ``pieces`` does.
+    """
+    address, writable = desc.addr, bool(desc.flags & DESC_WRITE)
+    for view in memory.pieces(desc.addr, desc.len):
+        yield MappedBuffer(address, len(view), writable, view)
+        address += len(view)

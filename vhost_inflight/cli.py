@@ -155,6 +155,12 @@ def backend(
     trace: Annotated[Path | None, typer.Option(help="append a line for each thing that really happened")] = None,
     seed: Annotated[int, typer.Option(help="of the order of completion")] = 0,
     log_level: Annotated[str, typer.Option(help="error, info (what happened) or debug (every message)")] = "info",
+    dump: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="write what each ring finds there, for `recover` to read")
+    ] = None,
+    no_mem_slots: Annotated[
+        bool, typer.Option("--no-mem-slots", help="take the guest's memory as one table, not region by region")
+    ] = False,
 ) -> None:
     """Serve a file as a vhost-user-blk device."""
     from refimpl.choices import Choices
@@ -163,7 +169,7 @@ def backend(
     choices = Choices.from_mapping(_choices(gap), revision, "packed" if packed else "split")
     run_backend(
         socket, image, queues=queues, choices=choices, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed,
-        log_level=log_level,
+        log_level=log_level, dump=dump, mem_slots=not no_mem_slots,
     )  # fmt: skip
 
 

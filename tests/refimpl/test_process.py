@@ -232,10 +232,28 @@ def test_started_without_solver() -> None:
         (["--schedule", "/nowhere"], "schedule"),
         (["--trace", "/nowhere/trace"], "trace"),
         (["--image", "/nowhere"], "No such file"),
+        (["--image", "/"], "Is a directory"),
+        (["--image", "/dev/null"], "neither a file nor a block device"),
+        (["--image", "empty"], "not one sector of 512 bytes"),
+        (["--socket", "/nowhere/socket"], "No such file"),
+        (["--socket", "/dev"], "a file that is no socket"),
+        (["--socket", "/" + "s" * 107], "longer than the 107 bytes"),
+        (["--log-level", "loud"], "there are error, info, debug"),
+        (["--dump", "empty"], "File exists"),
+        (["--packed", "--gap", "fresh-used-idx=from-ring"], "its choices are from-base, zero"),
+        (["--crash-at", "packed.fetch.2b"], "packed rings are not offered"),
     ],
 )
-def test_wrong_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], word: str) -> None:
+def test_wrong_arguments(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    word: str,
+) -> None:
     """An argument of no use ends the process with status 2 and a line that says which; no socket is left."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").touch()
     socket = tmp_path / "socket"
     given = ["--socket", str(socket), "--image", str(make_image(tmp_path)), *arguments]
     assert main(given) == 2

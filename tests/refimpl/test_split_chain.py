@@ -5,7 +5,7 @@ import pytest
 from refimpl.errors import DriverError, FrontEndError, UsageError
 from refimpl.layout import DESC_INDIRECT, DESC_NEXT, DESC_WRITE, VringDesc
 from refimpl.memory import SharedMemory, store
-from refimpl.split_chain import TABLE_MAX, Buffer, GuestMemory, GuestRegion, read_chain
+from refimpl.split_chain import TABLE_MAX, Buffer, GuestMemory, GuestRegion, mapped, read_chain
 from refimpl.split_driver import IndirectTables, SplitDriver
 from refimpl.split_ring import SplitRing, ring_bytes
 
@@ -167,3 +167,19 @@ def test_guest_regions() -> None:
         memory.remove(0, 16)
     with pytest.raises(DriverError):
         memory.translate(0, 1)
+
+
+def test_adjoining_regions() -> None:
+    """A buffer, and a table, may cross from one region into another that adjoins it; a hole between them is refused."""
+    ram = [bytearray(64), bytearray(64), bytearray(64)]
+    memory = GuestMemory(GuestRegion(64 * at, memoryview(ram[n])) for n, at in enumerate((2, 1, 4)))
+    assert [bytes(piece) for piece in memory.pieces(120, 16)] == [bytes(8), bytes(8)]
+    memory.pieces(120, 16)[1][:] = b"crossing"
+    assert ram[0][:8] == b"crossing"
+    assert [len(piece) for piece in memory.pieces(64, 128)] == [64, 64]
+    assert [len(piece) for piece in memory.pieces(128, 0)] == [0]
+    for address, length in ((64, 129), (120, 200), (190, 70), (0, 65)):
+        with pytest.raises(DriverError, match="not inside one region"):
+            memory.pieces(address, length)
+    desc = VringDesc(addr=126, len=4, flags=DESC_WRITE)
+    assert [(b.address, b.length, b.writable) for b in mapped(desc, memory)] == [(126, 2, True), (128, 2, True)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from refimpl.choices import GAPS_OF
 from refimpl.errors import DriverError, InflightError, RegionError
 from vhost_inflight.recover.chains import Descriptor
 from vhost_inflight.recover.record import Change, Recovery, Resubmitted, Store
@@ -48,8 +47,7 @@ def answer(recovery: Recovery) -> dict[str, Any]:
 
 def changed_gaps(recovery: Recovery) -> dict[str, str]:
     """Return the choices that are not the default of their gap."""
-    gaps = GAPS_OF[recovery.given.ring]
-    return {gap: choice for gap, choice in recovery.given.choices.to_mapping().items() if choice != gaps[gap][0]}
+    return recovery.given.choices.changed()
 
 
 def cleared(recovery: Recovery) -> list[Store]:

@@ -1,0 +1,114 @@
+"""What a back-end tells: its log, and the bytes that it finds, of which the oracle says what it then did."""
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from refimpl.blk import WRITE
+from refimpl.frontend import FrontEnd
+from refimpl.guest import Guest, check
+from refimpl.guest_memory import GuestRam
+from tests.refimpl.wire_rig import make_image, spawn
+from vhost_inflight.recover import answer, load, recover
+
+Spawn = Callable[..., subprocess.Popen[str]]
+
+KILLED = {
+    "split": ("split.supply.5", ["--revision", "merged"]),
+    "packed": ("packed.supply.8", ["--revision", "hardened", "--packed"]),
+}
+
+
+@pytest.fixture(name="start")
+def starter(tmp_path: Path) -> Iterator[Spawn]:
+    """Start back-ends on one image, each with a trace of its own; end those that still run."""
+    image = make_image(tmp_path)
+    schedule = tmp_path / "schedule"
+    schedule.write_text(json.dumps({"hold": 8, "order": "reverse", "batch": 3, "idle": 0.5}))
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        trace = str(tmp_path / f"trace-{len(started)}")
+        started.append(spawn(tmp_path / "socket", image, "--trace", trace, "--schedule", str(schedule), *arguments))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(20)
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def served_twice(folder: Path, start: Spawn, ring: str, *second: str) -> str:
+    """Let a back-end be killed within a batch of 3 of 8 writes, and another finish; return what that one logged."""
+    where, options = KILLED[ring]
+    first = start("--crash-at", where, *options)
+    packed = ring == "packed"
+    with GuestRam(1, 16, 512, packed=packed) as ram, FrontEnd(folder / "socket", ram, timeout=20) as front_end:
+        front_end.connect()
+        front_end.start()
+        guest = Guest(front_end)
+        for sector in range(8):
+            guest.submit(WRITE, sector, bytes([sector]) * 512, indirect=True)
+        assert first.wait(20) == -signal.SIGKILL
+        successor = start(*options, *second)
+        check(guest.wait())
+        front_end.stop()
+    successor.terminate()
+    assert successor.wait(20) == 0
+    assert successor.stderr is not None
+    return successor.stderr.read()
+
+
+@pytest.mark.parametrize("ring", ["split", "packed"])
+def test_the_oracle_says_what_was_done(tmp_path: Path, start: Spawn, ring: str) -> None:
+    """Of the bytes that a successor found, the oracle gives the requests that it resubmitted, and their tables."""
+    served_twice(tmp_path, start, ring, "--dump", str(tmp_path / "a" / "found"))
+    given = load((tmp_path / "a" / "found" / "ring-0.json").read_bytes())
+    told = answer(recover(given))
+    lines = [json.loads(line) for line in (tmp_path / "trace-1").read_text().splitlines()]
+    step = "packed.reconnect.4.submit" if ring == "packed" else "split.reconnect.2"
+    done = [line["head"] for line in lines if line["step"] == step]
+    name = "entry" if ring == "packed" else "head"
+    assert [request[name] for request in told["resubmit"]] == done
+    assert len(done) == 5
+    assert all(len(request["descriptors"][0]["table"]) == 3 for request in told["resubmit"])
+    assert (given.ring, given.revision, given.queue_size) == (ring, KILLED[ring][1][1], 16)
+
+
+@pytest.mark.parametrize(("ring", "names", "place"), [
+    ("split", "heads", "index 8"), ("packed", "buffer ids", "slot 8 with wrap counter 1"),
+])  # fmt: skip
+def test_what_happened_is_logged(tmp_path: Path, start: Spawn, ring: str, names: str, place: str) -> None:
+    """At level info, a line for each thing that happened, in the order in which it did."""
+    log = served_twice(tmp_path, start, ring, "--log-level", "info")
+    goes_on = f"fetching goes on at {place}"
+    order = rf"in this order: {names} \d+(, \d+){{4}}"
+    wanted = [
+        "a front-end connected",
+        rf"the front-end accepted features 0x[0-9a-f]+: {ring} rings, event index",
+        "got the regions of 1 queues of 16 entries",
+        rf"ring 0, {ring}, 16 entries, starts with the region that it left: 5 requests resubmitted {order}; {goes_on}",
+        f"ring 0 is drained and stops; {goes_on}",
+        "the front-end is disconnected",
+    ]
+    assert re.fullmatch("".join(f"back-end: {line}\n" for line in wanted), log), log
+
+
+def test_messages_are_logged_at_debug(tmp_path: Path, start: Spawn) -> None:
+    """At level debug each message too, with its bytes."""
+    log = served_twice(tmp_path, start, "split", "--log-level", "debug")
+    assert "SET_VRING_NUM" in log
+    assert "SET_INFLIGHT_FD" in log
+    assert re.search(r"^back-end: received 01 00 00 00 01( 00){7}$", log, re.MULTILINE)  # GET_FEATURES
+
+
+def test_errors_alone(tmp_path: Path, start: Spawn) -> None:
+    """At level error, nothing is told of what went well."""
+    assert not served_twice(tmp_path, start, "packed", "--log-level", "error")
