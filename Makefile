@@ -43,7 +43,7 @@ docs: $(STAMP)
 	$(BIN)/python -m tools.generated --write
 
 fuzz: $(STAMP)
-	for target in codec connection ring region; do $(BIN)/python -m tools.fuzz $$target $(ARGS) || exit 1; done
+	for target in codec connection ring region frontend stream oracle; do $(BIN)/python -m tools.fuzz $$target $(ARGS) || exit 1; done
 
 bench: $(STAMP)
 	$(BIN)/python -m tools.bench

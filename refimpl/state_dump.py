@@ -34,7 +34,7 @@ def dump_state(
         "queue_size": ring.size,
         "region_size": len(region.desc),
         "region": bytes(region).hex(),
-        "ring_memory": {name: part.hex() for name, part in _parts(ring).items()},
+        "ring_memory": {name: part.hex() for name, part in ring_parts(ring).items()},
         "memory": [{"address": at.address, "bytes": at.view.hex()} for at in _tables(ring, region, memory).regions],
     }
     path = folder / f"ring-{number}.json"
@@ -47,7 +47,8 @@ def dump_state(
     return path
 
 
-def _parts(ring: SplitRing | PackedRing) -> dict[str, bytes]:
+def ring_parts(ring: SplitRing | PackedRing) -> dict[str, bytes]:
+    """Return the bytes of each part of a ring, by the name that ``recover`` has for it."""
     if isinstance(ring, PackedRing):
         names = ("driver_event", "device_event")
         return {"descriptors": bytes(ring.desc)} | {name: bytes(getattr(ring, name)) for name in names}

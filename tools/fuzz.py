@@ -8,6 +8,7 @@ are counted at the start and at the end. A case that goes wrong is written to te
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import os
 import random
@@ -19,6 +20,12 @@ from pathlib import Path
 
 CORPUS = Path(__file__).parents[1] / "tests" / "fuzz" / "corpus"
 """A folder for each target; a file is a case that went wrong once."""
+
+UNITS = {
+    "codec": "messages", "connection": "messages", "ring": "rings", "region": "regions",
+    "frontend": "replies", "stream": "streams", "oracle": "states",
+}  # fmt: skip
+"""The targets, and what is counted of each."""
 
 LONGEST = 500
 """Bytes of a case, at most."""
@@ -36,7 +43,8 @@ def _hung(_number: int, _frame: object) -> None:
 
 
 def held() -> tuple[int, int]:
-    """Return how many file descriptors and mappings this process has."""
+    """Return how many file descriptors and mappings this process has, without what waits to be collected."""
+    gc.collect()
     return len(list(Path("/proc/self/fd").iterdir())), len(Path("/proc/self/maps").read_text().splitlines())
 
 
@@ -69,7 +77,7 @@ class Runner:
     def report(self, engine: str) -> str:
         """Say what was run, and what is still held."""
         seconds = time.monotonic() - self.started
-        what = "messages" if self.name in {"codec", "connection"} else f"{self.name}s"
+        what = UNITS[self.name]
         fds, maps = (now - then for now, then in zip(held(), self.before, strict=True))
         return (
             f"{self.name}, {engine}: {self.cases} cases, {self.units} {what} in {seconds:.0f} seconds, no wrong one; "
@@ -107,7 +115,7 @@ def _guided(name: str, runs: int, seed: int) -> None:
 def main() -> None:
     """Fuzz one target until it has been given so many messages (or regions)."""
     parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
-    parser.add_argument("target", choices=["codec", "connection", "ring", "region"])
+    parser.add_argument("target", choices=list(UNITS))
     parser.add_argument("--runs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", choices=["random", "atheris"], default="random")
