@@ -33,9 +33,10 @@ class HeldInflight:
     def get(self, connection: Connection, queues: int, queue_size: int) -> None:
         """Ask the back-end for a fresh buffer, check it and map it (the seed's vhost_user_get_inflight_fd).
 
-        What was held before is freed when the new one is mapped. Raises BackEndError for a reply to something else or
-        of another form, one that offers no bytes or brings no file descriptor, and a file that is too short or cannot
-        be mapped; nothing has changed then.
+        What was held before is freed when the new one is mapped. A reply that offers 0 bytes changes nothing, as in the
+        seed: the device starts without tracking, if none was held. Raises BackEndError for a reply to something else or
+        of another form, one that brings no file descriptor, and a file that is too short or cannot be mapped; nothing
+        has changed then.
         """
         asked = Inflight(0, 0, queues, queue_size)
         connection.send(Message(Request.GET_INFLIGHT_FD, asked))
@@ -44,7 +45,7 @@ class HeldInflight:
             if message.request != Request.GET_INFLIGHT_FD or not isinstance(answer, Inflight):
                 raise BackEndError(f"{message} answered GET_INFLIGHT_FD")
             if not answer.mmap_size:
-                raise BackEndError("the reply to GET_INFLIGHT_FD offers 0 bytes")
+                return
             if not received.fds:
                 raise BackEndError("the reply to GET_INFLIGHT_FD brought no file descriptor")
             mapped = SharedMemory.map(received.fds[0], answer.mmap_size, answer.mmap_offset, blame=BackEndError)

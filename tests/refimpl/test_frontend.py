@@ -154,7 +154,6 @@ def test_reconnects_until_a_back_end_stays(scripted: Scripted, front_end: FrontE
 @pytest.mark.parametrize(
     ("answer", "size", "rule"),
     [
-        (Inflight(0, 0, 1, 8), 192, "offers 0 bytes"),
         (Inflight(192, 0, 1, 8), None, "no file descriptor"),
         (Inflight(193, 0, 1, 8), 192, "too short"),
         (Inflight(192, 1, 1, 8), 192, "too short"),
@@ -174,6 +173,18 @@ def test_refused_shared_buffer(  # fixtures and cases
     assert front_end.inflight is None
     for fd in fds:
         os.close(fd)
+
+
+def test_no_shared_buffer(scripted: Scripted, front_end: FrontEnd) -> None:
+    """A back-end that offers 0 bytes is used without tracking, and asked again at the next start."""
+    scripted.overrides[Request.GET_INFLIGHT_FD] = lambda: (Request.GET_INFLIGHT_FD, Inflight(0, 0, 1, 8), [])
+    scripted.overrides[Request.GET_VRING_BASE] = lambda: (Request.GET_VRING_BASE, VringState(0, 3), [])
+    front_end.connect()
+    for _ in range(2):
+        front_end.start()
+        assert front_end.inflight is None
+        front_end.stop()
+    assert (scripted.ids.count(Request.GET_INFLIGHT_FD), scripted.ids.count(Request.SET_INFLIGHT_FD)) == (2, 0)
 
 
 def test_file_that_cannot_be_mapped(scripted: Scripted, front_end: FrontEnd, tmp_path: Path) -> None:
