@@ -7,6 +7,7 @@ write to the same file through the page cache, with one queue and no copy of any
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -37,6 +38,12 @@ def theirs(socket: Path, image: Path, _packed: bool) -> list[str]:
     return ["qemu-storage-daemon", "--blockdev", f"driver=file,node-name=file,filename={image}", "--export", export]
 
 
+def used(pid: int) -> float:
+    """Return how many seconds of a processor a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measured(command: list[str], folder: Path, socket: Path, seconds: int, packed: bool) -> dict[str, float]:
     """Boot a guest on a disk, and return what it got done, by load."""
     server = subprocess.Popen(command)
@@ -45,9 +52,11 @@ def measured(command: list[str], folder: Path, socket: Path, seconds: int, packe
             machine.booted()
             found = {}
             for load, (place, _) in WORDS.items():
+                before = used(server.pid)
                 machine.say(f"load {load} /dev/vda {seconds}")
                 result = machine.wait_for("RESULT", 60 + seconds).split()
                 found[load] = float(result[place])
+                found[f"{load} busy"] = (used(server.pid) - before) / seconds
             return found
     finally:
         server.terminate()
@@ -79,7 +88,9 @@ def main() -> None:
         base = statistics.median(got[load, "qemu-storage-daemon"])
         for kind in kinds:
             value = statistics.median(got[load, kind])
-            print(f"{what}: {kind}: {value:.0f} {WORDS[load][1]}, {value / base:.2f} of qemu-storage-daemon's")
+            busy = 100 * statistics.median(got[f"{load} busy", kind])
+            ratio = f"{value / base:.2f} of qemu-storage-daemon's"
+            print(f"{what}: {kind}: {value:.0f} {WORDS[load][1]}, {ratio}; {busy:.0f}% of a processor")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -47,12 +48,18 @@ def serve(folder: Path, *options: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([*command, "--image", str(folder / "image"), *options], stderr=log)
 
 
+OPTIONS = {"split": ["--no-mem-slots"], "packed": ["--packed", "--revision", "hardened"]}
+
+
 @pytest.mark.parametrize(("ring", "queue_size", "queues"), [("split", 4, 1), ("packed", 1024, 4)])
 def test_sizes_stop_and_reset(tmp_path: Path, parts: Parts, ring: str, queue_size: int, queues: int) -> None:
-    """The smallest and the largest queue that QEMU allows; a stop of the machine, and a reset of the device."""
+    """The smallest and the largest queue that QEMU allows; a stop of the machine, and a reset of the device.
+
+    The guest's memory comes as one table (SET_MEM_TABLE) for the one, region by region (ADD_MEM_REG) for the other.
+    """
     (tmp_path / "image").write_bytes(bytes(9 << 20))
     packed = ring == "packed"
-    back_end = serve(tmp_path, "--queues", str(queues), *(["--packed", "--revision", "hardened"] if packed else []))
+    back_end = serve(tmp_path, "--queues", str(queues), "--log-level", "debug", *OPTIONS[ring])
     try:
         with Machine(
             parts, tmp_path, tmp_path / "socket", packed=packed, queues=queues, queue_size=queue_size
@@ -72,7 +79,12 @@ def test_sizes_stop_and_reset(tmp_path: Path, parts: Parts, ring: str, queue_siz
                 assert machine.wait_for("RESULT", 60).startswith("RESULT ok")
                 machine.say("rebind")
                 machine.wait_for("DISK", 60)
-        assert (tmp_path / "log").read_text() == ""
+        log = (tmp_path / "log").read_text()
+        assert ("SET_MEM_TABLE" in log, "ADD_MEM_REG" in log) == (not packed, packed)
+        assert ": split rings, event flags" in log  # the firmware's start
+        assert f"ring {queues - 1}, {ring}, {queue_size} entries, starts with a fresh region" in log
+        assert " is drained and stops" in log
+        assert not re.search("back-end: the (front-end|driver): ", log)
         assert back_end.poll() is None
     finally:
         back_end.kill()
