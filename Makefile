@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
 
-.PHONY: help verify test guest fuzz lint docs bench coverage clean install
+.PHONY: help verify test guest fuzz soak lint docs bench coverage clean install
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test      run all tests"
 	@echo "make guest     kill the back-end of a Linux guest in QEMU, on either ring (ARGS=... for options)"
 	@echo "make fuzz      hostile messages, rings and regions (ARGS=... for options)"
+	@echo "make soak      ten minutes of kills on each ring, and what is leaked (ARGS=... for options)"
 	@echo "make lint      style, types, import contracts, generated pictures, links of the documents"
 	@echo "make docs      draw docs/diagrams anew, and write the generated parts of the documents"
 	@echo "make bench     how the time of verify splits, and how search grows with size"
@@ -44,6 +45,9 @@ docs: $(STAMP)
 
 fuzz: $(STAMP)
 	for target in codec connection ring region frontend stream oracle; do $(BIN)/python -m tools.fuzz $$target $(ARGS) || exit 1; done
+
+soak: $(STAMP)
+	for ring in split packed; do $(BIN)/python -m tools.soak $$ring $(ARGS) || exit 1; done
 
 bench: $(STAMP)
 	$(BIN)/python -m tools.bench

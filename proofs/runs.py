@@ -80,11 +80,11 @@ PACKED = Runs(
     beyond=packed.beyond_the_ring,
     quiet=packed_quiet,
     campaign=Campaign(
-        bounds=(Bounds(1, 2, 2), Bounds(2, 2, 1, 1)),
+        bounds=(Bounds(1, 2, 2), Bounds(2, 2, 1, 1), Bounds(2, 3, 1), Bounds(3, 2, 1)),
         counters=(Bounds(2, 3, 2),),
         in_use=(Bounds(2, 2, 1, 0, 3),),
         drains=(Bounds(1, 2, 1), Bounds(2, 1, 1, 1)),
-        wide=(Bounds(3, 2, 1), Bounds(2, 3, 1), Bounds(2, 2, 2), Bounds(2, 2, 3)),
+        wide=(Bounds(2, 2, 2), Bounds(2, 2, 3)),
         wide_drains=(Bounds(2, 2, 1),),
     ),
 )

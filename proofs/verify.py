@@ -177,7 +177,8 @@ def _search_again(
         elif verdict.verdict == "proved" or (verdict.verdict == "violated" and not search):
             bounds = ()
         else:
-            bounds = verdict.bounds if search else tuple(b for b in verdict.bounds if b.again)
+            again = tuple(b for b in verdict.bounds if b.again) or verdict.bounds[:1]  # the quickest comes first
+            bounds = verdict.bounds if search else again
         for bound in bounds:
             jobs.setdefault((subject, bound), set()).add(name)
     if not jobs:
