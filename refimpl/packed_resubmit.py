@@ -1,8 +1,9 @@
 """The end of a packed queue's recovery: where fetching goes on, the counter, and what is given to the device again."""
 
-from refimpl.errors import RegionError, UsageError
+from refimpl.errors import RegionError
 from refimpl.layout import PackedDesc
 from refimpl.packed_state import PackedState
+from refimpl.resubmission import resubmission
 
 
 def inflight_entries(state: PackedState) -> list[int]:
@@ -64,16 +65,10 @@ def resubmit(state: PackedState, inflight: list[int]) -> None:
     """Resubmit each inflight entry ("When reconnecting", 4): merged in the order of the counter, v6 in no order."""
     state.ids = {state.id_of(number) for number in inflight}
     counted = state.choices.counted
-    left = {number: state.region.desc[number].counter if counted else 0 for number in inflight}
-    while left:
-        lowest = min(left.values())
-        candidates = [number for number, counter in left.items() if counter == lowest]
-        steered = counted or state.choices.resubmit_order == "any"
-        chosen = state.choose(candidates) if steered else candidates[0]
-        if chosen not in candidates:
-            raise UsageError(f"{chosen} was chosen to be resubmitted next, out of {candidates}")
-        del left[chosen]
-        _resubmit_one(state, chosen)
+    counters = {number: state.region.desc[number].counter if counted else 0 for number in inflight}
+    steered = counted or state.choices.resubmit_order == "any"
+    for number in resubmission(counters, state.choose if steered else None):
+        _resubmit_one(state, number)
 
 
 def _resubmit_one(state: PackedState, first: int) -> None:

@@ -6,9 +6,10 @@ step; a new process then begins with ``start`` again.
 
 from typing import Any
 
-from refimpl.errors import RegionError, UsageError
+from refimpl.errors import RegionError
 from refimpl.layout import VERSION
 from refimpl.memory import store
+from refimpl.resubmission import resubmission
 from refimpl.split_state import SplitState
 
 
@@ -178,14 +179,7 @@ def _set_counter(state: SplitState, counters: list[int]) -> None:
 
 def _resubmit(state: SplitState, counters: dict[int, int]) -> None:
     """Resubmit each inflight entry ("When reconnecting", 2): merged in the order of the counter, v6 in no order."""
-    left = dict(counters)
-    while left:
-        lowest = min(left.values())
-        candidates = [entry for entry, counter in left.items() if counter == lowest]
-        steered = state.merged or state.choices.resubmit_order == "any"
-        head = state.choose(candidates) if steered else candidates[0]
-        if head not in candidates:
-            raise UsageError(f"{head} was chosen to be resubmitted next, out of {candidates}")
-        del left[head]
+    steered = state.merged or state.choices.resubmit_order == "any"
+    for head in resubmission(counters, state.choose if steered else None):
         state.submit(head)
         state.report("split.reconnect.2", head)

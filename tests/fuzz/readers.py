@@ -1,0 +1,126 @@
+"""The targets beside the back-end: the front-end, a migration's stream, and the oracle."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from refimpl.codec import Message, Request, encode
+from refimpl.codec_features import FEATURES, PROTOCOL_FEATURES, RING_PACKED
+from refimpl.codec_payload import (
+    ConfigSpace,
+    Inflight,
+    Number,
+)
+from refimpl.errors import BackEndError, FrontEndError, InflightError
+from refimpl.frontend import FrontEnd
+from refimpl.frontend_inflight import HeldInflight
+from refimpl.state_dump import ring_parts
+from refimpl.transport import Connection, Disconnected
+from tests.fuzz.world import WRONG_FILES, Source, chosen_rig, send, spoil, world
+from vhost_inflight.recover import answer, load, recover, schema, story
+
+# The other two readers: the front-end, and the oracle
+
+
+def _replies(source: Source, features: int, *, again: bool) -> list[tuple[bytes, list[str]]]:
+    """Give what a back-end says until a device has started, and then perhaps spoil it."""
+    size = source.pick((192, 4096, 4096, source.number(8)))
+    offset = source.pick((0, 0, 0, 4096, source.number(8)))
+    asked = Message(Request.GET_INFLIGHT_FD, Inflight(size, offset, source.number(2), source.number(2)), reply=True)
+    numbers = (
+        (Request.GET_FEATURES, features),
+        (Request.GET_PROTOCOL_FEATURES, PROTOCOL_FEATURES),
+        (Request.GET_QUEUE_NUM, 2),
+        (Request.GET_MAX_MEM_SLOTS, source.number() % 3),
+        (Request.SET_BACKEND_REQ_FD, 0),
+        (Request.GET_FEATURES, features),
+    )
+    said: list[tuple[Message, list[str]]] = [(Message(r, Number(n), reply=True), []) for r, n in numbers]
+    if not again:
+        said.append((Message(Request.GET_CONFIG, ConfigSpace(0, 0, bytes(60)), reply=True), []))
+    said += [(asked, ["buffer"]), (Message(Request.ADD_MEM_REG, Number(0), reply=True), [])]
+    spoiled = []
+    for message, files in said:
+        data = bytearray(encode(message))
+        if source.number() > 243:
+            data[source.number(2) % len(data)] ^= source.number()
+        wrong = [source.pick(WRONG_FILES) for _ in range(source.number() % 10)] if source.number() > 243 else files
+        if source.number() < 250:
+            spoiled.append((bytes(data), wrong))
+    return spoiled
+
+
+def frontend(data: bytes) -> int:
+    """Connect, start and resume with a back-end that answers anything; the shared buffer may come from anywhere."""
+    source = Source(data)
+    packed, again = source.pick((False, True)), source.pick((False, True))
+    _, ram, files = world(packed)
+    said = _replies(source, FEATURES | (RING_PACKED if packed else 0), again=again)
+    ours, theirs = socket.socketpair()
+    with theirs, FrontEnd(Path(os.devnull), ram) as front_end:
+        front_end.connection = Connection(ours, replies=True, timeout=0)
+        for message, names in said:
+            send(theirs, message, [files[name] for name in names])
+        with contextlib.suppress(BackEndError, Disconnected):
+            front_end._negotiate(again=again)
+            front_end.start()
+            if front_end.inflight is not None:
+                bytes(front_end.inflight.view())
+            front_end.lost()
+    return max(1, len(said))
+
+
+def stream(data: bytes) -> int:
+    """Load a migration's stream of any bytes into a front-end that has a shared buffer, or has none."""
+    source = Source(data)
+    with HeldInflight() as held:
+        if source.pick((False, True)):
+            held.resize(64)
+        size = source.pick((0, 64, 128, source.number(8), source.number(3)))
+        with contextlib.suppress(FrontEndError):
+            held.load(io.BytesIO(size.to_bytes(8, "big") + data[2:]), 1)
+        if held.memory is not None:
+            assert len(bytes(held.memory.view())) == held.memory.size
+    return 1
+
+
+_VALUES: tuple[Any, ...] = (None, True, -1, 0, 1, 4, 65536, 1 << 70, 0.5, "", "zz", "0" * 64, [], {}, "v6", "hardened")
+
+
+def oracle(data: bytes) -> int:
+    """Ask what is to be made of any state: its bytes spoiled, its fields of any type, its JSON cut."""
+    source = Source(data)
+    rig, _ = chosen_rig(source)
+    spoil(source, rig.view)
+    document: dict[str, Any] = {
+        "format": "vhost-inflight state 1", "ring": rig.choices.ring, "revision": rig.choices.revision,
+        "queue_size": source.pick((4, 4, 4, 2, source.number(2))), "region": bytes(rig.region).hex(),
+        "ring_memory": {name: part.hex() for name, part in ring_parts(rig.ring).items()},
+        "memory": [{"address": source.number(8), "bytes": source.take(32).hex()}],
+    }  # fmt: skip
+    if source.number() < 60:
+        document[source.pick([*document, "gaps", "encoding", "region_size"])] = source.pick(_VALUES)
+    text = bytearray(json.dumps(document).encode())
+    if source.number() < 30:
+        text[source.number(2) % len(text)] = source.number()
+    with contextlib.suppress(InflightError):
+        given = load(bytes(text))
+        recovery = recover(given)
+        validator().validate(answer(recovery))
+        assert story(recovery)
+    return 1
+
+
+@functools.cache
+def validator() -> Draft202012Validator:
+    """Give what checks an answer's form."""
+    return Draft202012Validator(schema("output"))
