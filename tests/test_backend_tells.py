@@ -3,8 +3,7 @@
 import json
 import re
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,8 @@ from refimpl.blk import WRITE
 from refimpl.frontend import FrontEnd
 from refimpl.guest import Guest, check
 from refimpl.guest_memory import GuestRam
-from tests.refimpl.wire_rig import make_image, spawn
+from tests.refimpl.wire_rig import Spawn, spawning
 from vhost_inflight.recover import answer, load, recover
-
-Spawn = Callable[..., subprocess.Popen[str]]
 
 KILLED = {
     "split": ("split.supply.5", ["--revision", "merged"]),
@@ -26,23 +23,11 @@ KILLED = {
 
 @pytest.fixture(name="start")
 def starter(tmp_path: Path) -> Iterator[Spawn]:
-    """Start back-ends on one image, each with a trace of its own; end those that still run."""
-    image = make_image(tmp_path)
+    """Start back-ends on one image, which hold eight requests back."""
     schedule = tmp_path / "schedule"
     schedule.write_text(json.dumps({"hold": 8, "order": "reverse", "batch": 3, "idle": 0.5}))
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        trace = str(tmp_path / f"trace-{len(started)}")
-        started.append(spawn(tmp_path / "socket", image, "--trace", trace, "--schedule", str(schedule), *arguments))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait(20)
-        assert process.stderr is not None
-        process.stderr.close()
+    with spawning(tmp_path, "--schedule", str(schedule)) as start:
+        yield start
 
 
 def served_twice(folder: Path, start: Spawn, ring: str, *second: str) -> str:
@@ -57,7 +42,7 @@ def served_twice(folder: Path, start: Spawn, ring: str, *second: str) -> str:
         for sector in range(8):
             guest.submit(WRITE, sector, bytes([sector]) * 512, indirect=True)
         assert first.wait(20) == -signal.SIGKILL
-        successor = start(*options, *second)
+        successor = start(*options, "--trace", str(folder / "trace"), *second)
         check(guest.wait())
         front_end.stop()
     successor.terminate()
@@ -72,7 +57,7 @@ def test_the_oracle_says_what_was_done(tmp_path: Path, start: Spawn, ring: str) 
     served_twice(tmp_path, start, ring, "--dump", str(tmp_path / "a" / "found"))
     given = load((tmp_path / "a" / "found" / "ring-0.json").read_bytes())
     told = answer(recover(given))
-    lines = [json.loads(line) for line in (tmp_path / "trace-1").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "trace").read_text().splitlines()]
     step = "packed.reconnect.4.submit" if ring == "packed" else "split.reconnect.2"
     done = [line["head"] for line in lines if line["step"] == step]
     name = "entry" if ring == "packed" else "head"

@@ -1,8 +1,7 @@
 """Front-ends that differ: how they describe the memory, and how large a region they ask for."""
 
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,28 +12,16 @@ from refimpl.frontend import WANTED_PROTOCOL, FrontEnd
 from refimpl.guest import Guest, check
 from refimpl.guest_memory import GuestRam
 from tests.refimpl.test_backend_server import wait_for
-from tests.refimpl.wire_rig import make_image, spawn
+from tests.refimpl.wire_rig import Spawn, spawning
 
-Spawn = Callable[..., subprocess.Popen[str]]
 SMALLER = {ring: ["--gap", "region-size=smaller"] + ["--packed"] * (ring == "packed") for ring in ("split", "packed")}
 
 
 @pytest.fixture(name="start")
 def starter(tmp_path: Path) -> Iterator[Spawn]:
-    """Start back-ends on one image; end those that still run."""
-    image = make_image(tmp_path)
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        started.append(spawn(tmp_path / "socket", image, *arguments))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait(20)
-        assert process.stderr is not None
-        process.stderr.close()
+    """Start back-ends on one image."""
+    with spawning(tmp_path) as start:
+        yield start
 
 
 @pytest.mark.parametrize("packed", [False, True])

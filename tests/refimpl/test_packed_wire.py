@@ -3,8 +3,7 @@
 import itertools
 import json
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,9 @@ from refimpl.guest import Guest, check
 from refimpl.guest_memory import GuestRam
 from refimpl.hooks import PACKED_BACKEND_STORES
 from refimpl.transport import Disconnected
-from tests.refimpl.wire_rig import make_image, open_fds, serving, spawn
+from tests.refimpl.wire_rig import Spawn, open_fds, serving, spawning
 
 PACKED = Choices(revision="hardened", ring="packed")
-Spawn = Callable[..., subprocess.Popen[str]]
 
 
 def pattern(number: int) -> bytes:
@@ -166,23 +164,11 @@ def test_region_of_the_other_ring(tmp_path: Path) -> None:
 @pytest.fixture(name="start")
 def starter(tmp_path: Path) -> Iterator[Spawn]:
     """Start back-end processes on one socket and one image, which holds 4 requests back and finishes 3 of them."""
-    image = make_image(tmp_path)
     plan = tmp_path / "schedule.json"
     plan.write_text(json.dumps({"hold": 4, "order": "shuffle", "batch": 3, "idle": 0.05}))
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        trace = str(tmp_path / "trace")
-        common = ("--packed", "--revision", "hardened", "--schedule", str(plan), "--trace", trace)
-        started.append(spawn(tmp_path / "socket", image, *common, *arguments))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait(20)
-        if process.stderr is not None:
-            process.stderr.close()
+    common = ("--packed", "--revision", "hardened", "--schedule", str(plan), "--trace", str(tmp_path / "trace"))
+    with spawning(tmp_path, *common) as start:
+        yield start
 
 
 # Every store that a first life reaches, and some more than once.

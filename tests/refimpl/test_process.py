@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,7 @@ from refimpl.guest import Guest, check
 from refimpl.guest_memory import GuestRam
 from refimpl.hooks import BACKEND_STORES
 from refimpl.process import main, parse_gaps, run_backend
-from tests.refimpl.wire_rig import make_image, spawn
-
-Spawn = Callable[..., subprocess.Popen[str]]
+from tests.refimpl.wire_rig import Spawn, make_image, spawning
 
 # Eight are made available at once; a slow machine has half a second for that.
 SCHEDULE = {"hold": 8, "order": "reverse", "batch": 3, "idle": 0.5}
@@ -37,24 +35,11 @@ PUBLISHED = {
 
 @pytest.fixture(name="start")
 def starter(tmp_path: Path) -> Iterator[Spawn]:
-    """Start back-ends on one image; those that still run at the end have to stop when they are told to."""
-    image = make_image(tmp_path)
-    started: list[subprocess.Popen[str]] = []
+    """Start back-ends on one image."""
     schedule = tmp_path / "schedule"
     schedule.write_text(json.dumps(SCHEDULE))
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        common = ("--trace", str(tmp_path / "trace"), "--schedule", str(schedule))
-        started.append(spawn(tmp_path / "socket", image, *common, *arguments))
-        return started[-1]
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.terminate()
-            assert process.wait(20) == 0
-        assert process.stderr is not None
-        process.stderr.close()
+    with spawning(tmp_path, "--trace", str(tmp_path / "trace"), "--schedule", str(schedule)) as start:
+        yield start
 
 
 def pattern(number: int) -> bytes:

@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -134,3 +134,28 @@ def spawn(socket: Path, image: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a back-end as a process; what it says on standard error can be read."""
     command = [sys.executable, "-m", "refimpl.process", "--socket", str(socket), "--image", str(image), *arguments]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+Spawn = Callable[..., subprocess.Popen[str]]
+"""Starts a back-end as a process, with these arguments."""
+
+
+@contextlib.contextmanager
+def spawning(directory: Path, *common: str) -> Iterator[Spawn]:
+    """Give what starts back-ends on one fresh image; those that still run at the end have to end when told to."""
+    image = make_image(directory)
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        started.append(spawn(directory / "socket", image, *common, *arguments))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            if process.poll() is None:
+                process.terminate()
+                assert process.wait(20) == 0
+            assert process.stderr is not None
+            process.stderr.close()
