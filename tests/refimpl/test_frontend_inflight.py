@@ -3,17 +3,21 @@
 import fcntl
 import io
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from refimpl.blk import WRITE
 from refimpl.choices import Choices
-from refimpl.errors import FrontEndError, UsageError
+from refimpl.errors import BackEndError, FrontEndError, UsageError
 from refimpl.frontend import FrontEnd
 from refimpl.frontend_inflight import BYTES_MAX, HeldInflight
+from refimpl.guest import Guest, check
 from refimpl.guest_memory import GuestRam
 from refimpl.layout import region_at
-from tests.refimpl.wire_rig import open_fds, serving
+from tests.refimpl.test_backend_server import wait_for
+from tests.refimpl.wire_rig import open_fds, serving, spawning
 
 STREAM = (8).to_bytes(8, "big") + (0x102).to_bytes(2, "big") + b"abcdefgh"
 
@@ -108,3 +112,44 @@ def test_renewed_at_a_reset(tmp_path: Path, ring: str) -> None:
         assert os.fstat(front_end.inflight.fd).st_ino != first
         region = region_at(front_end.inflight.view(), ring, "merged", 8)
         assert (region.version, region.used_idx) == (1, 0)
+
+
+@pytest.mark.parametrize("ring", ["split", "packed"])
+@pytest.mark.parametrize("renewed", [True, False])
+def test_what_a_reset_forgets(tmp_path: Path, ring: str, *, renewed: bool) -> None:
+    """The driver resets while no back-end lives; a region that is kept tells the next one of its requests."""
+    options = ("--packed", "--revision", "hardened") if ring == "packed" else ()
+    with (
+        spawning(tmp_path, *options) as start,
+        GuestRam(1, 8, 512, packed=ring == "packed") as ram,
+        FrontEnd(tmp_path / "socket", ram, timeout=20) as front_end,
+    ):
+        first = start("--crash-at", f"{ring}.fetch.submit:3")
+        front_end.connect()
+        front_end.start()
+        before = Guest(front_end)
+        for sector in range(3):
+            before.submit(WRITE, sector, b"\1" * 512, indirect=True)
+        assert first.wait(20) == -signal.SIGKILL
+        before.drivers[0].reset()
+        if renewed:
+            front_end.renew()
+        second = start("--log-level", "info")
+        front_end.connect()
+        guest = Guest(front_end)
+        guest.submit(WRITE, 5, b"\5" * 512, head=5, indirect=True)
+        front_end.start()
+        if renewed:
+            assert check(guest.wait())[0].asked.head == 5
+        elif ring == "split":
+            wait_for(front_end.lost)  # used.idx and three marks are further than the new driver has come
+        else:
+            with pytest.raises(BackEndError, match="is not outstanding"):
+                guest.wait()
+        second.terminate()
+        assert second.wait(20) == 0
+        assert second.stderr is not None
+        said = second.stderr.read()
+    assert ("starts with a fresh region: 0 requests resubmitted" in said) == renewed
+    assert ("starts with the region that it left: 3 requests resubmitted" in said) == (not renewed and ring == "packed")
+    assert ("the driver: " in said) == (not renewed and ring == "split"), said
