@@ -25,7 +25,7 @@ verify: $(STAMP)
 	$(BIN)/vhost-inflight verify $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 guest: $(STAMP)
 	$(BIN)/vhost-inflight crash-test --guest --ring split --revision merged $(ARGS)
