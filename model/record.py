@@ -240,9 +240,12 @@ def record(variables: Vars, function: Callable[..., None], *args: Term, world: b
 
 
 def c_field(name: str) -> str:
-    """Give the C field of a variable: the bits of a descriptor's flags (``ring.desc[].flags.avail``) are in one."""
-    head, flags, _ = name.partition(".flags.")
-    return f"{head}.flags" if flags else name
+    """Give the C field of a variable: ``ring.desc[].flags.avail`` is a part of one, as is ``off_wrap.wrap``."""
+    for parted in (".flags.", ".off_wrap."):
+        head, part, _ = name.partition(parted)
+        if part:
+            return head + parted.removesuffix(".")
+    return name
 
 
 def refuse_ghost(variables: Vars, term: Term, what: str) -> None:

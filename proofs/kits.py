@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from model.interpret import Machine, StateTuple
+from model.protocol import Subject
 from model.steps import Edit, Guard, Table
 from model.terms import ModelError, Term
 from proofs.bounds import Level
@@ -132,16 +133,17 @@ class Marker(Protocol):
 class Witnessing:
     """When a run is a witness: `marks` are what it has to reach, for each property; a `marker` follows a run.
 
-    `revisions`: those that have witnesses. `unreached`: what a revision violates exactly where it is at stake, so that
+    `subjects`: those that have witnesses. `unreached`: what a revision violates exactly where it is at stake, so that
     it has no witness. `sizes`: queue size and first index of the walks for a property, or for ``steps``; (2, 0) where
-    nothing is said.
+    nothing is said. `about`: the steps that marks speak of; one is not wanted where there is no such step.
     """
 
-    revisions: tuple[str, ...]
+    subjects: tuple[Subject, ...]
     marks: Mapping[str, tuple[str, ...]]
     marker: Callable[[Machine], Marker]
     unreached: Mapping[str, frozenset[str]]
     sizes: Mapping[str, tuple[int, int]]
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

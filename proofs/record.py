@@ -47,7 +47,7 @@ def searches(subject: protocol.Subject) -> list[tuple[Bounds, frozenset[str]]]:
     counters = told.counters if "counter" in gaps else ()
     fresh = {"fresh", "init"} & gaps or subject.revision == "hardened"
     in_use = told.in_use if fresh else ()
-    more = told.wide_drains if not gaps or "event" in gaps else ()
+    more = told.wide_drains if subject.revision != "hardened" and (not gaps or "event" in gaps) else ()
     found = [*((b, safe) for b in (*told.bounds, *counters, *in_use, *wide)),
              *((b, frozenset({"drains"})) for b in (*told.drains, *more))]  # fmt: skip
     return [(b, p) for b, p in found if protocol.sizes(subject, b.size).entries]  # no region has none

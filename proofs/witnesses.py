@@ -37,21 +37,20 @@ FORMAT = "vhost-inflight schedule 1"
 
 @dataclass(frozen=True)
 class Witness:
-    """A recorded run: what it is for (a property, or ``steps``), its sizes, its schedule, notifications too."""
+    """A recorded run: of what, what for (a property, or ``steps``), its sizes, its schedule with notifications."""
 
-    ring: str
+    subject: Subject
     name: str
-    revision: str
     sizes: Sizes
     schedule: tuple[Event, ...]
 
     def document(self) -> dict[str, object]:
         """Give it as the contents of a schedule file."""
         return {
-            "format": FORMAT, "ring": self.ring, "revision": self.revision, "gaps": {}, "mutant": None,
-            "property": None, "kind": "witness", "witness": self.name, "queue_size": self.sizes.size,
-            "region_size": self.sizes.entries, "first_index": self.sizes.first, "notifications": True,
-            "schedule": [list(e) for e in self.schedule],
+            "format": FORMAT, "ring": self.subject.ring, "revision": self.subject.revision,
+            "gaps": dict(self.subject.choices), "mutant": None, "property": None, "kind": "witness",
+            "witness": self.name, "queue_size": self.sizes.size, "region_size": self.sizes.entries,
+            "first_index": self.sizes.first, "notifications": True, "schedule": [list(e) for e in self.schedule],
         }  # fmt: skip
 
 
@@ -69,12 +68,12 @@ class Seen:
 class Witnessed:
     """What `check` found of all witnesses.
 
-    `shown`: for each (revision, property), its witness and the states that it passes. `steps`: for each revision, how
+    `shown`: for each subject and property, its witness and the states that it passes. `steps`: for each subject, how
     often all its witnesses together take each step. `states`: all states at which the invariant was evaluated.
     """
 
-    shown: Mapping[tuple[str, str], tuple[str, int]]
-    steps: Mapping[str, Mapping[str, int]]
+    shown: Mapping[tuple[Subject, str], tuple[str, int]]
+    steps: Mapping[Subject, Mapping[str, int]]
     states: int
     faults: tuple[str, ...]
 
@@ -85,8 +84,18 @@ class Witnessed:
 
 
 def subjects(ring: str) -> tuple[Subject, ...]:
-    """Give what has witnesses: revisions, under the defaults of the gaps."""
-    return tuple(Subject(ring, revision) for revision in _witnessing(ring).revisions)
+    """Give what has witnesses: revisions, with the choices of the gaps."""
+    return _witnessing(ring).subjects
+
+
+def marks_of(subject: Subject) -> dict[str, frozenset[str]]:
+    """Give what a witness of each property has to reach; none for one that is violated where it is at stake."""
+    told, steps = _witnessing(subject.ring), protocol.table(subject).steps
+    return {
+        name: frozenset(mark for mark in marks if told.about.get(mark, next(iter(steps))) in steps)
+        for name, marks in told.marks.items()
+        if name not in told.unreached.get(subject.revision, ())
+    }
 
 
 def _witnessing(ring: str) -> Witnessing:
@@ -114,7 +123,7 @@ def _marker(machine: Machine) -> Marker:
 
 def play(witness: Witness) -> Seen:
     """Play a witness: at every state evaluate the invariant, at every event and state every property."""
-    machine, judge, conjuncts = _machine(Subject(witness.ring, witness.revision), witness.sizes)
+    machine, judge, conjuncts = _machine(witness.subject, witness.sizes)
     marker, steps, faults = _marker(machine), Counter[str](), list[str]()
 
     def judged(state: StateTuple, number: int, more: Iterable[str] = ()) -> None:
@@ -138,23 +147,28 @@ def play(witness: Witness) -> Seen:
 
 def check(ring: str, witnesses: Iterable[Witness] | None = None) -> Witnessed:
     """Play all witnesses of a ring; find steps that none takes, and properties that none reaches."""
-    shown: dict[tuple[str, str], tuple[str, int]] = {}
-    marks = _witnessing(ring).marks
-    steps = {s.revision: Counter[str](dict.fromkeys(protocol.table(s).steps, 0)) for s in subjects(ring)}
+    shown: dict[tuple[Subject, str], tuple[str, int]] = {}
+    marks = {s: marks_of(s) for s in subjects(ring)}
+    steps = {s: Counter[str](dict.fromkeys(protocol.table(s).steps, 0)) for s in subjects(ring)}
     faults: list[str] = []
     states = 0
     for witness in load(ring) if witnesses is None else witnesses:
         seen = play(witness)
         states += seen.states
-        steps[witness.revision].update(seen.steps)
-        faults += [f"{witness.revision}, {witness.name}: {fault}" for fault in seen.faults]
-        if witness.name in marks and seen.marks >= set(marks[witness.name]):
-            shown[witness.revision, witness.name] = (witness.name, seen.states)
-    for revision, taken in steps.items():
-        faults += [f"{revision}: no witness takes {step}" for step, number in taken.items() if not number]
-        wanted = set(marks) - _witnessing(ring).unreached.get(revision, frozenset())
-        faults += [f"{revision}: no witness reaches {p}" for p in marks if p in wanted and (revision, p) not in shown]
+        of = witness.subject
+        steps[of].update(seen.steps)
+        faults += [f"{_text(of)}, {witness.name}: {fault}" for fault in seen.faults]
+        if witness.name in marks[of] and seen.marks >= marks[of][witness.name]:
+            shown[of, witness.name] = (witness.name, seen.states)
+    for of, taken in steps.items():
+        faults += [f"{_text(of)}: no witness takes {step}" for step, number in taken.items() if not number]
+        faults += [f"{_text(of)}: no witness reaches {name}" for name in marks[of] if (of, name) not in shown]
     return Witnessed(shown, steps, states, tuple(faults))
+
+
+def _text(subject: Subject, between: str = " ", equals: str = "=") -> str:
+    """Name a subject within its ring."""
+    return between.join([subject.revision, *(f"{gap}{equals}{choice}" for gap, choice in subject.choices)])
 
 
 # The record
@@ -173,7 +187,7 @@ def _read(path: Path) -> Witness:
     told = json.loads(path.read_text(encoding="utf-8"))
     sizes = Sizes(told["queue_size"], told["region_size"], told["first_index"])
     schedule = tuple((e[0], e[1]) if len(e) > 1 else (e[0],) for e in told["schedule"])
-    return Witness(told["ring"], told["witness"], told["revision"], sizes, schedule)
+    return Witness(Subject.of(told["ring"], told["revision"], told["gaps"]), told["witness"], sizes, schedule)
 
 
 def write(witness: Witness) -> None:
@@ -182,8 +196,9 @@ def write(witness: Witness) -> None:
     schedule = ",\n  ".join(json.dumps(e) for e in witness.schedule)
     head = json.dumps({k: v for k, v in told.items() if k != "schedule"})
     text = f'{head[:-1]},\n "schedule": [\n  {schedule}]}}\n'
-    _folder(witness.ring).mkdir(parents=True, exist_ok=True)
-    (_folder(witness.ring) / f"{witness.revision}-{witness.name}.json").write_text(text, encoding="utf-8")
+    folder = _folder(witness.subject.ring)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{_text(witness.subject, '-', '-')}-{witness.name}.json").write_text(text, encoding="utf-8")
 
 
 # Finding
@@ -196,8 +211,7 @@ SEEDS = 150
 def find(subject: Subject) -> Iterator[Witness]:
     """Find a witness for each property that the revision keeps, then one that takes all steps."""
     told = _witnessing(subject.ring)
-    wanted = {n: frozenset(m) for n, m in told.marks.items() if n not in told.unreached.get(subject.revision, ())}
-    wanted["steps"] = frozenset(protocol.table(subject).steps)
+    wanted = marks_of(subject) | {"steps": frozenset(protocol.table(subject).steps)}
     for name, marks in wanted.items():
         yield _find(subject, name, protocol.sizes(subject, *told.sizes.get(name, (2, 0))), marks)
 
@@ -213,7 +227,7 @@ def _find(subject: Subject, name: str, sizes: Sizes, wanted: frozenset[str]) -> 
     run = min(runs, key=len) if runs else _walk_on(machine, judge, wanted)
     if not run:
         raise ModelError(f"no walk of {EVENTS} events shows {name}")
-    return Witness(subject.ring, name, subject.revision, sizes, _cut(machine, judge, run, wanted))
+    return Witness(subject, name, sizes, _cut(machine, judge, run, wanted))
 
 
 def _walk_on(machine: Machine, judge: Judge, wanted: frozenset[str]) -> tuple[Event, ...]:
@@ -221,7 +235,7 @@ def _walk_on(machine: Machine, judge: Judge, wanted: frozenset[str]) -> tuple[Ev
     run: tuple[Event, ...] = ()
     missing = wanted
     while missing:
-        further = (_walk(machine, judge, seed, missing, run) for seed in range(10 * SEEDS))
+        further = (_walk(machine, judge, seed, missing, run) for seed in range(100 * SEEDS))
         run = next((walk for walk in further if walk), ())
         if not run:
             return ()
@@ -318,7 +332,7 @@ if __name__ == "__main__":
         for subject in subjects(ring_asked):
             for witness in find(subject):
                 write(witness)
-                print(f"{witness.revision}: {witness.name}: {len(witness.schedule)} events", flush=True)
+                print(f"{_text(witness.subject)}: {witness.name}: {len(witness.schedule)} events", flush=True)
     result = check(ring_asked)
     print("\n".join(result.faults) or f"every witness holds, over {result.states} states")
     sys.exit(not result.holds)

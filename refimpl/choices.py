@@ -63,6 +63,7 @@ PACKED_GAPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "assignments": ("several", "one"),
         **_COMMON,
         "region-size": ("equal", "larger", "smaller"),
+        "event-kind": ("flags", "index"),
         "settle": ("plain", "wide"),
     },
 )
@@ -85,7 +86,9 @@ alone has a step of which there are two forms."""
 
 
 def open_in(gap: str) -> tuple[str, ...]:
-    """Return the revisions that leave ``gap`` open: hardened closes all but its own."""
+    """Return the revisions that leave ``gap`` open: hardened closes all but its own, and what is the driver's."""
+    if gap == "event-kind":
+        return REVISIONS
     return (ONLY_IN[gap],) if gap in ONLY_IN else ("v6", "merged")
 
 
@@ -122,6 +125,7 @@ class Choices:
     signal_at_start: str = ""
     signal_when: str = ""
     event_fields: str = ""
+    event_kind: str = ""
     recovery_start: str = ""
     reset: str = ""
     region_size: str = ""

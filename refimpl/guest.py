@@ -157,15 +157,8 @@ class Guest:
 
     def _sleep(self) -> bool:
         """Let each driver ask for a notification; return whether all are asleep, that is, nothing came meanwhile."""
-        asleep = True
-        for driver in self.drivers:
-            driver.sleep_store()
-            try:
-                driver.sleep()
-            except UsageError:  # something came
-                driver.sleep_again()
-                asleep = False
-        return asleep
+        asleep = [driver.try_sleep() for driver in self.drivers]
+        return all(asleep)
 
     def _wait_for_event(self, deadline: float, failure: str) -> None:
         """Wait for a call or the loss of the back-end."""

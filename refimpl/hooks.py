@@ -121,7 +121,7 @@ PACKED_BACKEND_STEPS: Final = PACKED_BACKEND_STORES | {
     *(f"packed.fetch.{n}" for n in ("look", "1", "bump", "3.else", "more", "submit")),
     *(f"packed.idle.{n}" for n in ("look", "wake", "unarmed")),
     *(f"packed.supply.{n}" for n in ("1", "6b.else")),
-    *(f"packed.notify.{n}" for n in ("look", "call", "none")),
+    *(f"packed.notify.{n}" for n in ("look", "index", "call", "none")),
     "connection.kick",
     "queue.other",
 }
@@ -130,6 +130,7 @@ PACKED_BACKEND_STEPS: Final = PACKED_BACKEND_STORES | {
 PACKED_DRIVER_STORES: Final = frozenset(
     {
         *(f"driver.make.{n}" for n in ("1", "more", "desc", "last", "head")),
+        "driver.sleep.index",
         "driver.sleep.1",
         "driver.wake.quiet",
         "driver.reset",

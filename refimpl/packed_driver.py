@@ -4,6 +4,7 @@ One method a step, for a schedule to play; ``make``, ``use_all`` and ``try_sleep
 The driver trusts what the device writes no more than the back-end trusts what the driver does.
 """
 
+from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -264,7 +265,7 @@ class PackedDriver:
         number = self.lengths.get(identity, 1)
         if identity in self.outstanding:
             self.outstanding.remove(identity)
-            self.free = sorted([*self.free, identity])
+            insort(self.free, identity)
             self.room += number
         self.next_used, self.used_wrap = self.ring.advance(self.next_used, self.used_wrap, number)
         self.hook("driver.use", None)
@@ -279,13 +280,20 @@ class PackedDriver:
 
     # Sleep and wake
 
+    def sleep_index(self) -> None:
+        """Say that the next used element is the one to be notified of (driver.sleep.index).
+
+        Raises UsageError without event indexes: flags speak of every used element then.
+        """
+        if not self.event_index:
+            raise UsageError("event indexes are not used")
+        off_wrap = self.next_used | self.used_wrap << 15
+        store(self.ring.driver_event, "off_wrap", off_wrap, "driver.sleep.index", self.hook)
+
     def sleep_store(self) -> None:
-        """Ask for a notification of the next used element (driver.sleep.1)."""
-        event = self.ring.driver_event
-        if self.event_index:
-            store(event, "off_wrap", self.next_used | self.used_wrap << 15)
+        """Ask for a notification of every used element, or of the one that ``sleep_index`` named (driver.sleep.1)."""
         flags = EVENT_DESC if self.event_index else EVENT_ENABLE
-        store(event, "flags", flags, "driver.sleep.1", self.hook)
+        store(self.ring.driver_event, "flags", flags, "driver.sleep.1", self.hook)
 
     def sleep_again(self) -> None:
         """See that something came meanwhile, so do not sleep (driver.sleep.again). Raises UsageError if not."""
@@ -318,6 +326,8 @@ class PackedDriver:
 
     def try_sleep(self) -> bool:
         """Ask for a notification and sleep unless something waits; return whether the driver is asleep now."""
+        if self.event_index:
+            self.sleep_index()
         self.sleep_store()
         full_fence()
         self._settle(asleep=not self.used_waiting)

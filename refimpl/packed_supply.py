@@ -127,10 +127,13 @@ def _notify(state: PackedState, batch: _Batch) -> None:
     # the driver stores when to be notified and then looks at the next slot: one of both sees the other's store
     full_fence()
     event = state.ring.driver_event
-    wanted = event.flags != EVENT_DISABLE
-    if event.flags == EVENT_DESC and state.event_index:
-        wanted = _is_among(state, batch, event.off_wrap)
+    flags = event.flags  # read once: the driver may store it meanwhile
+    wanted = flags != EVENT_DISABLE
     state.report("packed.notify.look")
+    if state.event_index:
+        # the driver stores off_wrap before flags: where flags speak of it, it is there
+        wanted = _is_among(state, batch, event.off_wrap) if flags == EVENT_DESC else wanted
+        state.report("packed.notify.index")
     if wanted:
         state.call()
         state.report("packed.notify.call")

@@ -5,8 +5,10 @@ The driver trusts the used ring no more than the back-end trusts the available r
 """
 
 import ctypes
+from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from refimpl.errors import BackEndError, UsageError
 from refimpl.hooks import Hook, silent
@@ -83,7 +85,7 @@ class SplitDriver:
             raise UsageError("another request is being made")
         if head not in self.free or not chain:
             raise UsageError(f"head {head} is not free, or the chain is empty")
-        others = [] if indirect else [entry for entry in self.free if entry != head][: len(chain) - 1]
+        others = [] if indirect else list(islice((e for e in self.free if e != head), len(chain) - 1))
         if not indirect and len(others) < len(chain) - 1:
             raise UsageError(f"a chain of {len(chain)} needs more descriptors than the {len(self.free)} free ones")
         entries = [head, *others]
@@ -91,7 +93,8 @@ class SplitDriver:
             self._write_descriptor(head, self._write_table(head, chain), DESC_INDIRECT, 0)
         else:
             self._write_chain(self.ring.desc, entries, chain)
-        self.free = [entry for entry in self.free if entry not in entries]
+        for entry in entries:
+            self.free.remove(entry)
         self.chains[head] = entries
         self._described = head
         self.hook("driver.make.1", head)
@@ -181,7 +184,8 @@ class SplitDriver:
         if head >= ring.size or (self.strict and head not in self.outstanding):
             raise BackEndError(f"used element {slot} names head {head}, which is not outstanding")
         self.outstanding.discard(head)
-        self.free = sorted(self.free + self.chains.pop(head, []))
+        for entry in self.chains.pop(head, []):
+            insort(self.free, entry)
         self.next_used = (self.next_used + 1) % 65536
         self.hook("driver.use", None)
         return head, length

@@ -77,6 +77,9 @@ def test_no_command_is_help(run: Run) -> None:
         (["backend", "--socket", "s", "--image", "i", "--crash-at", "packed.supply.7"], "packed rings are not offered"),
         (["verify", "--property", "ordre"], "there is no property 'ordre'; perhaps: order"),
         (["verify", "--gap", "reset"], "--gap wants NAME=CHOICE, not 'reset'"),
+        (["crash-test", "--guest", "--gap", "settle=wide"], "--gap is not for --guest, which has the defaults"),
+        (["crash-test", "--gap", "settle=wide", "--schedule", "x"], "the schedule says what is chosen"),
+        (["crash-test", "--gap", "settle=wide"], "there is no gap 'settle'"),
     ],
 )
 def test_bad_usage_is_exit_2(run: Run, arguments: list[str], message: str) -> None:
@@ -162,6 +165,7 @@ CRASH_TEST: dict[str, Any] = {
     "revision": "merged",
     "queue_size": 4,
     "kills": 100,
+    "gaps": {},
     "seed": 0,
     "schedule": None,
     "json_file": None,
@@ -193,6 +197,11 @@ CRASH_TEST: dict[str, Any] = {
         ("replay x.json", "vhost_inflight.judging.replay", {"": (Path("x.json"),), "as_json": False}),
         ("replay x.json --json", "vhost_inflight.judging.replay", {"": (Path("x.json"),), "as_json": True}),
         ("crash-test", "vhost_inflight.judging.crashtest", CRASH_TEST),
+        (
+            "crash-test --gap settle=wide",
+            "vhost_inflight.judging.crashtest",
+            CRASH_TEST | {"gaps": {"settle": "wide"}},
+        ),
         (
             "crash-test --revision v6 --queue-size 8 --kills 9 --seed 7",
             "vhost_inflight.judging.crashtest",

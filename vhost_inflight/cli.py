@@ -178,6 +178,7 @@ def crash_test(
     *,
     ring: Annotated[str, typer.Option(help="split or packed")] = "split",
     revision: Annotated[str, typer.Option(help="v6, merged or hardened")] = "merged",
+    gap: Gaps = None,
     queue_size: Annotated[int | None, typer.Option(min=1, max=32768, help="4; of a guest 16, if left out")] = None,
     kills: Annotated[int, typer.Option(min=1)] = 100,
     seed: Annotated[int, typer.Option()] = 0,
@@ -196,11 +197,14 @@ def crash_test(
     """
     _check_ring(ring)
     _check_revision(revision)
+    gaps = _choices(gap)
     if guest:
         from vhost_inflight.guest import crash
 
         if schedule is not None:
             raise typer.BadParameter("--schedule is for the driver that the schedule is of, not for --guest")
+        if gaps:
+            raise typer.BadParameter("--gap is not for --guest, which has the defaults")
         size = 16 if queue_size is None else queue_size
         _exit(
             crash.run(
@@ -210,6 +214,8 @@ def crash_test(
         )  # fmt: skip
     if queues != 1 or at is not None:
         raise typer.BadParameter("--queues and --at are for --guest")
+    if gaps and schedule is not None:
+        raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
 
     from vhost_inflight.judging.crashtest import run
 
@@ -220,6 +226,7 @@ def crash_test(
             queue_size=4 if queue_size is None else queue_size,
             kills=kills,
             seed=seed,
+            gaps=gaps,
             schedule=schedule,
             json_file=json_file,
         )

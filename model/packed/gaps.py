@@ -6,6 +6,7 @@ from model.gaps import Alternative as A  # noqa: N817
 from model.gaps import Gap
 from model.packed import alternatives as alt
 from model.packed import alternatives_supply as supply
+from model.packed.event_index import by_index
 from model.split.gaps import GAPS as SPLIT
 
 __all__ = ["GAPS"]
@@ -108,6 +109,15 @@ _GAPS = (
     _like_split("signal-at-start", alt.signal_on_mismatch, alt.never_signal),
     _like_split("signal-when", alt.signal_after_publish),
     _like_split("event-fields", alt.fields_left),
+    Gap(
+        "event-kind",
+        "does the driver ask to be notified of every used element, or of one?",
+        (
+            A("flags", "of every one, by its event flags"),
+            A("index", "of one, by its slot and wrap counter in off_wrap (with VIRTIO_F_RING_EVENT_IDX)", by_index),
+        ),
+        "every driver can: event indexes have to be negotiated; Linux does",
+    ),
     _like_split("recovery-start", alt.every_kick),
     _like_split("reset", alt.region_kept),
     _gap(

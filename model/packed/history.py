@@ -27,7 +27,7 @@ __all__ = [
 history = History()
 
 
-@history.on("driver.make.more", "driver.make.last", "driver.sleep.1", "driver.wake.quiet")
+@history.on("driver.make.more", "driver.make.last", "driver.sleep.index", "driver.sleep.1", "driver.wake.quiet")
 def disturbed(s: Any, *_: Term) -> None:
     """The driver has done something; it matters to `restartable` while there is a recovery."""
     s.history.undisturbed = ite(any_of(s.recover.at == DEAD, s.recover.at == RUNNING), 1, 0)

@@ -10,9 +10,9 @@ __all__ = ["NOTIFICATIONS", "quiet"]
 
 NOTIFICATIONS: tuple[str, ...] = (
     "packed.idle.arm", "packed.idle.unarmed", "packed.idle.look", "packed.idle.wake", "packed.idle.disarm",
-    "packed.notify.look", "packed.notify.call", "packed.notify.none",
+    "packed.notify.look", "packed.notify.index", "packed.notify.call", "packed.notify.none",
     "driver.kick.look", "driver.kick.1", "driver.kick.none",
-    "driver.sleep.1", "driver.sleep.again", "driver.sleep.2", "driver.wake", "driver.wake.quiet",
+    "driver.sleep.index", "driver.sleep.1", "driver.sleep.again", "driver.sleep.2", "driver.wake", "driver.wake.quiet",
 )  # fmt: skip
 
 

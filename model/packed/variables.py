@@ -62,7 +62,11 @@ VARS = Vars(
     Var("ring.desc[].len", "ring", 32, "length; of a used element, what the device wrote", "size"),
     Var("ring.desc[].id", "ring", 16, "the buffer id", "size"),
     *_flags("ring.desc[]", "ring", "flags", "size", _last_lap),
-    Var("driver_event.flags", "ring", 16, "0: the driver wants notifications; 1: it does not"),
+    Var(
+        "driver_event.off_wrap.slot", "ring", 15, "gap event-kind: the used element that flags of 2 speak of: its slot"
+    ),
+    Var("driver_event.off_wrap.wrap", "ring", 1, "gap event-kind: that slot's wrap counter"),
+    Var("driver_event.flags", "ring", 16, "0: the driver wants notifications; 1: none; 2: the one that off_wrap says"),
     Var("device_event.flags", "ring", 16, "0: the back-end wants kicks; 1: it does not"),
     # The eventfds, in the kernel: they outlive the process.
     Var("kick", "eventfd", 1, "the driver has something for the back-end"),
@@ -97,6 +101,7 @@ VARS = Vars(
     Var("supply.start", "volatile", 16, "the next used slot before the batch"),
     Var("supply.start_wrap", "volatile", 8, "its wrap counter"),
     Var("supply.wanted", "volatile", 1, "1: the driver wants to be notified"),
+    Var("supply.one", "volatile", 1, "gap event-kind: 1: of one used element, it has still to be read of which"),
     Var("device.state", "volatile", 2, "0 nothing, 1 works on it, 2 finished, 3 in the batch", "heads"),
     Var("device.given", "volatile", 64, "what the device was told to do for the request", "heads"),
     Var("device.slot", "volatile", 17, "gap used-slot: 1 and the slot of its head; 0: not known", "heads"),
@@ -117,7 +122,7 @@ VARS = Vars(
     Var("driver.wants_kick", "driver", 1, "1: the back-end wants to be kicked"),
     Var("driver.used_idx", "driver", 16, "the next used slot to read", initial=BASE),
     Var("driver.used_wrap", "driver", 8, "its wrap counter", initial=BASE_WRAP),
-    Var("rest.at", "driver", 0, "label: awake, checking, asleep, woken", initial="awake"),
+    Var("rest.at", "driver", 0, "label: awake, asking, checking, asleep, woken", initial="awake"),
     # History: what happened, for the judges. Positions count descriptors and never wrap; a request's is its first's.
     Var("history.made", "ghost", 0, "position of the request last made available with the id", "heads", -1),
     Var("history.done", "ghost", 0, "position of the request last visible as used with the id", "heads", -1),

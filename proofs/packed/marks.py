@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from model.interpret import Machine, StateTuple
+from model.protocol import Subject
 from proofs.kits import Witnessing
 
 __all__ = ["CRASH_AFTER", "MARKS", "REVISIONS", "WITNESSING", "Marker"]
@@ -131,13 +132,19 @@ class Marker:
 
 
 REVISIONS = ("hardened",)
-"""What has witnesses and mutants: `v6` and `merged` break most properties where they are at stake."""
+"""What has mutants, and with its two open choices witnesses: `v6` and `merged` break most properties where they are at
+stake."""
 
 WITNESSING = Witnessing(
-    revisions=REVISIONS,
+    subjects=(
+        Subject("packed", "hardened"),
+        Subject.of("packed", "hardened", {"settle": "wide"}),
+        Subject.of("packed", "hardened", {"event-kind": "index"}),
+    ),
     marks=MARKS,
     marker=Marker,
     unreached={},
     sizes={"exactly-once": (3, 0), "ring-position": (3, 0), "well-formed": (3, 0), "restartable": (3, 2),
            "intact": (3, 0), "steps": (3, 2)},
+    about={f"a crash comes right after {store}": store for store in CRASH_AFTER},
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 from model.packed.variables import DEAD, RUNNING
 from model.steps import Guard, Table
 from model.terms import Term, all_of, any_of, constant, forall, ite, negate
+from proofs.packed.sleep import driver_sleeps
 from proofs.packed.words import (
     ENTRIES,
     HEADS,
@@ -52,14 +53,17 @@ def rank(table: Table) -> list[Guard]:
                 "copy len", "copy flags", "copy id", "advance"]  # fmt: skip
     in_chain = list(dict.fromkeys(label for label in in_chain if label in p.held))
     fetch = ["off", "next", "submit", "disarm", "look", "take", "armed", "rest", *in_chain]
-    supply = ["off", "clear", "settle idx", "settle wrap", "notify", "notified", "idle", "more", "element id",
+    which = ["which"] if p.by_index else []
+    supply = ["off", "clear", "settle idx", "settle wrap", "notify", *which, "notified", "idle", "more", "element id",
               "element len", "link", "lead", "used wrap", "flags"]  # fmt: skip
+    asking = ["asking"] if p.by_index else []
 
     def unread(s: Any) -> Term:
         return s.history.used_pos - s.history.seen_pos  # type: ignore[no-any-return]
 
     def resting(s: Any) -> Term:
-        behind, caught_up = ["woken", "checking", "awake", "asleep"], ["woken", "awake", "checking", "asleep"]
+        behind = ["woken", *asking, "checking", "awake", "asleep"]
+        caught_up = ["woken", "awake", *asking, "checking", "asleep"]
         return ite(unread(s) > 0, _stage(s.rest.at, behind), _stage(s.rest.at, caught_up))
 
     def supply_stage(s: Any) -> Term:
@@ -139,7 +143,7 @@ def drains(p: Places) -> list[Conjunct]:
             any_of(s.kick == 0, s.kick == 1), any_of(s.call == 0, s.call == 1),
             implies(s.driver.at == "kick", any_of(s.driver.wants_kick == 0, s.driver.wants_kick == 1)),
             implies(s.supply.at == "notified", any_of(s.supply.wanted == 0, s.supply.wanted == 1)),
-            at(s.rest.at, "awake", "checking", "asleep", "woken"),
+            at(s.rest.at, "awake", "checking", "asleep", "woken", *(["asking"] if p.by_index else [])),
         )  # fmt: skip
 
     def back_end_sleeps(s: Any) -> Term:
@@ -149,18 +153,6 @@ def drains(p: Places) -> list[Conjunct]:
             implies(at(s.fetch.at, "armed", "rest"), any_of(s.device_event.flags == 0)),
             implies(all_of(s.fetch.at == "rest", s.fetch.available == 0, behind), any_of(s.kick == 1, kicking)),
         )
-
-    def driver_sleeps(s: Any) -> Term:
-        will_call = any_of(
-            all_of(negate(running(s)), negate(s.recover.at == "signalled")),
-            all_of(running(s), any_of(s.supply.open == 2, s.supply.at == "notify",
-                                      all_of(s.supply.at == "notified", s.supply.wanted == 1))),
-        )  # fmt: skip
-        return all_of(
-            implies(at(s.rest.at, "checking", "asleep"), any_of(s.driver_event.flags == 0)),
-            implies(all_of(s.rest.at == "asleep", s.history.used_pos > s.history.seen_pos),
-                    any_of(s.call == 1, will_call)),
-        )  # fmt: skip
 
     def owned(s: Any) -> Term:
         def one(i: Term) -> Term:
@@ -176,6 +168,6 @@ def drains(p: Places) -> list[Conjunct]:
 
     return [
         Conjunct("sleepers' bits", bits, "drains"), Conjunct("back-end sleeps", back_end_sleeps, "drains"),
-        Conjunct("driver sleeps", driver_sleeps, "drains"), Conjunct("labels", labels, "drains"),
+        *driver_sleeps(p), Conjunct("labels", labels, "drains"),
         Conjunct("why owned", owned, "drains"),
     ]  # fmt: skip

@@ -126,7 +126,7 @@ def _supply(p: Places) -> list[Conjunct]:
             implies(at(label, "more", "used wrap", *SUPPLYING), open_ == 1),
             implies(at(label, "flags", *published), open_ > 0), implies(at(label, *published), open_ == 2),
             implies(open_ == 2, at(label, "flags", *published)),
-            implies(at(label, "idle", "notify", "notified"), open_ == 0),
+            implies(at(label, "idle", "notify", "which", "notified"), open_ == 0),
             implies(built, phase(s, 0)), implies(label == "used wrap", phase(s, 1)),
             implies(all_of(label == "flags", open_ == 1), phase(s, 2)),
             implies(all_of(open_ == 2, at(label, "flags", "clear")), phase(s, 3)),

@@ -105,6 +105,7 @@ class Places:
         self.numbered = [label for label in self.held if label not in {"head", table.step("packed.fetch.2a").at[0]}]
         self.counter_label = table.step("packed.counter").at[0]
         self.plain = "packed.reconnect.1.settled" in table.steps
+        self.by_index = "packed.notify.index" in table.steps
         self.unsettled = ["init", "init next", "init old idx", "init wrap", "init old wrap", "init version"]
         self.repaired = ["clear", self.counter_label, "resubmit", "gather", "signalled"]
         self.after_clear = self.repaired[1:]

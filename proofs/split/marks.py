@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from model.interpret import Machine, StateTuple
+from model.protocol import Subject
 from proofs.kits import Witnessing
 
 __all__ = ["CRASH_AFTER", "MARKS", "REVISIONS", "WITNESSING", "Marker"]
@@ -101,7 +102,7 @@ REVISIONS = ("v6", "merged")
 """What has witnesses and mutants of its own: `hardened` has the steps of merged, every one."""
 
 WITNESSING = Witnessing(
-    revisions=REVISIONS,
+    subjects=tuple(Subject("split", revision) for revision in REVISIONS),
     marks=MARKS,
     marker=Marker,
     unreached=UNREACHED,

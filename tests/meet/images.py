@@ -30,7 +30,8 @@ def _packed_ring(machine: Machine, s: StateTuple) -> bytes:
     flags = list(_flags(machine, s, "ring.desc[]"))
     fields = [s[p[f"ring.desc[].{name}"]] for name in ("addr", "len", "id")]
     desc = b"".join(struct.pack("=QIHH", *(f[n] for f in fields), flags[n]) for n in range(size))
-    return desc + struct.pack("=HHHH", 0, s[p["driver_event.flags"]], 0, s[p["device_event.flags"]])
+    off_wrap = s[p["driver_event.off_wrap.slot"]] | s[p["driver_event.off_wrap.wrap"]] << 15
+    return desc + struct.pack("=HHHH", off_wrap, s[p["driver_event.flags"]], 0, s[p["device_event.flags"]])
 
 
 def _flags(machine: Machine, s: StateTuple, of: str) -> Iterator[int]:

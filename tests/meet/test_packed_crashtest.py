@@ -51,6 +51,25 @@ def test_any_size() -> None:
         crash_test(ring="packed", revision="hardened", queue_size=1)
 
 
+@pytest.mark.parametrize("gap", [{"settle": "wide"}, {"event-kind": "index"}], ids=str)
+def test_what_hardened_leaves_open(gap: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Both forms of settling, and both ways in which the driver asks to be notified, are killed for real."""
+    assert run(ring="packed", revision="hardened", queue_size=3, kills=45, seed=4, gaps=gap)
+    ((name, choice),) = gap.items()
+    said = capsys.readouterr().out
+    assert said.startswith(f"packed, hardened, {name}={choice}, queue size 3, seed 4: 45 kills ")
+    left_out = set(stores("packed", "hardened")) - set(stores("packed", "hardened", gap))
+    assert left_out == ({"packed.reconnect.1c3", "packed.supply.9c"} if name == "settle" else set())
+    assert not [step for step in left_out if step in said]
+
+
+def test_a_choice_that_breaks_it() -> None:
+    """A deviation that the model finds wrong is seen to be wrong, and the command that shows it names the choice."""
+    outcome = crash_test(ring="split", revision="merged", kills=30, seed=1, gaps={"fetch-position": "used-idx"})
+    assert "nothing-lost" in outcome.properties
+    assert " --revision merged --gap fetch-position=used-idx --queue-size " in outcome.again()
+
+
 def test_split_hardened() -> None:
     """The split ring's hardened is merged with no gap open, and survives as that does."""
     outcome = crash_test(ring="split", revision="hardened", kills=20, seed=2)

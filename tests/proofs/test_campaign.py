@@ -119,3 +119,5 @@ def test_searches_are_those_of_the_ring(ring: str) -> None:
         assert frozenset[str]().union(*(p for _, p in searches(subject))) == set(NAMES)
     assert {b for b, _ in searches(defaults)} >= {*told.bounds, *told.wide, *told.drains, *told.wide_drains}
     assert not {b for b, _ in searches(deviation)} & set(told.wide)
+    proved = {b for b, p in searches(Subject(ring, "hardened")) if "drains" in p}
+    assert proved == set(told.drains)

@@ -24,6 +24,7 @@ SUBJECTS = (
     Subject("split", "merged"),
     Subject("packed", "hardened"),
     Subject.of("packed", "hardened", {"settle": "wide"}),
+    Subject.of("packed", "hardened", {"event-kind": "index"}),
 )
 """What the invariants speak of, but for other choices of gaps."""
 

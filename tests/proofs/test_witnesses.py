@@ -14,6 +14,7 @@ from proofs import witnesses
 from proofs.packed.marks import MARKS as PACKED_MARKS
 from proofs.split.marks import MARKS
 from proofs.witnesses import Witness, Witnessed
+from tests.model.runs import name_of
 
 SUBJECTS = [subject for ring in protocol.RINGS for subject in witnesses.subjects(ring)]
 FOUND: dict[str, Witnessed] = {}
@@ -21,8 +22,8 @@ FOUND: dict[str, Witnessed] = {}
 
 def the(revision: str, name: str) -> Witness:
     """Look a witness up: of hardened on the packed ring, of the others on the split ring."""
-    ring = "packed" if revision == "hardened" else "split"
-    return next(w for w in witnesses.load(ring) if (w.revision, w.name) == (revision, name))
+    subject = protocol.Subject("packed" if revision == "hardened" else "split", revision)
+    return next(w for w in witnesses.load(subject.ring) if (w.subject, w.name) == (subject, name))
 
 
 def found(ring: str) -> Witnessed:
@@ -39,20 +40,30 @@ def test_every_witness_holds_and_nothing_is_without_one(ring: str) -> None:
     assert found(ring).states > 1000
 
 
-@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.revision)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=name_of)
 def test_every_step_is_counted(subject: protocol.Subject) -> None:
     """The counts are over the steps of the table, all of them."""
-    steps = found(subject.ring).steps[subject.revision]
+    steps = found(subject.ring).steps[subject]
     assert set(steps) == set(protocol.table(subject).steps)
     assert min(steps.values()) > 0
 
 
 def test_each_property_has_its_witness() -> None:
-    """All nine of merged and of hardened; of v6 all but the one that it violates where it is at stake."""
-    shown = {*found("split").shown, *found("packed").shown}
-    assert {p for r, p in shown if r == "merged"} == set(MARKS)
-    assert {p for r, p in shown if r == "v6"} == set(MARKS) - {"order"}
-    assert {p for r, p in shown if r == "hardened"} == set(PACKED_MARKS)
+    """All nine of merged and of each form of hardened; of v6 all but the one that it violates where it is at stake."""
+    shown: dict[str, set[str]] = {}
+    for subject, name in (*found("split").shown, *found("packed").shown):
+        shown.setdefault(name_of(subject), set()).add(name)
+    assert shown.pop("split-v6") == set(MARKS) - {"order"}
+    assert shown.pop("split-merged") == set(MARKS)
+    forms = {"", "-settle=wide", "-event-kind=index"}
+    assert shown == {f"packed-hardened{form}": set(PACKED_MARKS) for form in forms}
+
+
+def test_marks_are_those_of_the_steps_that_there_are() -> None:
+    """With settle=wide the fields are settled by one store: no crash comes after the second, which there is not."""
+    plain, wide, _ = witnesses.subjects("packed")
+    missing = {name: witnesses.marks_of(plain)[name] - marks for name, marks in witnesses.marks_of(wide).items()}
+    assert {mark for marks in missing.values() for mark in marks} == {"a crash comes right after packed.reconnect.1c3"}
 
 
 CUT_SHORT = [("merged", name, MARKS) for name in MARKS] + [("hardened", name, PACKED_MARKS) for name in PACKED_MARKS]
@@ -80,7 +91,7 @@ def test_a_run_is_put_together_of_walks(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_witness_that_is_missing_is_missed() -> None:
     """A property without its witness, and a step that no other takes."""
-    rest = [w for w in witnesses.load("split") if w.revision == "v6" or w.name == "nothing-lost"]
+    rest = [w for w in witnesses.load("split") if w.subject.revision == "v6" or w.name == "nothing-lost"]
     assert "merged: no witness reaches order" in witnesses.check("split", rest).faults
     assert "merged: no witness takes driver.reset" in witnesses.check("split", rest).faults
 
@@ -110,7 +121,7 @@ def test_a_violation_is_found() -> None:
     schedule = the("merged", "order").schedule
     later = tuple(e for e in schedule if e[0] not in ("split.counter", "split.fetch.counter", "split.fetch.bump"))
     at_stake = next(n for n, e in enumerate(schedule) if e[0] == "split.reconnect.2")
-    wrong = Witness("split", "order", "v6", the("merged", "order").sizes, later)
+    wrong = Witness(protocol.Subject("split", "v6"), "order", the("merged", "order").sizes, later)
     seen = witnesses.play(wrong)
     assert at_stake > 0
     assert seen.faults
@@ -136,6 +147,6 @@ def test_what_no_walk_shows_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 def test_witnesses_start_from_the_initial_state() -> None:
     """The first event of each leaves the initial state of its machine."""
     for witness in witnesses.load("split"):
-        machine = Machine(protocol.table(protocol.Subject("split", witness.revision)), witness.sizes)
+        machine = Machine(protocol.table(witness.subject), witness.sizes)
         first = {machine.steps[n].step.id for n, _, _ in machine.successors(machine.initial())}
         assert witness.schedule[0][0] in first

@@ -130,5 +130,5 @@ def test_every_step_is_known() -> None:
     assert reported <= PACKED_BACKEND_STEPS
     missing = {"connection.kick", "queue.other", "packed.idle.unarmed", "packed.start.fresh"}
     missing |= {f"packed.init.{number}" for number in range(1, 8)}
-    missing |= {"packed.notify.none", "packed.supply.6b.else"}
+    missing |= {"packed.notify.none", "packed.notify.index", "packed.supply.6b.else"}
     assert missing == PACKED_BACKEND_STEPS - reported

@@ -179,9 +179,20 @@ def test_sleep_with_event_index() -> None:
     bench.driver.make(chain(1))
     bench.supply(0, 0)
     bench.driver.use()
-    bench.driver.sleep_store()
     event = bench.ring.driver_event
+    bench.driver.sleep_index()
+    assert (event.flags, event.off_wrap) == (0, 1 | 1 << 15)  # off_wrap is there before flags speak of it
+    bench.driver.sleep_store()
     assert (event.flags, event.off_wrap) == (2, 1 | 1 << 15)
+    assert bench.steps[-2:] == ["driver.sleep.index", "driver.sleep.1"]
+
+
+def test_no_index_without_event_indexes() -> None:
+    """Where they were not negotiated, flags speak of every used element, and off_wrap stays."""
+    bench = Bench()
+    with pytest.raises(UsageError, match="event indexes are not used"):
+        bench.driver.sleep_index()
+    assert bench.ring.driver_event.off_wrap == 0
 
 
 def test_careless() -> None:

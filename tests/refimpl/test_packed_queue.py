@@ -221,6 +221,7 @@ def test_notify(flags: int, off_wrap: int, event_index: bool, called: int) -> No
     rig.steps.clear()
     queue.supply(batch(entry))
     assert (rig.calls, rig.ids()[-1]) == (called, "packed.notify.call" if called else "packed.notify.none")
+    assert ("packed.notify.index" in rig.ids()) == event_index
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,20 @@ class Record:
 class _Guest:
     """The driver's loop."""
 
-    def __init__(self, ram: GuestRam, fds: tuple[int, int], image: Path, control: Connection, seed: int | None) -> None:
+    def __init__(
+        self,
+        ram: GuestRam,
+        fds: tuple[int, int],
+        image: Path,
+        control: Connection,
+        seed: int | None,
+        *,
+        by_index: bool,
+    ) -> None:
         kick, call = fds
         self.ram, self.control, self.call = ram, control, call
         self.dice = random.Random(seed)  # noqa: S311  # which heads are used next, no secret
-        self.driver = _driver_of(ram, kick, call)
+        self.driver = _driver_of(ram, kick, call, by_index=by_index)
         self.disk = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
         self.number = 0
         self.script: list[tuple[int, int]] | None = [] if seed is None else None
@@ -174,8 +183,8 @@ class _Guest:
         self.record.errors.append(("intact", reason))
 
 
-def _driver_of(ram: GuestRam, kick: int, call: int) -> SplitDriver | PackedDriver:
-    """Return the driver of the first queue."""
+def _driver_of(ram: GuestRam, kick: int, call: int, *, by_index: bool) -> SplitDriver | PackedDriver:
+    """Return the driver of the first queue; of a packed one, by_index says how it asks to be notified."""
 
     def wake_device() -> None:
         os.eventfd_write(kick, 1)
@@ -185,7 +194,14 @@ def _driver_of(ram: GuestRam, kick: int, call: int) -> SplitDriver | PackedDrive
 
     if ram.packed:
         ring = ram.packed_rings[0]
-        return PackedDriver(ring, kick=wake_device, call_taken=take_call, tables=ram.tables(0), start=ram.start)
+        return PackedDriver(
+            ring,
+            kick=wake_device,
+            call_taken=take_call,
+            event_index=by_index,
+            tables=ram.tables(0),
+            start=ram.start,
+        )
     return SplitDriver(ram.rings[0], kick=wake_device, call_taken=take_call, tables=ram.tables(0))
 
 
@@ -195,14 +211,23 @@ def _cut(address: int, length: int, pieces: int) -> list[Buffer]:
     return [Buffer(address + start, end - start) for start, end in pairwise(ends)]
 
 
-def run_guest(ram: GuestRam, fds: tuple[int, int], image: Path, control: Connection, seed: int | None) -> None:
+def run_guest(
+    ram: GuestRam,
+    fds: tuple[int, int],
+    image: Path,
+    control: Connection,
+    seed: int | None,
+    *,
+    by_index: bool,
+) -> None:
     """Drive the first queue of ``ram`` until the order ``stop``, or the other end of ``control`` is gone.
 
     Orders: ``record`` is answered by a Record, and the driver rests; ``go`` and ``drain`` let it go on, with and
     without making new requests; ``stop`` ends it; a list of (head, length) goes on and makes these. Without a ``seed``
-    nothing else is made, and the driver never sleeps. ``fds`` are the queue's eventfds, kick and call.
+    nothing else is made, and the driver never sleeps. ``fds`` are the queue's eventfds, kick and call. By index,
+    the driver of a packed ring says of which used element it wants to be notified (gap event-kind).
     """
-    guest = _Guest(ram, fds, image, control, seed)
+    guest = _Guest(ram, fds, image, control, seed, by_index=by_index)
     try:
         guest.loop()
     except (EOFError, BrokenPipeError, KeyboardInterrupt):

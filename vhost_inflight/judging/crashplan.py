@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from model.protocol import Subject, table
 from refimpl.hooks import BACKEND_STORES_OF
 
 __all__ = ["Kill", "Plan", "stores"]
@@ -56,9 +57,6 @@ _STEPS: Mapping[str, Steps] = MappingProxyType(
     }
 )
 
-_ONLY_COUNTED = frozenset({"split.fetch.counter", "packed.fetch.counter"})
-_ONLY_HARDENED = frozenset({"packed.reconnect.unmark"})
-
 
 @dataclass(frozen=True, slots=True)
 class Kill:
@@ -78,29 +76,36 @@ def known_steps(ring: str) -> Steps:
     return _STEPS[ring]
 
 
-def stores(ring: str, revision: str) -> list[str]:
-    """Give the steps of the back-end that store to shared memory in a revision of a ring's text."""
-    without = {"v6": _ONLY_COUNTED | _ONLY_HARDENED, "merged": _ONLY_HARDENED}.get(revision, frozenset[str]())
-    return sorted(BACKEND_STORES_OF[ring] - without)
+def stores(ring: str, revision: str, gaps: Mapping[str, str] | None = None) -> list[str]:
+    """Give the steps of the back-end that store to shared memory in a revision of a ring's text.
+
+    ``gaps`` are choices other than the defaults: some leave steps out.
+    """
+    taken = table(Subject.of(ring, revision, gaps or {}))
+    storing = {recorded.step.id for recorded in taken.recorded() if recorded.stores(taken.vars)}
+    return sorted(BACKEND_STORES_OF[ring] & storing)
 
 
 class Plan:
     """Says at which step the next life ends."""
 
-    def __init__(self, ring: str, revision: str, size: int, dice: random.Random) -> None:
+    def __init__(
+        self, ring: str, revision: str, size: int, dice: random.Random, gaps: Mapping[str, str] | None = None
+    ) -> None:
         """Plan for a ring of ``size``: requests in a batch are at most as many."""
         self._of_ring = _STEPS[ring]
-        steps = stores(ring, revision)
+        steps = stores(ring, revision, gaps)
+        self._fresh = [step for step in self._of_ring.fresh if step in steps]
         repairs = [step for those in self._of_ring.repair.values() for step in those]
         self._repairs = [step for step in repairs if step in steps]
-        self._served = [step for step in steps if step not in (*self._of_ring.fresh, *self._repairs)]
+        self._served = [step for step in steps if step not in (*self._fresh, *self._repairs)]
         self._size, self._dice = size, dice
         self._first = self._sweep()
 
     def _sweep(self) -> Iterator[Kill]:
         """Give a kill at each storing step, those of a fresh region first, those that repair when there is a cause."""
         known = self._of_ring
-        yield from (Kill(step) for step in known.fresh)
+        yield from (Kill(step) for step in self._fresh)
         for occurrence in sorted({1, min(2, self._size)}):
             for step in self._served:
                 yield Kill(step, 1 if step in known.once else occurrence)

@@ -57,7 +57,8 @@ class Rig:
         self.control, theirs = context.Pipe()
         kick, call = self.front_end.kicks[0], self.front_end.calls[0]
         arguments = (self.control, self.ram, (kick, call), self.image, theirs, None if scripted else seed)
-        self.guest = context.Process(target=_guest, args=arguments, daemon=True)
+        options = {"by_index": choices.event_kind == "index"}
+        self.guest = context.Process(target=_guest, args=arguments, kwargs=options, daemon=True)
         self.guest.start()
         theirs.close()
 
@@ -177,9 +178,9 @@ class Rig:
             self._read = trace.tell()
 
 
-def _guest(theirs: Connection, *arguments: Any) -> None:
+def _guest(theirs: Connection, *arguments: Any, by_index: bool) -> None:
     """Run the driver in its process; the other end of the pipe is closed here, so that it is gone with its owner."""
     theirs.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted ends the driver too
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    run_guest(*arguments)
+    run_guest(*arguments, by_index=by_index)

@@ -105,7 +105,7 @@ def crashes_of(schedule: Schedule, file: Path) -> Outcome:
         raise UsageError("the reference has no mutants: only `replay` plays this file, on the model")
     if schedule.size < 2:
         raise UsageError("a request to a disk takes two descriptors at least, and a ring of 1 has no room for them")
-    outcome = Outcome(schedule.ring, schedule.revision, schedule.size, 0, file=file)
+    outcome = Outcome(schedule.ring, schedule.revision, schedule.size, 0, file=file, gaps=schedule.choices().changed())
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="vhost-inflight-") as folder,

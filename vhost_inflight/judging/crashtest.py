@@ -48,6 +48,7 @@ class Outcome:
     steps: Counter[str] = field(default_factory=Counter)
     broken: list[Broken] = field(default_factory=list)
     file: Path | None = None
+    gaps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def properties(self) -> dict[str, Broken]:
@@ -67,9 +68,10 @@ class Outcome:
         if self.file is not None:
             return f"vhost-inflight crash-test --schedule {self.file}"
         last = max((b.kill for b in self.properties.values()), default=self.kills)
+        chosen = "".join(f" --gap {name}={choice}" for name, choice in self.gaps.items())
         return (
-            f"vhost-inflight crash-test --ring {self.ring} --revision {self.revision} --queue-size {self.queue_size} "
-            f"--kills {last} --seed {self.seed}"
+            f"vhost-inflight crash-test --ring {self.ring} --revision {self.revision}{chosen} "
+            f"--queue-size {self.queue_size} --kills {last} --seed {self.seed}"
         )
 
     def document(self) -> dict[str, Any]:
@@ -78,6 +80,7 @@ class Outcome:
         return {
             "ring": self.ring,
             "revision": self.revision,
+            "gaps": dict(self.gaps),
             "queue_size": self.queue_size,
             "seed": self.seed,
             "kills": self.kills,
@@ -119,7 +122,7 @@ def crash_test(
     if queue_size < 2:
         raise UsageError("a request to a disk takes two descriptors at least, and a ring of 1 has no room for them")
     rig_choices = Choices.from_mapping(gaps or {}, revision, ring)
-    outcome = Outcome(ring, revision, queue_size, seed)
+    outcome = Outcome(ring, revision, queue_size, seed, gaps=rig_choices.changed())
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="vhost-inflight-") as folder,
@@ -142,7 +145,7 @@ def crash_test(
 def _kill_again_and_again(rig: Rig, judge: CrashJudge, outcome: Outcome, kills: int) -> Iterator[Kill]:
     """Start a back-end, kill it, judge, as often as wanted or until everything that follows would be judged wrong."""
     dice = random.Random(outcome.seed)  # noqa: S311  # what is killed when, no secret
-    plan, in_progress = Plan(outcome.ring, outcome.revision, outcome.queue_size, dice), 0
+    plan, in_progress = Plan(outcome.ring, outcome.revision, outcome.queue_size, dice, outcome.gaps), 0
     while outcome.kills < kills and not outcome.lost:
         outcome.kills += 1
         kill = plan.next(in_progress)
@@ -180,20 +183,23 @@ def run(
     queue_size: int,
     kills: int,
     seed: int,
+    gaps: Mapping[str, str] | None = None,
     schedule: Path | None = None,
     json_file: Path | None = None,
 ) -> bool:
     """Run the crash test, print what it found, and return whether nothing was violated (the command ``crash-test``).
 
-    With a ``schedule`` file, its crashes are what is played: it says ring, revision, choices and size. Raises
-    UsageError for a ring, a revision or a size that does not exist, ScheduleError for a file that is no schedule,
-    OSError when the JSON cannot be written.
+    ``gaps`` are choices other than the defaults. With a ``schedule`` file, its crashes are what is played: it says
+    ring, revision, choices and size. Raises UsageError for a ring, a revision, a choice or a size that does not exist,
+    ScheduleError for a file that is no schedule, OSError when the JSON cannot be written.
     """
     if schedule is not None:
         with _ended_by_sigterm():
             outcome = _crashes_of(schedule)
     else:
-        outcome = _with_a_bar(ring=ring, revision=revision, queue_size=queue_size, kills=kills, seed=seed)
+        outcome = _with_a_bar(
+            ring=ring, revision=revision, queue_size=queue_size, kills=kills, seed=seed, gaps=gaps or {}
+        )
     if json_file is not None:
         json_file.write_text(json.dumps(outcome.document(), indent=2) + "\n", encoding="utf-8")
     for line in _report(outcome):
@@ -209,8 +215,8 @@ def _crashes_of(file: Path) -> Outcome:
     return crashes_of(load(file), file)
 
 
-def _with_a_bar(*, ring: str, revision: str, queue_size: int, kills: int, seed: int) -> Outcome:
-    """Run the crash test, with a progress bar on a terminal."""
+def _with_a_bar(*, kills: int, **options: Any) -> Outcome:
+    """Run the crash test, with a progress bar on a terminal; the options are those of `crash_test`."""
     from rich.console import Console  # noqa: PLC0415  # what prints needs it, what imports this may not
     from rich.progress import Progress  # noqa: PLC0415
 
@@ -225,21 +231,20 @@ def _with_a_bar(*, ring: str, revision: str, queue_size: int, kills: int, seed: 
         def progress(kill: Kill) -> None:
             bar.update(task, advance=1, description=f"killed at {kill.text()}", refresh=True)
 
-        return crash_test(
-            ring=ring, revision=revision, queue_size=queue_size, kills=kills, seed=seed, progress=progress
-        )
+        return crash_test(kills=kills, progress=progress, **options)
 
 
 def _report(outcome: Outcome) -> Iterator[str]:
     """Give the lines of the report."""
     rate = outcome.kills / outcome.seconds if outcome.seconds else 0.0
+    chosen = "".join(f" {name}={choice}," for name, choice in outcome.gaps.items())
     yield (
-        f"{outcome.ring}, {outcome.revision}, queue size {outcome.queue_size}, seed {outcome.seed}: "
+        f"{outcome.ring}, {outcome.revision},{chosen} queue size {outcome.queue_size}, seed {outcome.seed}: "
         f"{outcome.kills} kills in {outcome.seconds:.1f} seconds ({rate:.1f} a second), "
         f"{outcome.requests} requests came back, {outcome.resubmitted} resubmissions"
     )
     yield "killed at: " + ", ".join(f"{step} {count}" for step, count in sorted(outcome.steps.items()))
-    missed = [step for step in stores(outcome.ring, outcome.revision) if step not in outcome.steps]
+    missed = [s for s in stores(outcome.ring, outcome.revision, outcome.gaps) if s not in outcome.steps]
     if missed and outcome.file is None:
         yield f"never killed at: {', '.join(missed)}"
     counts = Counter(broken.property for broken in outcome.broken)

@@ -42,6 +42,11 @@ class PackedMemory(Memory):
         """Slot and wrap counter at which the ring begins."""
         return self.ring.advance(0, 1, self.first)
 
+    @property
+    def _by_index(self) -> bool:
+        """Whether the driver says of which used element it wants to be notified (gap event-kind)."""
+        return self.choices.event_kind == "index"
+
     def clear(self, *, region: bool) -> None:
         """Give the driver a new ring that begins at ``first``, and with ``region`` the back-end a fresh region."""
         super().clear(region=region)
@@ -63,7 +68,15 @@ class PackedMemory(Memory):
 
     def driver(self, hook: Hook, kick: Callable[[], None], call_taken: Callable[[], None]) -> PackedDriver:
         """Return a new driver of the ring, that believes what the device says, as the one of the model does."""
-        return PackedDriver(self.ring, hook, kick=kick, call_taken=call_taken, start=self._start, strict=False)
+        return PackedDriver(
+            self.ring,
+            hook,
+            kick=kick,
+            call_taken=call_taken,
+            event_index=self._by_index,
+            start=self._start,
+            strict=False,
+        )
 
     def queue(
         self,
@@ -87,6 +100,7 @@ class PackedMemory(Memory):
             used_len=used_len,
             choose=choose,
             base=self._start,
+            event_index=self._by_index,
             strict=False,
         )
 
@@ -169,6 +183,8 @@ class PackedHand:
             case "driver.make.head":
                 judge.made_available()
                 driver.make_head()
+            case "driver.sleep.index":
+                driver.sleep_index()
             case "driver.wake.quiet":
                 driver.wake_quiet()
             case _:

@@ -38,7 +38,9 @@ _BACK_END: Final = ("idle.arm", "idle.unarmed", "idle.look", "idle.wake", "notif
 NOTIFICATIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "split": _IN_BOTH | {f"split.{n}" for n in _BACK_END},
-        "packed": _IN_BOTH | {f"packed.{n}" for n in (*_BACK_END, "idle.disarm")} | {"driver.wake.quiet"},
+        "packed": _IN_BOTH
+        | {f"packed.{n}" for n in (*_BACK_END, "idle.disarm", "notify.index")}
+        | {"driver.sleep.index", "driver.wake.quiet"},
     }
 )
 """By ring, the steps that a schedule without notifications leaves out; what does not depend on them is searched without
