@@ -51,6 +51,11 @@ class Subject:
         other = {n: c for n, c in choices.items() if n not in known or c != known[n].default}
         return Subject(ring, revision, tuple(sorted(other.items())))
 
+    @property
+    def name(self) -> str:
+        """Its name within its ring: the revision, and the choices, as in ``merged fetch-position=used-idx``."""
+        return " ".join([self.revision, *(f"{gap}={choice}" for gap, choice in self.choices)])
+
     def choice(self, gap: str) -> str:
         """Give the choice for a gap."""
         return dict(self.choices).get(gap, gaps(self.ring)[gap].default)

@@ -33,7 +33,7 @@ from proofs.runs import runs
 from proofs.search import Found, explore
 from proofs.verdicts import Schedule, Verdict, recorded_folder, subjects, table_and_sizes
 
-__all__ = ["Looked", "main", "name_of", "search", "searches", "write", "write_hints"]
+__all__ = ["Looked", "main", "search", "searches", "write", "write_hints"]
 
 Looked = list[tuple[Bounds, frozenset[str], Found]]
 """The searches of one subject: the bounds, the properties that were judged, what was found."""
@@ -67,11 +67,6 @@ def search_all(everything: Sequence[protocol.Subject]) -> Iterator[tuple[protoco
         results = iter(track(pool.imap(search, jobs), "searching", len(jobs)))
         for subject in everything:
             yield subject, [(b, p, next(results)) for b, p in searches(subject)]
-
-
-def name_of(subject: protocol.Subject) -> str:
-    """Name a subject within its ring: the revision, and the choices that differ from the defaults."""
-    return " ".join([subject.revision, *(f"{gap}={choice}" for gap, choice in subject.choices)])
 
 
 def write(subject: protocol.Subject, looked: Looked, proved: set[str]) -> None:
@@ -141,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("ring", nargs="?", default="split", choices=protocol.RINGS)
     parser.add_argument("--only", metavar="SUBSTRING", default="", help="the subjects with this in their name")
     asked = parser.parse_args(arguments)
-    chosen = [s for s in subjects(asked.ring) if asked.only in name_of(s)]
+    chosen = [s for s in subjects(asked.ring) if asked.only in s.name]
     if not chosen:
         sys.exit(f"no subject of the {asked.ring} ring has {asked.only!r} in its name")
     with progress("proving") as step:

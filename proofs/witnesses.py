@@ -157,18 +157,13 @@ def check(ring: str, witnesses: Iterable[Witness] | None = None) -> Witnessed:
         states += seen.states
         of = witness.subject
         steps[of].update(seen.steps)
-        faults += [f"{_text(of)}, {witness.name}: {fault}" for fault in seen.faults]
+        faults += [f"{of.name}, {witness.name}: {fault}" for fault in seen.faults]
         if witness.name in marks[of] and seen.marks >= marks[of][witness.name]:
             shown[of, witness.name] = (witness.name, seen.states)
     for of, taken in steps.items():
-        faults += [f"{_text(of)}: no witness takes {step}" for step, number in taken.items() if not number]
-        faults += [f"{_text(of)}: no witness reaches {name}" for name in marks[of] if (of, name) not in shown]
+        faults += [f"{of.name}: no witness takes {step}" for step, number in taken.items() if not number]
+        faults += [f"{of.name}: no witness reaches {name}" for name in marks[of] if (of, name) not in shown]
     return Witnessed(shown, steps, states, tuple(faults))
-
-
-def _text(subject: Subject, between: str = " ", equals: str = "=") -> str:
-    """Name a subject within its ring."""
-    return between.join([subject.revision, *(f"{gap}{equals}{choice}" for gap, choice in subject.choices)])
 
 
 # The record
@@ -198,7 +193,8 @@ def write(witness: Witness) -> None:
     text = f'{head[:-1]},\n "schedule": [\n  {schedule}]}}\n'
     folder = _folder(witness.subject.ring)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{_text(witness.subject, '-', '-')}-{witness.name}.json").write_text(text, encoding="utf-8")
+    file_name = witness.subject.name.replace(" ", "-").replace("=", "-")
+    (folder / f"{file_name}-{witness.name}.json").write_text(text, encoding="utf-8")
 
 
 # Finding
@@ -332,7 +328,7 @@ if __name__ == "__main__":
         for subject in subjects(ring_asked):
             for witness in find(subject):
                 write(witness)
-                print(f"{_text(witness.subject)}: {witness.name}: {len(witness.schedule)} events", flush=True)
+                print(f"{witness.subject.name}: {witness.name}: {len(witness.schedule)} events", flush=True)
     result = check(ring_asked)
     print("\n".join(result.faults) or f"every witness holds, over {result.states} states")
     sys.exit(not result.holds)

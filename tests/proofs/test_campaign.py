@@ -13,7 +13,7 @@ from model.properties import NAMES
 from model.protocol import Subject
 from proofs import induction, record, verdicts
 from proofs.bounds import Bounds
-from proofs.record import Looked, name_of, searches
+from proofs.record import Looked, searches
 from proofs.runs import runs
 
 SUBJECT = Subject.of("split", "merged", {"fetch-position": "used-idx"})
@@ -104,7 +104,7 @@ def test_only_some_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "prove_all", prove)
     with pytest.raises(KeyboardInterrupt):
         record.main(["split", "--only", "merged fetch-position=used"])
-    assert [name_of(s) for s in proved] == ["merged fetch-position=used-idx"]
+    assert [s.name for s in proved] == ["merged fetch-position=used-idx"]
     with pytest.raises(SystemExit, match="no subject of the split ring has 'v7'"):
         record.main(["--only", "v7"])
 

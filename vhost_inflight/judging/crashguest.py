@@ -8,6 +8,7 @@ a chain of any length that there is room for, or an indirect table.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import select
@@ -24,7 +25,7 @@ from refimpl.packed_driver import PackedDriver
 from refimpl.split_chain import Buffer
 from refimpl.split_driver import SplitDriver
 
-__all__ = ["SECTOR", "Record", "run_guest"]
+__all__ = ["SECTOR", "CrashGuest", "Record"]
 
 SECTOR = 512
 """Bytes of a sector, and of the data of each request."""
@@ -54,8 +55,13 @@ class Record:
     errors: list[tuple[str, str]] = field(default_factory=list)
 
 
-class _Guest:
-    """The driver's loop."""
+class CrashGuest:
+    """The driver of the first queue of ``ram``.
+
+    ``fds`` are the queue's eventfds, kick and call; orders come over ``control``. Without a ``seed`` it makes what it
+    is ordered to and nothing else, and never sleeps. By index, the driver of a packed ring says of which used element
+    it wants to be notified (gap event-kind).
+    """
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class _Guest:
         *,
         by_index: bool,
     ) -> None:
+        """Begin with nothing outstanding."""
         kick, call = fds
         self.ram, self.control, self.call = ram, control, call
         self.dice = random.Random(seed)  # noqa: S311  # which heads are used next, no secret
@@ -79,8 +86,16 @@ class _Guest:
         self.broken = False
         self.record = Record()
 
-    def loop(self) -> None:
-        """Make, use and sleep until told to stop."""
+    def run(self) -> None:
+        """Make, use and sleep until the order ``stop``, or until the other end of ``control`` is gone.
+
+        Orders: ``record`` is answered by a Record, and the driver rests; ``go`` and ``drain`` let it go on, with and
+        without making new requests; a list of (head, length) goes on and makes these.
+        """
+        with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+            self._loop()
+
+    def _loop(self) -> None:
         while True:
             if not self.driver.asleep and not self.broken:
                 self._use()
@@ -209,26 +224,3 @@ def _cut(address: int, length: int, pieces: int) -> list[Buffer]:
     """Cut what the device reads into buffers, none of them empty."""
     ends = [length * n // pieces for n in range(pieces + 1)]
     return [Buffer(address + start, end - start) for start, end in pairwise(ends)]
-
-
-def run_guest(
-    ram: GuestRam,
-    fds: tuple[int, int],
-    image: Path,
-    control: Connection,
-    seed: int | None,
-    *,
-    by_index: bool,
-) -> None:
-    """Drive the first queue of ``ram`` until the order ``stop``, or the other end of ``control`` is gone.
-
-    Orders: ``record`` is answered by a Record, and the driver rests; ``go`` and ``drain`` let it go on, with and
-    without making new requests; ``stop`` ends it; a list of (head, length) goes on and makes these. Without a ``seed``
-    nothing else is made, and the driver never sleeps. ``fds`` are the queue's eventfds, kick and call. By index,
-    the driver of a packed ring says of which used element it wants to be notified (gap event-kind).
-    """
-    guest = _Guest(ram, fds, image, control, seed, by_index=by_index)
-    try:
-        guest.loop()
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        return

@@ -21,7 +21,7 @@ from refimpl.errors import BackEndError, InflightError
 from refimpl.frontend import FrontEnd
 from refimpl.guest_memory import GuestRam
 from refimpl.layout import region_at
-from vhost_inflight.judging.crashguest import SECTOR, Record, run_guest
+from vhost_inflight.judging.crashguest import SECTOR, CrashGuest, Record
 from vhost_inflight.judging.crashjudge import CrashJudge
 from vhost_inflight.judging.crashplan import Kill
 from vhost_inflight.judging.packed_crashjudge import PackedCrashJudge
@@ -183,4 +183,4 @@ def _guest(theirs: Connection, *arguments: Any, by_index: bool) -> None:
     theirs.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted ends the driver too
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    run_guest(*arguments, by_index=by_index)
+    CrashGuest(*arguments, by_index=by_index).run()
