@@ -12,9 +12,9 @@ from model.protocol import Subject
 from model.record import SHARED
 from model.steps import Recorded, Table
 from model.terms import ModelError, Term
-from proofs.judges import Judge
-from proofs.kits import kit
-from proofs.runs import runs
+from proofs.induction.kits import kit
+from proofs.search.judges import Judge
+from proofs.search.runs import runs
 
 __all__ = ["FORMAT", "Moment", "Run", "Store", "play"]
 

@@ -2,9 +2,9 @@
 
     python -m proofs.record [RING] [--only SUBSTRING]
 
-For each subject: run every goal; search exhaustively within the ring's bounds (`proofs.bounds.Campaign`). A property is
-`violated` when the search finds a run, `proved` when its goals are proved, and `bounded` otherwise. A property that is
-proved and violated would mean that the proof is wrong: the campaign stops there.
+For each subject: run every goal; search exhaustively within the ring's bounds (`proofs.search.bounds.Campaign`). A
+property is `violated` when the search finds a run, `proved` when its goals are proved, and `bounded` otherwise. A
+property that is proved and violated would mean that the proof is wrong: the campaign stops there.
 
 Hints are written when all is proved, the rest after each subject, so that a campaign can be stopped. It goes on with
 ``--only``: the subjects whose name, like ``v6`` or ``merged fetch-position=used-idx``, has that in it.
@@ -25,12 +25,12 @@ from rich.progress import track
 
 from model import protocol
 from model.properties import NAMES
-from proofs.bounds import Bounds
-from proofs.engine import prove_all
-from proofs.induction import hints
+from proofs.induction.engine import prove_all
+from proofs.induction.show import hints
 from proofs.report import progress
-from proofs.runs import runs
-from proofs.search import Found, explore
+from proofs.search.bounds import Bounds
+from proofs.search.breadth_first import Found, explore
+from proofs.search.runs import runs
 from proofs.verdicts import Schedule, Verdict, recorded_folder, subjects, table_and_sizes
 
 __all__ = ["Looked", "main", "search", "searches", "write", "write_hints"]

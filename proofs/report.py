@@ -11,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from model.properties import NAMES
-from proofs.kits import kit
+from proofs.induction.kits import kit
 from proofs.verdicts import Verdict, load_schedule, recorded_folder
 
 if TYPE_CHECKING:
-    from proofs.mutants import Checked
+    from proofs.challenges.mutants import Checked
+    from proofs.challenges.witnesses import Witnessed
     from proofs.verify import Judged
-    from proofs.witnesses import Witnessed
 
 __all__ = ["progress", "show"]
 

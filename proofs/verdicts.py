@@ -12,10 +12,10 @@ from typing import Any
 from model import protocol
 from model.interpret import Machine
 from model.terms import ModelError
-from proofs.bounds import Bounds, Event
-from proofs.judges import Judge
-from proofs.runs import runs
-from proofs.search import table_for
+from proofs.search.bounds import Bounds, Event
+from proofs.search.breadth_first import table_for
+from proofs.search.judges import Judge
+from proofs.search.runs import runs
 
 __all__ = ["Schedule", "Verdict", "load_schedule", "recorded", "recorded_folder", "subjects", "violates"]
 

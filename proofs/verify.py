@@ -18,10 +18,11 @@ from rich.console import Console
 
 from model import protocol
 from model.properties import NAMES
-from proofs import mutants, report, witnesses
-from proofs.engine import Outcome, prove_all
-from proofs.kits import kit
-from proofs.search import Bounds, Found, explore
+from proofs import report
+from proofs.challenges import mutants, witnesses
+from proofs.induction.engine import Outcome, prove_all
+from proofs.induction.kits import kit
+from proofs.search.breadth_first import Bounds, Found, explore
 from proofs.verdicts import (
     Schedule,
     Verdict,

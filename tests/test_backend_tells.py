@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.blk import WRITE
-from refimpl.frontend import FrontEnd
-from refimpl.guest import Guest, check
-from refimpl.guest_memory import GuestRam
+from refimpl.backend.disk import WRITE
+from refimpl.frontend.connection import FrontEnd
+from refimpl.frontend.guest import Guest, check
+from refimpl.frontend.memory import GuestRam
 from tests.refimpl.wire_rig import Spawn, spawning
 from vhost_inflight.recover import answer, load, recover
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from proofs.search import Bounds
+from proofs.search.breadth_first import Bounds
 from tools import bench
 
 

@@ -191,20 +191,20 @@ CRASH_TEST: dict[str, Any] = {
         ),
         (
             "crash-test --schedule x.json",
-            "vhost_inflight.judging.crashtest",
+            "vhost_inflight.judging.crash.campaign",
             CRASH_TEST | {"schedule": Path("x.json")},
         ),
-        ("replay x.json", "vhost_inflight.judging.replay", {"": (Path("x.json"),), "as_json": False}),
-        ("replay x.json --json", "vhost_inflight.judging.replay", {"": (Path("x.json"),), "as_json": True}),
-        ("crash-test", "vhost_inflight.judging.crashtest", CRASH_TEST),
+        ("replay x.json", "vhost_inflight.judging.play.replay", {"": (Path("x.json"),), "as_json": False}),
+        ("replay x.json --json", "vhost_inflight.judging.play.replay", {"": (Path("x.json"),), "as_json": True}),
+        ("crash-test", "vhost_inflight.judging.crash.campaign", CRASH_TEST),
         (
             "crash-test --gap settle=wide",
-            "vhost_inflight.judging.crashtest",
+            "vhost_inflight.judging.crash.campaign",
             CRASH_TEST | {"gaps": {"settle": "wide"}},
         ),
         (
             "crash-test --revision v6 --queue-size 8 --kills 9 --seed 7",
-            "vhost_inflight.judging.crashtest",
+            "vhost_inflight.judging.crash.campaign",
             CRASH_TEST | {"revision": "v6", "queue_size": 8, "kills": 9, "seed": 7},
         ),
     ],
@@ -284,5 +284,5 @@ def test_the_back_end_starts_without_the_solver(tmp_path: Path) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
         imported = {line.split("|")[-1].strip() for line in process.stderr if line.startswith("import time:")}
-    assert "refimpl.process" in imported
+    assert "refimpl.backend.process" in imported
     assert not {"z3", "rich", "model.steps", "hypothesis", "graphviz"} & imported

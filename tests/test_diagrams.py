@@ -21,7 +21,7 @@ from model.protocol import Subject
 from model.record import SHARED
 from model.steps import Remove, Replace
 from model.terms import ModelError
-from proofs.search import Bounds, explore, table_for
+from proofs.search.breadth_first import Bounds, explore, table_for
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -18,12 +18,12 @@ from model.properties import NAMES
 from model.protocol import judgements
 from model.steps import Table
 from model.terms import ModelError, all_of, negate
-from proofs.judges import Judge
-from proofs.search import Bounds, Found, explore
+from proofs.search.breadth_first import Bounds, Found, explore
+from proofs.search.judges import Judge
 from tools import generated, pages, readings
-from vhost_inflight.judging.crashtest import run as crash_test
-from vhost_inflight.judging.replay import replay
-from vhost_inflight.judging.schedule import parse
+from vhost_inflight.judging.crash.campaign import run as crash_test
+from vhost_inflight.judging.play.replay import replay
+from vhost_inflight.judging.play.schedule import parse
 
 ROOT = Path(__file__).parents[1]
 ERRATA = (ROOT / "docs" / "errata.md").read_text(encoding="utf-8")

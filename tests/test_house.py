@@ -54,8 +54,8 @@ def test_import_contracts_are_kept() -> None:
         ("model/interpret.py", "import socket"),
         ("refimpl/choices.py", "import model.gaps"),
         ("refimpl/choices.py", "import rich"),
-        ("proofs/search.py", "import refimpl.errors"),
-        ("proofs/search.py", "import diagrams"),
+        ("proofs/search/breadth_first.py", "import refimpl.errors"),
+        ("proofs/search/breadth_first.py", "import diagrams"),
         ("diagrams/__init__.py", "import refimpl.layout"),
     ],
 )

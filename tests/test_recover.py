@@ -11,9 +11,9 @@ from jsonschema import Draft202012Validator
 
 from refimpl.errors import InflightError
 from refimpl.hooks import BACKEND_STORES_OF
-from refimpl.packed_queue import PackedQueue
-from refimpl.packed_ring import packed_parts
-from refimpl.split_ring import parts, ring_bytes
+from refimpl.packed.queue import PackedQueue
+from refimpl.packed.ring import packed_parts
+from refimpl.split.ring import parts, ring_bytes
 from tests.refimpl.packed_rig import PackedRig
 from tests.refimpl.rig import CrashError, Rig, batch, crash_at
 from vhost_inflight.recover import answer, parse, recover, schema

@@ -19,11 +19,11 @@ from typing import TypeVar
 from model import protocol
 from model.properties import NAMES
 from model.protocol import Subject
-from proofs import mutants, witnesses
-from proofs.engine import prove_all
-from proofs.kits import kit
+from proofs.challenges import mutants, witnesses
+from proofs.induction.engine import prove_all
+from proofs.induction.kits import kit
 from proofs.record import search
-from proofs.search import Bounds, explore, table_for
+from proofs.search.breadth_first import Bounds, explore, table_for
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, violates
 
 __all__ = ["BEATS", "GROWTH", "beat", "main", "parts"]

@@ -26,7 +26,7 @@ WORDS = {"random": (2, "writes a second"), "stream": (6, "MB a second")}
 
 def ours(socket: Path, image: Path, packed: bool) -> list[str]:
     """Return the command that serves with this back-end, nothing held back."""
-    command = [sys.executable, "-m", "refimpl.process", "--socket", str(socket), "--image", str(image)]
+    command = [sys.executable, "-m", "refimpl.backend.process", "--socket", str(socket), "--image", str(image)]
     plan = socket.with_name("schedule.json")
     plan.write_text('{"hold": 1, "order": "fifo", "batch": 64, "idle": 0}')
     return [*command, "--schedule", str(plan), *(["--packed", "--revision", "hardened"] if packed else [])]

@@ -18,9 +18,9 @@ from model.gaps import Alternative, Gap
 from model.packed.revisions import REVISIONS, V6
 from model.properties import NAMES
 from model.steps import Table
-from proofs.bounds import Bounds
-from proofs.runs import runs
-from proofs.search import explore
+from proofs.search.bounds import Bounds
+from proofs.search.breadth_first import explore
+from proofs.search.runs import runs
 
 __all__ = [
     "BOUNDS",

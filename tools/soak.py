@@ -20,10 +20,10 @@ import time
 from pathlib import Path
 from typing import Final, Self
 
-from refimpl.blk import WRITE
-from refimpl.frontend import FrontEnd
-from refimpl.guest import Guest, check
-from refimpl.guest_memory import GuestRam
+from refimpl.backend.disk import WRITE
+from refimpl.frontend.connection import FrontEnd
+from refimpl.frontend.guest import Guest, check
+from refimpl.frontend.memory import GuestRam
 from refimpl.hooks import BACKEND_STORES, PACKED_BACKEND_STORES
 
 WARM: Final = 0.1
@@ -75,7 +75,7 @@ class Soak:
         self._supervisor.start()
 
     def _start(self, name: str, *options: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "refimpl.process", "--socket", str(self.folder / name), *options]
+        command = [sys.executable, "-m", "refimpl.backend.process", "--socket", str(self.folder / name), *options]
         command += ["--image", str(self.folder / f"{name}.image"), *(["--packed"] if self.packed else [])]
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen([*command, "--revision", "hardened"], stderr=log)

@@ -100,7 +100,7 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="print the stores as JSON")] = False,
 ) -> None:
     """Play a schedule on real shared memory. Exit 0: it violates what it should."""
-    from vhost_inflight.judging.replay import run
+    from vhost_inflight.judging.play.replay import run
 
     _exit(run(file, as_json=as_json))
 
@@ -163,8 +163,8 @@ def backend(
     ] = False,
 ) -> None:
     """Serve a file as a vhost-user-blk device."""
+    from refimpl.backend.process import run_backend
     from refimpl.choices import Choices
-    from refimpl.process import run_backend
 
     choices = Choices.from_mapping(_choices(gap), revision, "packed" if packed else "split")
     run_backend(
@@ -217,7 +217,7 @@ def crash_test(
     if gaps and schedule is not None:
         raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
 
-    from vhost_inflight.judging.crashtest import run
+    from vhost_inflight.judging.crash.campaign import run
 
     _exit(
         run(

@@ -1,11 +1,10 @@
-"""The parts of the packed ring's proof, put together for `proofs.kits`."""
+"""The parts of the packed ring's proof, put together for `proofs.induction.kits`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proofs.bounds import Bounds, Level
-from proofs.kits import Induction, Kit, Mutation
+from proofs.induction.kits import Induction, Kit, Mutation
 from proofs.packed.ghosts import with_ghosts
 from proofs.packed.invariant import invariant
 from proofs.packed.marks import REVISIONS, WITNESSING
@@ -15,6 +14,7 @@ from proofs.packed.rank import rank, stuck
 from proofs.packed.reasons import REASONS
 from proofs.packed.slots import INDEXES, axioms, place_lemma
 from proofs.packed.stuck import TRIGGERS, least, nothing_live
+from proofs.search.bounds import Bounds, Level
 
 __all__ = ["KIT"]
 
@@ -36,14 +36,15 @@ LEVELS: tuple[Level, ...] = (
     Level(Bounds(1, 2, 2)),
     Level(Bounds(3, 1, 1, states=60_000)),
 )
-"""What is searched, small ones first, until a run is found; the back-end alone comes last (`proofs.mutants.find`).
+"""What is searched, small ones first, until a run is found; the back-end alone comes last
+(`proofs.challenges.mutants.find`).
 
 Some are searched further (`proofs.packed.mutants`). A record says where a search stopped at its limit of states.
 """
 
 INTRODUCTION = """# Which stores, orders and guards of the packed ring are needed
 
-Written by `python -m proofs.mutants orders packed` from proofs/recorded/packed/mutants.json; do not edit.
+Written by `python -m proofs.challenges.mutants orders packed` from proofs/recorded/packed/mutants.json; do not edit.
 
 What is changed is `hardened`, which holds; `v6` and `merged` break most properties unchanged. Each named edit is left
 out; each two neighbouring stores of the back-end are swapped, each with the value that it has in the order of the text;

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from model.packed.quiet import NOTIFICATIONS
 from model.packed.revisions import HARDENED_EDITS, MERGED, V6
 from model.steps import Table
-from proofs.bounds import Bounds, Level
-from proofs.kits import Mutant
-from proofs.mutating import drops, guards
+from proofs.challenges.mutating import drops, guards
+from proofs.induction.kits import Mutant
 from proofs.packed.guards import GUARDS
 from proofs.packed.serving_swaps import fetching_swaps, notification_swaps, supplying_swaps
 from proofs.packed.swaps import recovery_swaps, start_swaps
+from proofs.search.bounds import Bounds, Level
 
 __all__ = ["mutants"]
 

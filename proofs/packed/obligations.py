@@ -7,8 +7,8 @@ from typing import Any
 
 from model.packed.places import ENTRIES
 from model.terms import Term, all_of, any_of, cell, forall, ite, lap
+from proofs.induction.walks import Along, Steps, Walk
 from proofs.packed.words import HEADS, SIZE, iff, in_batch, live
-from proofs.walks import Along, Steps, Walk
 
 __all__ = ["BESIDE", "CASES", "COUNTS", "ENDS", "FOUND", "MENTIONS", "NO_WRAP", "UNTOUCHED", "WALKS", "outcome"]
 

@@ -1,7 +1,7 @@
 """Why the packed ring drains: a rank, numbers compared from the left, that every step that somebody owes lowers.
 
-Owed are all steps but those of `proofs.judges.UNFAIR`: a new request or one more descriptor for it, a crash, a reset.
-The sentences of the group ``drains`` say who will wake whom.
+Owed are all steps but those of `proofs.search.judges.UNFAIR`: a new request or one more descriptor for it, a crash, a
+reset. The sentences of the group ``drains`` say who will wake whom.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from model.packed.places import advanced, moved
 from model.packed.serve import IN_BATCH, close_batch, element, last_entry, mark_used
 from model.steps import Add, Edit, HistoryOf, Procedure, Replace, Table
 from model.terms import Term, all_of, negate
-from proofs.kits import Mutant
-from proofs.mutating import always, exchanged, swap, turned
+from proofs.challenges.mutating import always, exchanged, swap, turned
+from proofs.induction.kits import Mutant
 
 __all__ = ["fetching_swaps", "notification_swaps", "supplying_swaps"]
 

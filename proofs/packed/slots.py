@@ -13,7 +13,7 @@ import z3
 
 from model.steps import Guard
 from model.terms import cell, lap
-from proofs.solver import Translator, function
+from proofs.induction.solver import Translator, function
 
 __all__ = ["INDEXES", "axioms", "place_lemma"]
 

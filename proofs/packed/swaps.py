@@ -14,8 +14,8 @@ from model.packed.recover import list_ended, pending
 from model.packed.variables import BASE
 from model.steps import Add, Edit, Procedure, Replace, Table
 from model.terms import Term, all_of, any_of, forall, ite, negate
-from proofs.kits import Mutant
-from proofs.mutating import always, exchanged, swap, turned
+from proofs.challenges.mutating import always, exchanged, swap, turned
+from proofs.induction.kits import Mutant
 
 __all__ = ["recovery_swaps", "start_swaps"]
 

@@ -8,7 +8,7 @@ from model.packed.properties import outstanding
 from model.packed.variables import RUNNING
 from model.steps import Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, parameter
-from proofs.words import Conjunct, at, iff, implies
+from proofs.induction.words import Conjunct, at, iff, implies
 
 __all__ = [
     "ENTRIES", "FIRST", "HEADS", "HELD", "SIZE", "Conjunct", "Places", "all_entries", "at", "free", "iff", "implies",

@@ -8,7 +8,7 @@ from typing import Any
 from model.split.serve import FINISHED, IN_BATCH, WORKING
 from model.steps import Replace
 from model.terms import Term, all_of, any_of, ite, parameter, variable
-from proofs.mutating import BETWEEN_PROCEDURES, Guards, Weakened
+from proofs.challenges.mutating import BETWEEN_PROCEDURES, Guards, Weakened
 
 __all__ = ["GUARDS"]
 

@@ -1,11 +1,11 @@
-"""The parts of the split ring's proof, put together for `proofs.kits`."""
+"""The parts of the split ring's proof, put together for `proofs.induction.kits`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proofs.bounds import Bounds, Level
-from proofs.kits import Induction, Kit, Mutation
+from proofs.induction.kits import Induction, Kit, Mutation
+from proofs.search.bounds import Bounds, Level
 from proofs.split.ghosts import with_ghosts
 from proofs.split.invariant import invariant
 from proofs.split.marks import REVISIONS, WITNESSING
@@ -29,16 +29,17 @@ LEVELS: tuple[Level, ...] = (
     Level(Bounds(2, 3, 2, states=200_000)),
     Level(Bounds(2, 2, 1, first=65535, states=60_000)),
 )
-"""What is searched, small ones first, until a run is found; the back-end alone comes last (`proofs.mutants.find`).
+"""What is searched, small ones first, until a run is found; the back-end alone comes last
+(`proofs.challenges.mutants.find`).
 
 A first index up to twice the queue's size lets recovery walk all of a list that was never begun; beyond, the search
-cuts the walk short (proofs.search), and `restartable` cannot be judged. The limits of states are for mutants that go
-on for ever; a record says where a search stopped at one.
+cuts the walk short (proofs.search.breadth_first), and `restartable` cannot be judged. The limits of states are for
+mutants that go on for ever; a record says where a search stopped at one.
 """
 
 INTRODUCTION = """# Which stores, orders and guards of the split ring are needed
 
-Written by `python -m proofs.mutants orders` from proofs/recorded/split/mutants.json; do not edit.
+Written by `python -m proofs.challenges.mutants orders` from proofs/recorded/split/mutants.json; do not edit.
 
 The text does not say which of its stores a compiler or a processor must keep in order. Here each two neighbouring
 stores of the back-end are swapped, each with the value that it has in the order of the text; each store is dropped;

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from model.interpret import Machine, StateTuple
 from model.protocol import Subject
-from proofs.kits import Witnessing
+from proofs.induction.kits import Witnessing
 
 __all__ = ["CRASH_AFTER", "MARKS", "REVISIONS", "WITNESSING", "Marker"]
 

@@ -18,8 +18,8 @@ from model.split.recover import pending
 from model.split.serve import IN_BATCH, in_hand
 from model.steps import Add, Edit, Procedure, Replace, Table
 from model.terms import Term, all_of, forall, ite, negate, parameter, slot, wrap
-from proofs.kits import Mutant
-from proofs.mutating import add, drops, exchanged, guards, swap
+from proofs.challenges.mutating import add, drops, exchanged, guards, swap
+from proofs.induction.kits import Mutant
 from proofs.split.guards import GUARDS
 
 __all__ = ["mutants"]

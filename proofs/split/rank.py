@@ -1,7 +1,7 @@
 """Why the split ring drains: a rank, numbers compared from the left, that every step that somebody owes lowers.
 
-Owed are all steps but those of `proofs.judges.UNFAIR`: a new request, a crash, a reset. The sentences of the group
-``drains`` say who will wake whom.
+Owed are all steps but those of `proofs.search.judges.UNFAIR`: a new request, a crash, a reset. The sentences of the
+group ``drains`` say who will wake whom.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from model.split.recover import RUNNING
 from model.split.variables import DEAD
 from model.steps import Guard, Recorded, Table
 from model.terms import Term, all_of, any_of, constant, forall, ite, negate, place, wrap
-from proofs.judges import UNFAIR
+from proofs.search.judges import UNFAIR
 from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, live
 
 __all__ = ["drains", "fair_steps", "rank", "stuck"]

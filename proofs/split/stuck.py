@@ -6,7 +6,7 @@ from typing import Any
 
 import z3
 
-from proofs.solver import INT, Translator, World
+from proofs.induction.solver import INT, Translator, World
 
 __all__ = ["TRIGGERS", "least", "nothing_live"]
 

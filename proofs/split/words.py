@@ -9,7 +9,7 @@ from model.split.recover import RUNNING
 from model.split.serve import BETWEEN
 from model.steps import Table
 from model.terms import Operand, Term, all_of, as_term, negate, parameter
-from proofs.words import Conjunct, at, iff, implies
+from proofs.induction.words import Conjunct, at, iff, implies
 
 __all__ = [
     "ENTRIES",

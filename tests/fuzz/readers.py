@@ -13,18 +13,18 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from refimpl.codec import Message, Request, encode
-from refimpl.codec_features import FEATURES, PROTOCOL_FEATURES, RING_PACKED
-from refimpl.codec_payload import (
+from refimpl.backend.dump import ring_parts
+from refimpl.errors import BackEndError, FrontEndError, InflightError
+from refimpl.frontend.connection import FrontEnd
+from refimpl.frontend.inflight import HeldInflight
+from refimpl.wire.codec import Message, Request, encode
+from refimpl.wire.features import FEATURES, PROTOCOL_FEATURES, RING_PACKED
+from refimpl.wire.payload import (
     ConfigSpace,
     Inflight,
     Number,
 )
-from refimpl.errors import BackEndError, FrontEndError, InflightError
-from refimpl.frontend import FrontEnd
-from refimpl.frontend_inflight import HeldInflight
-from refimpl.state_dump import ring_parts
-from refimpl.transport import Connection, Disconnected
+from refimpl.wire.transport import Connection, Disconnected
 from tests.fuzz.world import WRONG_FILES, Source, chosen_rig, send, spoil, world
 from vhost_inflight.recover import answer, load, recover, schema, story
 

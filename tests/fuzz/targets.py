@@ -11,12 +11,14 @@ import os
 import socket
 from collections.abc import Callable
 
-from refimpl.backend import Backend
-from refimpl.blk_queue import Schedule
+from refimpl.backend.connection import Backend
+from refimpl.backend.disk_queue import Schedule
 from refimpl.choices import Choices
-from refimpl.codec import Message, Parser, Request, encode
-from refimpl.codec_features import FEATURES, PROTOCOL_FEATURES, RING_PACKED
-from refimpl.codec_payload import (
+from refimpl.errors import BackEndError, DriverError, FrontEndError, RegionError
+from refimpl.frontend.memory import GuestRam
+from refimpl.wire.codec import Message, Parser, Request, encode
+from refimpl.wire.features import FEATURES, PROTOCOL_FEATURES, RING_PACKED
+from refimpl.wire.payload import (
     NOTHING,
     ConfigSpace,
     Inflight,
@@ -28,9 +30,7 @@ from refimpl.codec_payload import (
     VringFd,
     VringState,
 )
-from refimpl.errors import BackEndError, DriverError, FrontEndError, RegionError
-from refimpl.guest_memory import GuestRam
-from refimpl.transport import Connection
+from refimpl.wire.transport import Connection
 from tests.fuzz.readers import frontend, oracle, stream
 from tests.fuzz.world import WRONG_FILES, Source, chosen_rig, forget_replies, send, spoil, world
 from tests.refimpl.packed_rig import PackedRig

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from refimpl.blk import Disk
-from refimpl.guest_memory import GuestRam
+from refimpl.backend.disk import Disk
+from refimpl.frontend.memory import GuestRam
 from tests.refimpl.packed_rig import PackedRig
 from tests.refimpl.rig import Rig
 

@@ -43,7 +43,7 @@ def test_killed_under_a_guest(ring: str, revision: str, queue_size: int, queues:
 
 def serve(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     """Start a back-end."""
-    command = [sys.executable, "-m", "refimpl.process", "--socket", str(folder / "socket")]
+    command = [sys.executable, "-m", "refimpl.backend.process", "--socket", str(folder / "socket")]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen([*command, "--image", str(folder / "image"), *options], stderr=log)
 

@@ -7,8 +7,8 @@ from model.interpret import Machine, Sizes, StateTuple
 from model.layout import region as layout_of
 from model.protocol import Subject
 from tests.meet.images import image
-from vhost_inflight.judging.player import Player
-from vhost_inflight.judging.schedule import Event, Schedule
+from vhost_inflight.judging.play.player import Player
+from vhost_inflight.judging.play.schedule import Event, Schedule
 
 UNREAD = ("off", "look")
 """Labels of fetch on a split ring at which READ is not yet read in this life, or not looked at before the next time."""

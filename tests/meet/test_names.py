@@ -14,7 +14,7 @@ from refimpl.choices import GAPS_OF, open_in
 from refimpl.hooks import STEP_IDS_OF, STORING_STEP_IDS_OF
 from refimpl.layout import InflightPayload, region_size, region_type
 from tests.strategies import subjects
-from vhost_inflight.judging.schedule import NOTIFICATIONS as OURS
+from vhost_inflight.judging.play.schedule import NOTIFICATIONS as OURS
 
 
 def recorded_ids(ring: str, *, storing: bool) -> set[str]:

@@ -11,15 +11,15 @@ import pytest
 from model import protocol
 from model.interpret import StateTuple
 from model.protocol import Subject
-from proofs.search import Bounds, explore, table_for
+from proofs.search.breadth_first import Bounds, explore, table_for
 from refimpl.hooks import PACKED_BACKEND_STORES
 from refimpl.layout import DESC_AVAIL, DESC_NEXT, DESC_USED
-from refimpl.packed_state import PackedState
+from refimpl.packed.state import PackedState
 from tests.meet.lockstep import Both, Run
-from vhost_inflight.judging.flags import lap_words, words
-from vhost_inflight.judging.player import DivergenceError
-from vhost_inflight.judging.replay import Change, replay, run
-from vhost_inflight.judging.schedule import parse
+from vhost_inflight.judging.play.flags import lap_words, words
+from vhost_inflight.judging.play.player import DivergenceError
+from vhost_inflight.judging.play.replay import Change, replay, run
+from vhost_inflight.judging.play.schedule import parse
 
 TEXT = ("no-used-resubmitted", "nothing-lost", "intact", "exactly-once", "well-formed", "ring-position", "restartable")
 """What the text violates on a packed ring within SMALL, in v6 and in merged."""

@@ -8,10 +8,10 @@ import pytest
 
 from model.protocol import Subject
 from refimpl.hooks import BACKEND_STORES
-from refimpl.split_state import SplitState
+from refimpl.split.state import SplitState
 from tests.meet.lockstep import Both, Run
 from tests.meet.test_replay import FILES, RECORDED
-from vhost_inflight.judging.player import DivergenceError
+from vhost_inflight.judging.play.player import DivergenceError
 
 STEPS = RECORDED / "split" / "witnesses" / "merged-steps.json"
 

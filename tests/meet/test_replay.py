@@ -12,12 +12,12 @@ from model.interpret import Sizes
 from model.protocol import Subject
 from model.split.quiet import quiet
 from model.terms import ModelError
-from proofs.search import Bounds, Event, explore, table_for
+from proofs.search.breadth_first import Bounds, Event, explore, table_for
 from proofs.split.mutants import mutants
-from vhost_inflight.judging.model_replay import replay_on_model
-from vhost_inflight.judging.player import DivergenceError, Player
-from vhost_inflight.judging.replay import Change, replay, run
-from vhost_inflight.judging.schedule import Schedule, ScheduleError, load, parse
+from vhost_inflight.judging.play.model_replay import replay_on_model
+from vhost_inflight.judging.play.player import DivergenceError, Player
+from vhost_inflight.judging.play.replay import Change, replay, run
+from vhost_inflight.judging.play.schedule import Schedule, ScheduleError, load, parse
 
 RECORDED = Path(__file__).parents[2] / "proofs" / "recorded"
 FILES = sorted(path for path in RECORDED.rglob("*.json") if '"vhost-inflight schedule 1"' in path.read_text()[:200])

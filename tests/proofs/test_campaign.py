@@ -11,10 +11,11 @@ import pytest
 from model import protocol
 from model.properties import NAMES
 from model.protocol import Subject
-from proofs import induction, record, verdicts
-from proofs.bounds import Bounds
+from proofs import record, verdicts
+from proofs.induction import show as induction
 from proofs.record import Looked, searches
-from proofs.runs import runs
+from proofs.search.bounds import Bounds
+from proofs.search.runs import runs
 
 SUBJECT = Subject.of("split", "merged", {"fetch-position": "used-idx"})
 SAFE = frozenset(NAMES) - {"drains"}

@@ -10,8 +10,8 @@ from model import protocol
 from model.protocol import Subject
 from model.steps import Edit, Replace, Table
 from model.terms import all_of, ite, negate
-from proofs.bounds import Bounds
-from proofs.search import Found, explore
+from proofs.search.bounds import Bounds
+from proofs.search.breadth_first import Found, explore
 
 SUBJECT = Subject.of("packed", "hardened", {"event-kind": "index"})
 DRAINS = frozenset({"drains"})

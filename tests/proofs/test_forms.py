@@ -18,17 +18,17 @@ from model.packed.serve import close_batch
 from model.protocol import Subject
 from model.steps import Replace, Table
 from model.terms import ModelError
-from proofs import mutants
-from proofs.bounds import Event
-from proofs.judges import Judge
-from proofs.kits import Mutant
-from proofs.mutants import Fate
-from proofs.mutating import drops, guards
+from proofs.challenges import mutants
+from proofs.challenges.mutants import Fate
+from proofs.challenges.mutating import drops, guards
+from proofs.induction.kits import Mutant
 from proofs.packed.guards import GUARDS
 from proofs.packed.mutants import SECOND_CRASH
 from proofs.packed.serving_swaps import fetching_swaps, notification_swaps, supplying_swaps
 from proofs.packed.swaps import recovery_swaps, start_swaps
-from proofs.runs import runs
+from proofs.search.bounds import Event
+from proofs.search.judges import Judge
+from proofs.search.runs import runs
 
 WIDE = Subject.of("packed", "hardened", {"settle": "wide"})
 INDEX = Subject.of("packed", "hardened", {"event-kind": "index"})

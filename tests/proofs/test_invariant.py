@@ -12,8 +12,8 @@ from model.protocol import Subject
 from model.record import SHARED, State, record_term
 from model.steps import Replace, Table
 from model.terms import Term
-from proofs.judges import UNFAIR
-from proofs.kits import induction_of
+from proofs.induction.kits import induction_of
+from proofs.search.judges import UNFAIR
 from tests.model.runs import name_of, random_run
 
 SHAPES = {"split": ((1, 0), (2, 65534), (4, 65533), (4, 0), (8, 1)), "packed": ((1, 0), (2, 3), (3, 2), (4, 0))}

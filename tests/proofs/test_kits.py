@@ -16,13 +16,16 @@ from model.protocol import Subject
 from model.split import recover as split_recover
 from model.split import variables as split_variables
 from model.terms import ModelError
-from proofs import induction, kits, verify, witnesses
-from proofs.bounds import Bounds
-from proofs.engine import prove_all
-from proofs.judges import UNFAIR, Restarts
-from proofs.kits import Induction, Kit, NoProofError, induction_of, kit
-from proofs.runs import DEAD, RUNNING, runs
-from proofs.search import explore, table_for
+from proofs import verify
+from proofs.challenges import witnesses
+from proofs.induction import kits
+from proofs.induction import show as induction
+from proofs.induction.engine import prove_all
+from proofs.induction.kits import Induction, Kit, NoProofError, induction_of, kit
+from proofs.search.bounds import Bounds
+from proofs.search.breadth_first import explore, table_for
+from proofs.search.judges import UNFAIR, Restarts
+from proofs.search.runs import DEAD, RUNNING, runs
 
 MERGED = Subject("split", "merged")
 SAFE = frozenset(NAMES) - {"drains"}
@@ -133,7 +136,7 @@ def test_counterexamples_of_two_rings_are_two_files() -> None:
 
 def test_goals_of_two_rings_are_never_one_query(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key of a query says of which ring it is: their axioms differ."""
-    from proofs.goals import Proof
+    from proofs.induction.goals import Proof
 
     proof = Proof(MERGED)
     here = {q.key for q in induction.queries(proof, {})}
@@ -165,6 +168,6 @@ def test_the_kit_of_the_split_ring_is_complete() -> None:
 
 def test_judging_needs_no_solver() -> None:
     """Whoever plays a schedule does not wait for Z3 to load."""
-    code = "import sys, proofs.search, proofs.judges, proofs.verdicts; print('z3' in sys.modules)"
+    code = "import sys, proofs.search.breadth_first, proofs.search.judges, proofs.verdicts; print('z3' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

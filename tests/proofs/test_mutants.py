@@ -14,9 +14,9 @@ from model.properties import NAMES
 from model.protocol import Subject
 from model.record import SHARED
 from model.steps import Table
-from proofs import mutants
-from proofs.kits import Mutant, Mutation, kit
-from proofs.mutants import Checked, Fate
+from proofs.challenges import mutants
+from proofs.challenges.mutants import Checked, Fate
+from proofs.induction.kits import Mutant, Mutation, kit
 from proofs.packed.guards import GUARDS
 
 MERGED = Subject("split", "merged")
@@ -238,7 +238,7 @@ def test_a_survivor_without_a_reason_and_a_mutant_without_a_record_are_found() -
 
 @pytest.mark.parametrize("ring", protocol.RINGS)
 def test_the_page_is_the_record(ring: str) -> None:
-    """A ring's page is what `python -m proofs.mutants orders` prints for it."""
+    """A ring's page is what `python -m proofs.challenges.mutants orders` prints for it."""
     assert (ROOT / mutation(ring).page).read_text(encoding="utf-8") == mutants.orders(ring)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from model import protocol
 from model.properties import NAMES
-from proofs.bounds import Bounds
-from proofs.runs import runs
-from proofs.search import explore
+from proofs.search.bounds import Bounds
+from proofs.search.breadth_first import explore
+from proofs.search.runs import runs
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, subjects, table_and_sizes, violates
 
 RECORDS = {ring: recorded(ring) for ring in protocol.RINGS}

@@ -28,13 +28,14 @@ from model.terms import (
     total,
     wrap,
 )
-from proofs import engine, induction
-from proofs.atoms import atoms
-from proofs.engine import prove_all
-from proofs.goals import Proof
-from proofs.induction import Query
+from proofs.induction import engine
+from proofs.induction import show as induction
+from proofs.induction.atoms import atoms
+from proofs.induction.engine import prove_all
+from proofs.induction.goals import Proof
+from proofs.induction.show import Query
+from proofs.induction.solver import Translator, function
 from proofs.packed import slots as packed_slots
-from proofs.solver import Translator, function
 from proofs.split.slots import slot_lemma
 
 SPLIT = protocol.Subject.of("split", "merged", {})

@@ -15,11 +15,11 @@ from model.interpret import Machine, StateTuple
 from model.protocol import Subject
 from model.record import State, Var, Vars, record_term
 from model.terms import ModelError, Term, all_of, constant, follow, met, negate, substitute, variable, walk
-from proofs import induction
-from proofs.goals import Proof, StepWork
-from proofs.kits import induction_of
+from proofs.induction import show as induction
+from proofs.induction.goals import Proof, StepWork
+from proofs.induction.kits import induction_of
+from proofs.induction.walks import Along, Steps, Walk, resolve, walk_goals
 from proofs.packed.obligations import FREE, PUBLISHED, WALKS
-from proofs.walks import Along, Steps, Walk, resolve, walk_goals
 from tests.model.runs import random_run
 
 HARDENED = Subject("packed", "hardened")

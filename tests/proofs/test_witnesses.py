@@ -10,10 +10,10 @@ import pytest
 from model import protocol
 from model.interpret import Machine
 from model.terms import ModelError
-from proofs import witnesses
+from proofs.challenges import witnesses
+from proofs.challenges.witnesses import Witness, Witnessed
 from proofs.packed.marks import MARKS as PACKED_MARKS
 from proofs.split.marks import MARKS
-from proofs.witnesses import Witness, Witnessed
 from tests.model.runs import name_of
 
 SUBJECTS = [subject for ring in protocol.RINGS for subject in witnesses.subjects(ring)]

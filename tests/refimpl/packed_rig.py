@@ -6,10 +6,10 @@ from typing import Any
 from refimpl.choices import Choices
 from refimpl.layout import region_at, region_size
 from refimpl.memory import SharedMemory
-from refimpl.packed_driver import PackedDriver
-from refimpl.packed_queue import PackedQueue
-from refimpl.packed_ring import PackedRing, packed_ring_bytes
-from refimpl.split_chain import Buffer
+from refimpl.packed.driver import PackedDriver
+from refimpl.packed.queue import PackedQueue
+from refimpl.packed.ring import PackedRing, packed_ring_bytes
+from refimpl.split.chain import Buffer
 from tests.refimpl.rig import CrashError
 
 

@@ -8,10 +8,10 @@ import pytest
 from refimpl.choices import Choices
 from refimpl.layout import region_at, region_size
 from refimpl.memory import SharedMemory, store
-from refimpl.split_chain import Buffer
-from refimpl.split_driver import SplitDriver
-from refimpl.split_queue import SplitQueue
-from refimpl.split_ring import SplitRing, ring_bytes
+from refimpl.split.chain import Buffer
+from refimpl.split.driver import SplitDriver
+from refimpl.split.queue import SplitQueue
+from refimpl.split.ring import SplitRing, ring_bytes
 
 
 class CrashError(Exception):

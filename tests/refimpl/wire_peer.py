@@ -3,14 +3,14 @@
 import os
 import socket
 
-from refimpl.backend import Backend
-from refimpl.blk import Disk
+from refimpl.backend.connection import Backend
+from refimpl.backend.disk import Disk
 from refimpl.choices import Choices
-from refimpl.codec import Message, Request
-from refimpl.codec_features import FEATURES, PROTOCOL_FEATURES
-from refimpl.codec_payload import NOTHING, Number, Payload, SingleRegion, VringFd, VringState
-from refimpl.guest_memory import GuestRam
-from refimpl.transport import Connection, Received
+from refimpl.frontend.memory import GuestRam
+from refimpl.wire.codec import Message, Request
+from refimpl.wire.features import FEATURES, PROTOCOL_FEATURES
+from refimpl.wire.payload import NOTHING, Number, Payload, SingleRegion, VringFd, VringState
+from refimpl.wire.transport import Connection, Received
 from tests.refimpl.wire_rig import make_device
 
 QUEUE_SIZE = 8

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from refimpl.backend_ring import Device
-from refimpl.backend_server import Server
-from refimpl.blk import Disk
-from refimpl.blk_queue import Schedule, Trace
+from refimpl.backend.disk import Disk
+from refimpl.backend.disk_queue import Schedule, Trace
+from refimpl.backend.ring import Device
+from refimpl.backend.server import Server
 from refimpl.choices import Choices
-from refimpl.codec import KINDS, Message, Request
-from refimpl.codec_payload import (
+from refimpl.hooks import Hook, silent
+from refimpl.wire.codec import KINDS, Message, Request
+from refimpl.wire.payload import (
     NOTHING,
     ConfigSpace,
     Inflight,
@@ -30,7 +31,6 @@ from refimpl.codec_payload import (
     VringFd,
     VringState,
 )
-from refimpl.hooks import Hook, silent
 
 U64 = st.integers(0, (1 << 64) - 1)
 U32 = st.integers(0, (1 << 32) - 1)
@@ -132,7 +132,16 @@ def serving(  # noqa: PLR0917  # a test names what it gives
 
 def spawn(socket: Path, image: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a back-end as a process; what it says on standard error can be read."""
-    command = [sys.executable, "-m", "refimpl.process", "--socket", str(socket), "--image", str(image), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "refimpl.backend.process",
+        "--socket",
+        str(socket),
+        "--image",
+        str(image),
+        *arguments,
+    ]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 

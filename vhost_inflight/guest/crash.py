@@ -27,7 +27,7 @@ from refimpl.errors import UsageError
 from vhost_inflight.guest.machine import GuestError, Machine, is_packed
 from vhost_inflight.guest.plan import EACH, UNREACHED, GuestPlan
 from vhost_inflight.guest.prepare import prepared
-from vhost_inflight.judging.crashplan import Kill, stores
+from vhost_inflight.judging.crash.plan import Kill, stores
 
 __all__ = ["GuestOutcome", "guest_crash_test", "run"]
 
@@ -110,7 +110,7 @@ class _BackEnd:
         plan.write_text(json.dumps({"hold": hold, "order": "shuffle", "idle": 0.002}))
         self.trace.touch()
         self.outcome = outcome
-        self._command = [sys.executable, "-m", "refimpl.process", "--socket", str(self.socket)]
+        self._command = [sys.executable, "-m", "refimpl.backend.process", "--socket", str(self.socket)]
         self._command += ["--image", str(self.image), "--revision", outcome.revision, "--schedule", str(plan)]
         self._command += ["--trace", str(self.trace), "--queues", str(outcome.queues), "--log-level", "info"]
         self._command += ["--packed"] if outcome.ring == "packed" else []

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from vhost_inflight.judging.crashplan import Kill, known_steps, stores
+from vhost_inflight.judging.crash.plan import Kill, known_steps, stores
 
 __all__ = ["EACH", "UNREACHED", "GuestPlan"]
 

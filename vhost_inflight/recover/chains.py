@@ -10,9 +10,9 @@ from typing import Any
 
 from refimpl.errors import DriverError
 from refimpl.layout import DESC_INDIRECT, DESC_NEXT, PackedDesc, VringDesc
-from refimpl.packed_chain import read_packed_chain
-from refimpl.split_chain import GuestMemory, GuestRegion, read_chain
-from refimpl.split_ring import SplitRing
+from refimpl.packed.chain import read_packed_chain
+from refimpl.split.chain import GuestMemory, GuestRegion, read_chain
+from refimpl.split.ring import SplitRing
 
 __all__ = ["Descriptor", "PiecesOfMemory", "packed_chain", "split_chain"]
 

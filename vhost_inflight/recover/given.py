@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 
 from refimpl.choices import Choices
 from refimpl.errors import InflightError
-from refimpl.packed_ring import EVENT_BYTES
+from refimpl.packed.ring import EVENT_BYTES
 
 __all__ = ["FORMAT", "SCHEMAS", "Given", "GivenError", "load", "parse", "schema"]
 

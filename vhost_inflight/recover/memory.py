@@ -10,8 +10,8 @@ from typing import Any, Final
 from refimpl.errors import FrontEndError
 from refimpl.layout import PackedDesc, PackedEvent, VringDesc, avail_type, region_at, region_type, used_type
 from refimpl.memory import SharedMemory
-from refimpl.packed_ring import PackedRing
-from refimpl.split_ring import SplitRing
+from refimpl.packed.ring import PackedRing
+from refimpl.split.ring import SplitRing
 from vhost_inflight.recover.given import Given
 
 __all__ = ["Field", "LaidMemory", "Place"]

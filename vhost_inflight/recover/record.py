@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refimpl.errors import DriverError, FrontEndError, InflightError, RegionError
-from refimpl.packed_queue import PackedQueue
-from refimpl.packed_ring import PackedRing
-from refimpl.split_queue import SplitQueue
-from refimpl.split_ring import SplitRing
+from refimpl.packed.queue import PackedQueue
+from refimpl.packed.ring import PackedRing
+from refimpl.split.queue import SplitQueue
+from refimpl.split.ring import SplitRing
 from vhost_inflight.recover.chains import Descriptor, PiecesOfMemory, packed_chain, split_chain
 from vhost_inflight.recover.given import Given
 from vhost_inflight.recover.memory import LaidMemory, Place

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from refimpl.layout import PackedDesc
-from refimpl.packed_ring import available_flags
+from refimpl.packed.ring import available_flags
 from vhost_inflight.recover.answer import committed, rolled_back
 from vhost_inflight.recover.record import Event, Recovery
 from vhost_inflight.recover.words import (

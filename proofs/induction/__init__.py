@@ -1,0 +1,1 @@
+"""How a goal is made and shown: atoms, goals, walks, the solver, hints, all cores."""

@@ -1,0 +1,137 @@
+"""Runs the goals of many subjects on all cores, each shared query once, and says which properties they prove."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.pool import Pool
+
+from model import protocol
+from model.properties import NAMES
+from proofs.induction.goals import Proof
+from proofs.induction.kits import NoProofError
+from proofs.induction.show import Query, Result, hint_key, hints, queries, solve
+
+__all__ = ["Outcome", "prove_all"]
+
+RESTS_ON = {"order": ("base", "counters", "order"), "restartable": ("base", "counters", "restartable")}
+"""The groups of goals that a property needs; others need the base and their own."""
+
+
+@dataclass
+class Outcome:
+    """What was proved: per subject the queries, per key the result; per ring the hints that were found."""
+
+    asked: dict[protocol.Subject, list[Query]] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
+    own: dict[tuple[protocol.Subject, str], Result] = field(default_factory=dict)
+    cores: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    wanted: dict[protocol.Subject, set[str]] = field(default_factory=dict)
+    failed: dict[protocol.Subject, str] = field(default_factory=dict)
+
+    def properties(self, subject: protocol.Subject) -> set[str]:
+        """Give the properties that are proved for a subject."""
+        if subject in self.failed or subject not in self.asked:
+            return set()
+        bad = {q.group for q in self.unproved(subject)}
+        shown = {q.group for q in self.asked[subject]}
+        return {name for name in self.wanted[subject] if name in shown and not bad & groups_for([name])}
+
+    def result(self, subject: protocol.Subject, query: Query) -> Result:
+        """Give the result of a query: the subject's own, where it could not be shared."""
+        return self.own.get((subject, query.key)) or self.results[query.key]
+
+    def unproved(self, subject: protocol.Subject) -> list[Query]:
+        """Give the goals of a subject that the solver did not prove."""
+        return [q for q in self.asked.get(subject, []) if self.result(subject, q).status != "proved"]
+
+    def seconds(self, subject: protocol.Subject) -> float:
+        """Give the solver's time on the goals of a subject, shared ones included."""
+        return sum(self.result(subject, q).seconds for q in self.asked.get(subject, []))
+
+
+PATIENCE = 6
+"""How often a goal is tried, each time for longer."""
+
+_proofs: dict[protocol.Subject, Proof] = {}
+_known: dict[str, dict[str, list[str]]] = {}
+"""The recorded hints, by ring."""
+
+
+def groups_for(properties: Iterable[str]) -> set[str]:
+    """Give the groups of goals that some properties rest on."""
+    return {group for name in properties for group in RESTS_ON.get(name, ("base", name))}
+
+
+def _run(job: tuple[protocol.Subject, list[Query], bool]) -> list[Result]:
+    subject, wanted, core = job
+    return solve(
+        _proofs[subject], wanted, _known[subject.ring], core=core, tries=1 if core and subject.choices else PATIENCE
+    )
+
+
+def prove_all(
+    subjects: Iterable[protocol.Subject],
+    *,
+    core: bool = False,
+    properties: Mapping[protocol.Subject, set[str]] | None = None,
+    only: set[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """Prove what can be proved of the subjects; with `core`, find hints for goals that have none.
+
+    `properties` says which properties of a subject to prove (all of them, if left out); `progress` is told how many of
+    how many goals are done; `only` leaves all steps out but some, for tests.
+    """
+    outcome = Outcome()
+    _known.clear()
+    jobs: dict[tuple[protocol.Subject, str], list[Query]] = {}
+    seen: set[str] = set()
+    for subject in subjects:
+        known = _known.setdefault(subject.ring, hints(subject.ring))
+        try:
+            _proofs[subject] = Proof(subject)
+        except (KeyError, StopIteration, ValueError, LookupError, NoProofError) as error:
+            outcome.failed[subject] = str(error)
+            continue
+        outcome.wanted[subject] = set(NAMES) if properties is None else properties[subject]
+        groups = groups_for(outcome.wanted[subject])
+        asked = [q for q in queries(_proofs[subject], known) if q.group in groups and (only is None or q.work in only)]
+        outcome.asked[subject] = asked
+        for query in asked:
+            if query.key not in seen:
+                seen.add(query.key)
+                jobs.setdefault((subject, query.work), []).append(query)
+    work = [(s, q, core) for (s, _), q in sorted(jobs.items(), key=lambda item: -len(item[1]))]
+    total, done = sum(len(q) for _, q, _ in work), 0
+    context = get_context("fork")  # the proofs made above are shared, not made again
+    with context.Pool(os.cpu_count() or 1) as pool:
+        for results in pool.imap_unordered(_run, work):
+            for result in results:
+                outcome.results[result.query.key] = result
+                if core and result.status == "proved" and result.query.work not in ("initial", "drains"):
+                    _keep(outcome.cores, result)
+            done += len(results)
+            if progress:
+                progress(done, total)
+        _alone(outcome, pool)
+    return outcome
+
+
+def _keep(cores: dict[str, dict[str, list[str]]], result: Result) -> None:
+    query = result.query
+    cores.setdefault(query.ring, {})[hint_key(query.work, query.name)] = sorted(result.used)
+
+
+def _alone(outcome: Outcome, pool: Pool) -> None:
+    """Run again, for each other subject, what one subject proved from more than the shared key names."""
+    jobs: list[tuple[protocol.Subject, list[Query], bool]] = []
+    for subject, asked in outcome.asked.items():
+        for query in asked:
+            result = outcome.results[query.key]
+            if result.status == "proved" and not result.shared and result.query is not query:
+                jobs.append((subject, [query], False))
+    for (subject, _, _), (result,) in zip(jobs, pool.imap(_run, jobs), strict=True):
+        outcome.own[subject, result.query.key] = result

@@ -1,0 +1,1 @@
+"""Exhaustive search, breadth first, and what judges the runs of plain numbers."""

@@ -1,0 +1,151 @@
+"""Exhaustive search: every schedule within bounds, breadth first, so that the first violation is a shortest one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from model import protocol
+from model.interpret import Machine, Sizes, StateTuple
+from model.steps import Table
+from proofs.search.bounds import Bounds, Event
+from proofs.search.judges import Judge
+from proofs.search.runs import runs
+
+__all__ = ["Bounds", "Event", "Found", "explore", "table_for"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found: for each violated property a shortest schedule; and how much it saw.
+
+    `complete`: every state within the bounds was seen, or every property asked for was violated.
+    """
+
+    judged: frozenset[str]
+    violations: dict[str, tuple[Event, ...]]
+    states: int
+    transitions: int
+    depth: int
+    seconds: float
+    complete: bool
+
+    @property
+    def violated(self) -> str | None:
+        """Give the property that was violated first, if any."""
+        return next(iter(self.violations), None)
+
+    @property
+    def schedule(self) -> tuple[Event, ...]:
+        """Give the schedule that violates it, or nothing."""
+        return next(iter(self.violations.values()), ())
+
+
+def table_for(subject: protocol.Subject, properties: frozenset[str]) -> Table:
+    """Build the table that a search for these properties needs: notifications only for `drains`."""
+    return protocol.table(subject, quiet="drains" not in properties)
+
+
+RARE = ("driver.reset", "connection.kick", "queue.other")
+"""Events that `Bounds.rare` limits; the same on both rings, where a table has them."""
+
+_Key = tuple[StateTuple, int, int]
+_Parents = dict[_Key, tuple[_Key, int, int] | None]
+
+
+def _schedule(machine: Machine, parents: _Parents, key: _Key) -> list[Event]:
+    events: list[Event] = []
+    link = parents[key]
+    while link is not None:
+        key, number, chosen = link
+        events.append(_event(machine, number, chosen))
+        link = parents[key]
+    return events[::-1]
+
+
+def _event(machine: Machine, number: int, chosen: int) -> Event:
+    step_id = machine.steps[number].step.id
+    return (step_id,) if chosen < 0 else (step_id, chosen)
+
+
+def explore(
+    table: Table,
+    sizes: Sizes,
+    bounds: Bounds,
+    properties: frozenset[str],
+    *,
+    every: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Found:
+    """Search until a property is violated, or, with `every`, until each is or all has been seen.
+
+    `progress` is called with depth and number of states after each depth.
+    """
+    started = time.monotonic()
+    search = _Search(Machine(table, sizes), bounds, properties, every=every)
+    frontier, depth = [search.start], 0
+    while frontier and not search.enough and len(search.parents) <= bounds.states:
+        following: list[_Key] = []
+        for key in frontier:
+            search.expand(key, following)
+            if search.enough:
+                break
+        frontier = following
+        depth += 1
+        if progress:
+            progress(depth, len(search.parents))
+    complete = search.enough or not frontier
+    seconds = time.monotonic() - started
+    return Found(properties, search.violations, len(search.parents), search.transitions, depth, seconds, complete)
+
+
+class _Search:
+    """The states seen so far, and what was violated."""
+
+    def __init__(self, machine: Machine, bounds: Bounds, properties: frozenset[str], *, every: bool) -> None:
+        self.machine, self.bounds, self._every = machine, bounds, every
+        self.judge = Judge(machine, protocol.judgements(machine.table.ring), properties)
+        self._beyond = machine.predicate(runs(machine.table.ring).beyond)
+        self._make, self._crash = machine.index["driver.make.1"], machine.index["crash"]
+        self._rare = {machine.index[name] for name in RARE if name in machine.index}
+        self._requests = machine.place["driver.requests"]
+        self._judge_states = bool(properties & {"drains", "restartable"})
+        self.start: _Key = (machine.initial(), 0, 0)
+        self.parents: _Parents = {self.start: None}
+        self.violations: dict[str, tuple[Event, ...]] = {}
+        self.transitions = 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether there is nothing more to look for."""
+        return len(self.violations) >= (len(self.judge.properties) if self._every else 1)
+
+    def _within(self, key: _Key, number: int, after: StateTuple) -> _Key | None:
+        state, crashes, rarely = key
+        if number == self._make and state[self._requests] > self.bounds.requests:
+            return None
+        crashes += number == self._crash
+        rarely += number in self._rare
+        return None if crashes > self.bounds.crashes or rarely > self.bounds.rare else (after, crashes, rarely)
+
+    def _violated(self, names: list[str], key: _Key, *last: Event) -> None:
+        for name in names:
+            if name not in self.violations:
+                self.violations[name] = (*_schedule(self.machine, self.parents, key), *last)
+
+    def expand(self, key: _Key, following: list[_Key]) -> None:
+        """Judge a state and the events that leave it; append the states that are new."""
+        state = key[0]
+        if self._judge_states and (names := self.judge.state(state)):
+            self._violated(names, key)
+        for number, chosen, after in self.machine.successors(state):
+            new = self._within(key, number, after)
+            if new is None:
+                continue
+            self.transitions += 1
+            if names := self.judge.event(state, (number, chosen, after)):
+                self._violated(names, key, _event(self.machine, number, chosen))
+            if new not in self.parents and not self._beyond(after):
+                self.parents[new] = (key, number, chosen)
+                following.append(new)

@@ -1,0 +1,131 @@
+"""Judging runs of plain numbers: which property does this event, or this state, violate?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+
+from model.interpret import Machine, StateTuple, Successor
+from model.properties import Judgement
+from proofs.search.runs import DEAD, RUNNING, runs
+
+__all__ = ["UNFAIR", "Judge", "Outcome", "Restarts"]
+
+UNFAIR = frozenset({"crash", "driver.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other"})
+"""Events that nobody owes: `drains` asks what happens without them."""
+
+Outcome = tuple[object, ...]
+
+
+class Restarts:
+    """What recovery ends in when nothing else happens: region, resubmit list, fetch position, counter.
+
+    A walk over more than twice the entries there are is not followed: its outcome is "walks on".
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        """Compile the steps of recovery alone."""
+        self._machine = machine
+        self._alone = machine.only(lambda r: r.step.procedure == "recover")
+        self._crash = machine.only(lambda r: r.step.id == "crash")
+        variables, ring = machine.table.vars.values(), runs(machine.table.ring)
+        self._at = machine.place["recover.at"]
+        self._left, self._cut = machine.place["recover.left"], 2 * machine.sizes.heads
+        self._idle = machine.place["history.undisturbed"]
+        self._region = [machine.place[v.name] for v in variables if v.kind == "region"]
+        self._end = [machine.place[name] for name in ring.end]
+        self._key = [machine.place[v.name] for v in variables if v.kind not in ("ghost", "driver")]
+        self._resubmit = machine.index.get(ring.resubmit)
+        self._known: dict[StateTuple, frozenset[Outcome]] = {}
+
+    def outcomes(self, state: StateTuple) -> frozenset[Outcome]:
+        """Give every way in which recovery can end from here (more than one where an order is left open)."""
+        key = tuple(state[n] for n in self._key)
+        if key not in self._known:
+            self._known[key] = frozenset(self._run(state))
+        return self._known[key]
+
+    def _run(self, state: StateTuple) -> Iterable[Outcome]:
+        todo: list[tuple[StateTuple, tuple[int, ...]]] = [(state, ())]
+        while todo:
+            here, resubmitted = todo.pop()
+            if here[self._left] > self._cut:
+                yield ("walks on",)
+                continue
+            if here[self._at] == RUNNING:
+                yield (tuple(here[n] for n in self._region), resubmitted, tuple(here[n] for n in self._end))
+                continue
+            for number, chosen, after in self._alone(here):
+                todo.append((after, (*resubmitted, chosen) if number == self._resubmit else resubmitted))
+
+    def same_after_crash(self, state: StateTuple) -> bool:
+        """Whether recovery, cut off here and run again, ends as it would have without the crash."""
+        if state[self._at] in (DEAD, RUNNING) or not state[self._idle]:
+            return True
+        before = self._resubmitted(state)
+        ((_, _, dead),) = self._crash(state)
+        again = self.outcomes(dead)
+        if ("walks on",) in again or ("walks on",) in self.outcomes(state):
+            return again == self.outcomes(state)
+        on = {(region, frozenset(before), rest, order) for region, order, rest in self.outcomes(state)}
+        cut = {(region, rest, order) for region, order, rest in again}
+        return all(any(self._agree(o, c) for c in cut) for o in on) and all(
+            any(self._agree(o, c) for o in on) for c in cut
+        )
+
+    def _resubmitted(self, state: StateTuple) -> list[int]:
+        return [h for h, done in enumerate(self._machine.get(state, "recover.resubmitted")) if done]
+
+    @staticmethod
+    def _agree(on: tuple[object, frozenset[int], object, object], cut: tuple[object, object, object]) -> bool:
+        region, before, rest, order = on
+        assert isinstance(order, tuple)
+        cut_order = cut[2]
+        assert isinstance(cut_order, tuple)
+        split = len(before)
+        return region == cut[0] and rest == cut[1] and set(cut_order[:split]) == before and cut_order[split:] == order
+
+
+class Judge:
+    """All judgements of some properties on one machine."""
+
+    def __init__(self, machine: Machine, judgements: Iterable[Judgement], properties: Iterable[str]) -> None:
+        """Compile the judgements by the step at which they are made."""
+        self.machine = machine
+        self.properties = frozenset(properties)
+        steps = machine.steps
+        self._before: list[list[tuple[str, Callable[..., bool]]]] = [[] for _ in steps]
+        self._after: list[list[tuple[str, Callable[..., bool]]]] = [[] for _ in steps]
+        for judgement in judgements:
+            if judgement.property not in self.properties:
+                continue
+            for number, recorded in enumerate(steps):
+                if judgement.tag in recorded.step.tags:
+                    chosen = judgement.before and recorded.step.choice is not None
+                    predicate = machine.predicate(judgement.predicate, with_choice=chosen)
+                    (self._before if judgement.before else self._after)[number].append((judgement.property, predicate))
+        self._all_seen = machine.predicate(runs(machine.table.ring).all_seen)
+        self._restarts = Restarts(machine) if "restartable" in self.properties else None
+        self._drains = "drains" in self.properties
+
+    @cached_property
+    def _fair(self) -> Callable[[StateTuple], list[Successor]]:
+        """Give what is owed in a state; compiled when it is first asked for, since that takes longer than most runs."""
+        return self.machine.only(lambda r: r.step.id not in UNFAIR)
+
+    def event(self, state: StateTuple, successor: Successor) -> list[str]:
+        """Name the properties that this event violates."""
+        number, chosen, after = successor
+        broken = [name for name, predicate in self._before[number] if not predicate(state, chosen)]
+        return broken + [name for name, predicate in self._after[number] if not predicate(after)]
+
+    def state(self, state: StateTuple) -> list[str]:
+        """Name the properties that this state violates."""
+        broken = ["drains"] if self._drains and self.stuck(state) else []
+        if self._restarts is not None and not self._restarts.same_after_crash(state):
+            broken.append("restartable")
+        return broken
+
+    def stuck(self, state: StateTuple) -> bool:
+        """Whether the driver waits for a request and nothing that is owed can happen."""
+        return not self._all_seen(state) and not self._fair(state)

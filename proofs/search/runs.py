@@ -1,0 +1,99 @@
+"""What judging and searching runs of plain numbers need to know of a ring.
+
+Both rings have the same names for most of what the judges look at (``recover.at``, ``recover.resubmitted``,
+``recover.left``, ``driver.requests``, ``crash``, ``driver.make.1``). What differs is here. None of it needs a solver,
+so that playing a schedule does not load one; what a proof needs is in `proofs.induction.kits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from model.packed import properties as packed
+from model.packed.quiet import quiet as packed_quiet
+from model.split import properties as split
+from model.split.quiet import quiet as split_quiet
+from model.steps import Guard, Table
+from model.terms import ModelError, Term, all_of, any_of, parameter, wrap
+from proofs.search.bounds import Bounds, Campaign
+
+__all__ = ["DEAD", "PACKED", "RUNNING", "SPLIT", "Runs", "runs"]
+
+DEAD, RUNNING = "dead", "running"
+"""The labels of `recover` while there is no process, and once recovery has ended; the same on both rings."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What judging and searching need to know of a ring.
+
+    `resubmit`: the step that begins to give a request to the device again, with the request as its choice. `made`: the
+    step with which a request becomes available. `end`: the variables in which recovery leaves where fetching goes on,
+    and the counter. `all_seen`: whether the driver has everything back. `beyond`: states from which a search goes no
+    further. `quiet`: leaves the steps of notification out of a table.
+    """
+
+    resubmit: str
+    made: str
+    end: tuple[str, ...]
+    all_seen: Guard
+    beyond: Guard
+    quiet: Callable[[Table], Table]
+    campaign: Campaign
+
+
+def _split_beyond(s: Any) -> Term:
+    """Whether a back-end that has gone wrong is about to fetch more requests than the ring holds, or to walk for long.
+
+    A search goes no further there: every back-end must take the first for a broken driver, and the second (more than
+    twice as many entries as there are) does again and again what it has done.
+    """
+    ahead = wrap(s.avail.idx - s.fetch.last_avail, 16)
+    far = s.recover.left > parameter("heads") + parameter("heads")
+    return any_of(all_of(s.recover.at == RUNNING, ahead > parameter("size")), far)
+
+
+SPLIT = Runs(
+    resubmit="split.reconnect.2",
+    made="driver.make.3",
+    end=("fetch.last_avail", "counter"),
+    all_seen=split.all_seen,
+    beyond=_split_beyond,
+    quiet=split_quiet,
+    campaign=Campaign(
+        bounds=(Bounds(2, 2, 1, 1, 1), Bounds(2, 3, 1), Bounds(2, 2, 1, 0, 65535), Bounds(4, 1, 1)),
+        counters=(Bounds(2, 3, 2),),
+        in_use=(),
+        drains=(Bounds(2, 1, 1), Bounds(4, 1, 1)),
+        wide=(Bounds(2, 2, 2, 1, 1), Bounds(2, 3, 2), Bounds(2, 4, 2), Bounds(4, 2, 1), Bounds(4, 3, 1)),
+        wide_drains=(Bounds(2, 2, 1),),
+    ),
+)
+
+PACKED = Runs(
+    resubmit="packed.reconnect.4",
+    made="driver.make.head",
+    end=("fetch.avail_idx", "fetch.avail_wrap", "counter"),
+    all_seen=packed.all_seen,
+    beyond=packed.beyond_the_ring,
+    quiet=packed_quiet,
+    campaign=Campaign(
+        bounds=(Bounds(1, 2, 2), Bounds(2, 2, 1, 1), Bounds(2, 3, 1), Bounds(3, 2, 1)),
+        counters=(Bounds(2, 3, 2),),
+        in_use=(Bounds(2, 2, 1, 0, 3),),
+        drains=(Bounds(1, 2, 1), Bounds(2, 1, 1, 1)),
+        wide=(Bounds(2, 2, 2), Bounds(2, 2, 3)),
+        wide_drains=(Bounds(2, 2, 1),),
+    ),
+)
+
+_RUNS = {"split": SPLIT, "packed": PACKED}
+
+
+def runs(ring: str) -> Runs:
+    """Give what judging and searching need to know of a ring; raise `ModelError` if there is no such ring."""
+    if ring not in _RUNS:
+        raise ModelError(f"nothing says how runs of a ring {ring!r} are judged; there are: {', '.join(_RUNS)}")
+    return _RUNS[ring]

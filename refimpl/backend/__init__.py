@@ -1,0 +1,1 @@
+"""The back-end: connections, rings, the disk behind them, and the process."""

@@ -1,0 +1,373 @@
+"""The back-end's side of one connection: every message of the front-end, and what it changes.
+
+``Backend.handle`` is the state machine; it does no waiting, that is backend_server.py's. A request that breaks a rule
+raises FrontEndError, after which the connection is of no use and has to be closed.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from refimpl.backend.disk import WCE_OFFSET
+from refimpl.backend.memory import MEM_SLOTS, InflightBuffer, MappedMemory, create_inflight
+from refimpl.backend.ring import Device, Vring
+from refimpl.errors import FrontEndError, InflightError
+from refimpl.layout import RING_SIZE_MAX
+from refimpl.split.state import Counter
+from refimpl.wire.codec import KINDS, Message, Request
+from refimpl.wire.features import (
+    EVENT_IDX,
+    FEATURES,
+    NEEDS,
+    PROTOCOL_CONFIGURE_MEM_SLOTS,
+    PROTOCOL_FEATURES,
+    PROTOCOL_REPLY_ACK,
+    RING_PACKED,
+    VHOST_USER_PROTOCOL_FEATURES,
+)
+from refimpl.wire.payload import (
+    NOTHING,
+    ConfigSpace,
+    Inflight,
+    MemoryTable,
+    Number,
+    Payload,
+    SingleRegion,
+    VringAddress,
+    VringFd,
+    VringState,
+)
+from refimpl.wire.transport import Connection, Received
+
+
+class Backend:
+    """One connection, from its first message to its end; what outlives it is in ``device``."""
+
+    def __init__(self, connection: Connection, device: Device) -> None:
+        """Own ``connection``, and begin with nothing negotiated."""
+        self.connection = connection
+        self.device = device
+        self.features = 0
+        self.protocol_features = 0
+        self.memory = MappedMemory()
+        counter = Counter()
+        self.rings = [Vring(number, device, self.memory, counter) for number in range(device.disk.queues)]
+        self.inflight: InflightBuffer | None = None
+        self._request_fd: int | None = None
+
+    def handle(self, received: Received) -> None:
+        """Do what a message asks for and answer it.
+
+        Raises FrontEndError for a message that is not negotiated, not known, or wrong in its place, and as the start of
+        a ring does; Disconnected when the answer cannot be sent. The message's file descriptors are closed or owned.
+        """
+        with received:
+            message = received.message
+            _LOG.debug("%s %s, %d file descriptors", message, message.payload, len(received.fds))
+            needed = NEEDS.get(message.request, 0)
+            if needed & ~self.protocol_features:
+                raise FrontEndError(f"{message} came though bit {needed.bit_length() - 1} was not negotiated")
+            handler = _HANDLERS.get(message.request)
+            if handler is None:
+                raise FrontEndError(f"{message} came, which needs a feature that is not offered")
+            reply = handler(self, received)
+            ack = message.need_reply and KINDS[message.request].reply is None
+            if ack and self.protocol_features & PROTOCOL_REPLY_ACK:
+                reply = Number(0)
+            if reply is not None:
+                self.connection.send(Message(message.request, reply, reply=True))
+
+    def close(self) -> None:
+        """Close the connection, and everything that it brought. What is inflight stays so in the region."""
+        for ring in self.rings:
+            ring.close()
+        self._drop_inflight()
+        self.memory.clear()
+        if self._request_fd is not None:
+            os.close(self._request_fd)
+            self._request_fd = None
+        self.connection.close()
+
+    def stop(self) -> None:
+        """Finish and supply what is in flight on every ring, as at an orderly end."""
+        for ring in self.rings:
+            ring.stop()
+
+    def signal_errors(self) -> None:
+        """Tell the front-end through every err file descriptor that the back-end gives up."""
+        for ring in self.rings:
+            try:
+                ring.signal_error()
+            except InflightError:
+                continue  # the connection is being closed because of an error already
+
+    # Features, memory, configuration
+
+    @property
+    def _offered(self) -> int:
+        """The virtio features that are offered."""
+        return FEATURES | RING_PACKED if self.device.packed else FEATURES
+
+    @property
+    def _protocol_offered(self) -> int:
+        """The protocol features that are offered."""
+        return PROTOCOL_FEATURES & ~(0 if self.device.mem_slots else PROTOCOL_CONFIGURE_MEM_SLOTS)
+
+    @property
+    def _kind(self) -> str:
+        """The kind of ring that was negotiated."""
+        return "packed" if self.features & RING_PACKED else "split"
+
+    def get_features(self, _received: Received) -> Payload:
+        """Offer the virtio features."""
+        return Number(self._offered)
+
+    def set_features(self, received: Received) -> None:
+        """Take the virtio features; without protocol features, rings need not be enabled."""
+        before, self.features = self.features, _accepted(received, self._offered)
+        if self.features != before:
+            events = "event index" if self.features & EVENT_IDX else "event flags"
+            _LOG.info("the front-end accepted features %#x: %s rings, %s", self.features, self._kind, events)
+        for ring in self.rings:
+            ring.kind = self._kind if ring.queue is None else ring.kind
+            ring.event_index = bool(self.features & EVENT_IDX)
+            if not self.features & VHOST_USER_PROTOCOL_FEATURES:
+                ring.enable(enabled=True)
+
+    def get_protocol_features(self, _received: Received) -> Payload:
+        """Offer the protocol features."""
+        return Number(self._protocol_offered)
+
+    def set_protocol_features(self, received: Received) -> None:
+        """Take the protocol features."""
+        self.protocol_features = _accepted(received, self._protocol_offered)
+
+    def get_queue_num(self, _received: Received) -> Payload:
+        """Say how many queues there are."""
+        return Number(self.device.disk.queues)
+
+    def set_owner(self, _received: Received) -> None:
+        """Do nothing: the connection has one owner anyway."""
+
+    def set_mem_table(self, received: Received) -> None:
+        """Map all of the guest's memory anew."""
+        table = _payload(received, MemoryTable)
+        self.memory.clear()
+        for region, fd in zip(table.regions, received.fds, strict=True):
+            self.memory.add(region, fd)
+        self._lay_again()
+
+    def add_mem_reg(self, received: Received) -> None:
+        """Map one more region, or one anew."""
+        self.memory.add(_payload(received, SingleRegion).region, received.fds[0])
+        self._lay_again()
+
+    def rem_mem_reg(self, received: Received) -> None:
+        """Unmap one region."""
+        self.memory.remove(_payload(received, SingleRegion).region)
+        self._lay_again()
+
+    def get_max_mem_slots(self, _received: Received) -> Payload:
+        """Say how many regions there may be."""
+        return Number(MEM_SLOTS)
+
+    def set_backend_req_fd(self, received: Received) -> None:
+        """Take the socket for requests of the back-end; it sends none."""
+        if self._request_fd is not None:
+            os.close(self._request_fd)
+        self._request_fd = received.take_fd()
+
+    def get_config(self, received: Received) -> Payload:
+        """Return a part of the configuration space, zeros beyond the known fields; nothing when it is not all in it."""
+        asked = _payload(received, ConfigSpace)
+        data = self.device.disk.config(asked.offset, len(asked.data))
+        return NOTHING if data is None else ConfigSpace(asked.offset, asked.flags, data)
+
+    def set_config(self, received: Received) -> None:
+        """Take the byte that switches the write cache, the only one that may be written."""
+        written = _payload(received, ConfigSpace)
+        if written.offset != WCE_OFFSET or written.data not in {b"\0", b"\1"}:
+            raise FrontEndError(f"SET_CONFIG at {written.offset} of {len(written.data)} bytes; wce alone can be set")
+        self.device.disk.write_cache = written.data[0]
+
+    # Inflight
+
+    def get_inflight_fd(self, received: Received) -> None:
+        """Create a fresh shared buffer and reply with it; it is used once the front-end has handed it back."""
+        choices = self.device.choices_of(self._kind)
+        memory, payload = create_inflight(_payload(received, Inflight), len(self.rings), choices)
+        with memory:
+            what = payload.num_queues, payload.queue_size, payload.mmap_size
+            _LOG.info("made a fresh region for each of %d queues of %d entries, %d bytes in all", *what)
+            self.connection.send(Message(Request.GET_INFLIGHT_FD, payload, reply=True), [memory.fd])
+
+    def set_inflight_fd(self, received: Received) -> None:
+        """Take the shared buffer that the rings use from now on."""
+        if any(ring.queue is not None for ring in self.rings):
+            raise FrontEndError("SET_INFLIGHT_FD came while a ring runs")
+        payload = _payload(received, Inflight)
+        choices = self.device.choices_of(self._kind)
+        fresh = InflightBuffer(payload, received.fds[0], len(self.rings), choices)
+        self._drop_inflight()
+        self.inflight = fresh
+        _LOG.info("got the regions of %d queues of %d entries", payload.num_queues, payload.queue_size)
+
+    # Rings
+
+    def set_vring_num(self, received: Received) -> None:
+        """Take a ring's size."""
+        ring, state = self._stopped(received)
+        # a packed ring may have any size
+        power = ring.kind == "packed" or not state.num & (state.num - 1)
+        if not 1 <= state.num <= RING_SIZE_MAX or not power:
+            rule = "is not 1" if ring.kind == "packed" else "is no power of two"
+            raise FrontEndError(f"SET_VRING_NUM {state.num} {rule} to {RING_SIZE_MAX}")
+        ring.size = state.num
+
+    def set_vring_addr(self, received: Received) -> None:
+        """Take where a ring is."""
+        address = _payload(received, VringAddress)
+        ring = self._ring(address.index, received)
+        if ring.queue is not None:
+            raise FrontEndError(f"SET_VRING_ADDR came while ring {ring.number} runs")
+        ring.describe(address)
+
+    def set_vring_base(self, received: Received) -> None:
+        """Take where the front-end thinks that fetching goes on; the region and the used ring know better."""
+        ring, state = self._stopped(received)
+        ring.base = state.num
+
+    def get_vring_base(self, received: Received) -> Payload:
+        """Finish what is in flight, stop the ring, and say where fetching went on."""
+        ring = self._ring(_payload(received, VringState).index, received)
+        return VringState(ring.number, ring.stop())
+
+    def set_vring_kick(self, received: Received) -> None:
+        """Take the kick file descriptor, which starts an enabled ring the first time."""
+        payload = _payload(received, VringFd)
+        ring = self._ring(payload.index, received)
+        if not payload.has_fd:
+            raise FrontEndError(f"SET_VRING_KICK without a file descriptor for ring {ring.number}; polling is not done")
+        ring.set_fd("kick_fd", received.take_fd())
+        if ring.queue is not None:
+            ring.kick_fd_again()
+        self._start(ring)
+
+    def set_vring_call(self, received: Received) -> None:
+        """Take the call file descriptor, or none."""
+        self._set_fd(received, "call_fd")
+
+    def set_vring_err(self, received: Received) -> None:
+        """Take the err file descriptor, or none."""
+        self._set_fd(received, "err_fd")
+
+    def set_vring_enable(self, received: Received) -> None:
+        """Enable or disable a ring; enabling starts one that has its kick file descriptor."""
+        state = _payload(received, VringState)
+        ring = self._ring(state.index, received)
+        if state.num not in {0, 1}:
+            raise FrontEndError(f"SET_VRING_ENABLE is {state.num}, neither 0 nor 1")
+        ring.enable(enabled=state.num == 1)
+        self._start(ring)
+
+    def reset_device(self, _received: Received) -> None:
+        """Stop and disable every ring without finishing anything: the driver has forgotten it all."""
+        for ring in self.rings:
+            ring.drop()
+            ring.enable(enabled=False)
+            ring.base = None
+        _LOG.info("reset: every ring is stopped, and nothing finished")
+
+    def _start(self, ring: Vring) -> None:
+        """Start a ring that has all it needs and does not run."""
+        if ring.queue is None and ring.enabled and ring.kick_fd is not None:
+            buffer = self.inflight
+            if buffer is not None and buffer.choices.ring != ring.kind:
+                raise FrontEndError(f"the shared buffer is for {buffer.choices.ring} rings; ring {ring.number} is not")
+            ring.start(None if buffer is None else lambda: buffer.region(ring.number))
+
+    def _set_fd(self, received: Received, name: str) -> None:
+        """Take a call or err file descriptor."""
+        payload = _payload(received, VringFd)
+        ring = self._ring(payload.index, received)
+        ring.set_fd(name, received.take_fd() if payload.has_fd else None)
+
+    def _ring(self, index: int, received: Received) -> Vring:
+        """Return the ring of an index. Raises FrontEndError when there is none."""
+        if index >= len(self.rings):
+            raise FrontEndError(f"{received.message} for ring {index}; there are {len(self.rings)}")
+        return self.rings[index]
+
+    def _stopped(self, received: Received) -> tuple[Vring, VringState]:
+        """Return the ring and the number of a message that may only come while the ring is stopped."""
+        state = _payload(received, VringState)
+        ring = self._ring(state.index, received)
+        if ring.queue is not None:
+            raise FrontEndError(f"{received.message} came while ring {ring.number} runs")
+        return ring, state
+
+    def _lay_again(self) -> None:
+        """Find the running rings in the changed memory."""
+        for ring in self.rings:
+            ring.lay_again()
+
+    def _drop_inflight(self) -> None:
+        """Unmap the shared buffer."""
+        if self.inflight is not None:
+            self.inflight.close()
+            self.inflight = None
+
+
+_LOG: Final = logging.getLogger(__name__)
+
+_P = TypeVar("_P", bound=Payload)
+
+Handler = Callable[[Backend, Received], Payload | None]
+"""Returns the reply; None: an ack if asked for, or the reply was sent already, with a file descriptor."""
+
+_HANDLERS: Final[Mapping[Request, Handler]] = MappingProxyType(
+    {
+        Request.GET_FEATURES: Backend.get_features,
+        Request.SET_FEATURES: Backend.set_features,
+        Request.SET_OWNER: Backend.set_owner,
+        Request.RESET_OWNER: Backend.reset_device,
+        Request.SET_MEM_TABLE: Backend.set_mem_table,
+        Request.SET_VRING_NUM: Backend.set_vring_num,
+        Request.SET_VRING_ADDR: Backend.set_vring_addr,
+        Request.SET_VRING_BASE: Backend.set_vring_base,
+        Request.GET_VRING_BASE: Backend.get_vring_base,
+        Request.SET_VRING_KICK: Backend.set_vring_kick,
+        Request.SET_VRING_CALL: Backend.set_vring_call,
+        Request.SET_VRING_ERR: Backend.set_vring_err,
+        Request.GET_PROTOCOL_FEATURES: Backend.get_protocol_features,
+        Request.SET_PROTOCOL_FEATURES: Backend.set_protocol_features,
+        Request.GET_QUEUE_NUM: Backend.get_queue_num,
+        Request.SET_VRING_ENABLE: Backend.set_vring_enable,
+        Request.SET_BACKEND_REQ_FD: Backend.set_backend_req_fd,
+        Request.GET_CONFIG: Backend.get_config,
+        Request.SET_CONFIG: Backend.set_config,
+        Request.GET_INFLIGHT_FD: Backend.get_inflight_fd,
+        Request.SET_INFLIGHT_FD: Backend.set_inflight_fd,
+        Request.RESET_DEVICE: Backend.reset_device,
+        Request.GET_MAX_MEM_SLOTS: Backend.get_max_mem_slots,
+        Request.ADD_MEM_REG: Backend.add_mem_reg,
+        Request.REM_MEM_REG: Backend.rem_mem_reg,
+    },
+)
+
+
+def _payload(received: Received, kind: type[_P]) -> _P:
+    """Return the payload, which the codec made to be of ``kind``."""
+    payload = received.message.payload
+    assert isinstance(payload, kind), f"{received.message} with {payload}"
+    return payload
+
+
+def _accepted(received: Received, offered: int) -> int:
+    """Return the feature bits of a message. Raises FrontEndError for one that was not offered."""
+    value = _payload(received, Number).value
+    if value & ~offered:
+        raise FrontEndError(f"{received.message} accepts {value & ~offered:#x}, which was not offered")
+    return value

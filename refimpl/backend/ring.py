@@ -1,0 +1,315 @@
+"""One ring of the back-end: what the front-end said about it, its file descriptors, and its main loop.
+
+A ring runs from the moment when it has a kick file descriptor and is enabled, whichever comes last: then it recovers,
+once. It runs until GET_VRING_BASE, a reset, or the end of the connection. While disabled it fetches nothing.
+"""
+
+import logging
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from refimpl.backend.disk import BlkRequest, Disk
+from refimpl.backend.disk_queue import BlkQueue, Schedule, Trace
+from refimpl.backend.dump import dump_state
+from refimpl.backend.memory import MappedMemory
+from refimpl.backend.queue import (
+    Queue,
+    Ring,
+    fetches_after,
+    first_base,
+    lay_again,
+    lay_ring,
+    make_queue,
+    place_of,
+    position,
+    private_region,
+    read_request,
+    set_fetch_position,
+    starved,
+)
+from refimpl.choices import Choices
+from refimpl.errors import FrontEndError
+from refimpl.hooks import Hook
+from refimpl.split.state import Counter
+from refimpl.wire.payload import VringAddress
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """What all rings and connections of one process share; ``strict`` as in SplitState.
+
+    ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` whether memory may be
+    given region by region (ADD_MEM_REG) and not as one table (SET_MEM_TABLE) alone.
+    With choices of the packed ring, packed rings are offered; split ones, which firmware uses, are served still.
+    """
+
+    disk: Disk
+    choices: Choices
+    hook: Hook
+    schedule: Schedule
+    trace: Trace
+    rng: random.Random
+    strict: bool = True
+    dump: Path | None = None
+    mem_slots: bool = True
+
+    @property
+    def packed(self) -> bool:
+        """Whether packed rings are offered."""
+        return self.choices.ring == "packed"
+
+    def choices_of(self, kind: str) -> Choices:
+        """Return the choices of one kind of ring: the defaults, for a kind other than that of ``choices``."""
+        return self.choices if kind == self.choices.ring else Choices(revision=self.choices.revision, ring=kind)
+
+
+class Vring:
+    """One ring, ``kind`` "split" or "packed", as was negotiated.
+
+    ``size``, ``address``, ``base`` and the file descriptors are None until the front-end gives them.
+    """
+
+    def __init__(self, number: int, device: Device, memory: MappedMemory, counter: Counter) -> None:
+        """Begin stopped and disabled; ``counter`` is the device's, for the gap counter-scope."""
+        self.number = number
+        self.device = device
+        self.memory = memory
+        self.counter = counter
+        self.size: int | None = None
+        self.address: VringAddress | None = None
+        self.base: int | None = None
+        self.kind = "split"
+        self.enabled = False
+        self.event_index = True
+        self.kick_fd: int | None = None
+        self.call_fd: int | None = None
+        self.err_fd: int | None = None
+        self.queue: Queue | None = None
+        self.blk: BlkQueue | None = None
+
+    # What the front-end says
+
+    def describe(self, address: VringAddress) -> None:
+        """Take where the ring is."""
+        self.address = address
+
+    def set_fd(self, name: str, fd: int | None) -> None:
+        """Own ``fd`` as the ring's kick, call or err file descriptor, and close the one before it."""
+        old = getattr(self, name)
+        if old is not None:
+            os.close(old)
+        setattr(self, name, fd)
+        if fd is not None:
+            os.set_blocking(fd, False)  # a peer that reads or fills it first must not stop this process
+
+    def start(self, find_region: Callable[[], Any] | None) -> None:
+        """Recover, and run; ``find_region`` finds the region in the shared buffer, None: the ring is not tracked.
+
+        Raises FrontEndError when the ring was not described, lies outside the memory or does not fit the region;
+        RegionError and DriverError as the recovery does.
+        """
+        ring, device = self._lay_ring(), self.device
+        choices, base = device.choices_of(self.kind), self._base
+        region = find_region() if find_region else private_region(choices, ring.size, base)
+        if len(region.desc) < ring.size and choices.region_size != "smaller":
+            raise FrontEndError(
+                f"ring {self.number} has {ring.size} entries, its region {len(region.desc)}: the front-end should ask "
+                "for a region as large as the ring (QEMU: queue-size), or the back-end be told region-size=smaller"
+            )
+        blk = BlkQueue(
+            device.disk,
+            self._read_request,
+            number=self.number,
+            schedule=device.schedule,
+            rng=device.rng,
+            trace=device.trace,
+            hook=device.hook,
+            packed=self.kind == "packed",
+        )
+        queue = make_queue(
+            ring,
+            region,
+            choices,
+            self._step,
+            blk,
+            base=base,
+            kick_taken=self._take_kick,
+            call=self._call,
+            counter=self.counter,
+            event_index=self.event_index,
+            strict=device.strict,
+        )
+        self.queue, self.blk = queue, blk
+        fresh = not region.version
+        if device.dump is not None and find_region is not None:
+            path = dump_state(device.dump, self.number, ring, region, choices=choices, memory=self.memory.guest)
+            _LOG.info("wrote what ring %d and its region hold to %s", self.number, path)
+        self._recover(queue.start)
+        if find_region is None:
+            set_fetch_position(queue, base)
+        self._tell(blk, fresh=fresh, tracked=find_region is not None)
+
+    def _tell(self, blk: BlkQueue, *, fresh: bool, tracked: bool) -> None:
+        """Log how the ring started."""
+        if not _LOG.isEnabledFor(logging.INFO) or self.queue is None:
+            return
+        region = ("a fresh region" if fresh else "the region that it left") if tracked else "no tracking"
+        again = blk.resubmitted
+        names = "buffer ids" if self.kind == "packed" else "heads"
+        order = f" in this order: {names} {', '.join(map(str, again))}" if again else ""
+        where = place_of(self.queue)
+        _LOG.info(
+            "ring %d, %s, %d entries, starts with %s: %d requests resubmitted%s; fetching goes on at %s",
+            self.number, self.kind, self.size, region, len(again), order, where,
+        )  # fmt: skip
+
+    def kick_fd_again(self) -> None:
+        """Go on after another kick file descriptor came; recover again only if gap recovery-start says so."""
+        if self.queue is not None:
+            self._recover(self.queue.kick_fd_again)
+            self.queue.resting = False  # a kick may have gone to the descriptor before
+
+    def enable(self, *, enabled: bool) -> None:
+        """Let the ring fetch, or not."""
+        self.enabled = enabled
+        if self.queue is not None and enabled:
+            self.queue.resting = False  # what came meanwhile is fetched
+
+    def lay_again(self) -> None:
+        """Find a running ring anew after the memory table changed. Raises FrontEndError when it is not there now."""
+        if self.queue is not None:
+            lay_again(self.queue, self._lay_ring())
+
+    def stop(self) -> int:
+        """Finish and supply everything in flight and stop; return the position of the next fetch."""
+        if self.queue is not None and self.blk is not None:
+            while self.blk.busy:
+                self._supply(self.queue, self.blk)
+            self.base = position(self.queue)
+            _LOG.info("ring %d is drained and stops; fetching goes on at %s", self.number, place_of(self.queue))
+        self.drop()
+        return self._base
+
+    @property
+    def _base(self) -> int:
+        """The position that the front-end gave, or where the ring stopped, or the beginning."""
+        return first_base(self.kind) if self.base is None else self.base
+
+    def drop(self) -> None:
+        """Stop without finishing anything, as a reset and the end of a connection do."""
+        self.queue = self.blk = None
+        self.set_fd("kick_fd", None)
+
+    def close(self) -> None:
+        """Drop everything, and close the file descriptors."""
+        self.drop()
+        self.set_fd("call_fd", None)
+        self.set_fd("err_fd", None)
+
+    def signal_error(self) -> None:
+        """Tell the front-end through the err file descriptor, if there is one."""
+        if self.err_fd is not None:
+            _signal(self.err_fd, "err")
+
+    # The main loop
+
+    @property
+    def deadline(self) -> float | None:
+        """When the device is to finish something though nothing more comes (monotonic clock); None: never."""
+        return self.blk.deadline if self.blk is not None else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to do without waiting for a kick."""
+        if self.queue is None or self.blk is None:
+            return False
+        return self.blk.due() or (self.enabled and not self.queue.resting and not starved(self.queue))
+
+    def woken(self) -> None:
+        """Take a kick: the kick file descriptor is readable."""
+        if self.queue is not None:
+            self.queue.wake()
+
+    def turn(self) -> None:
+        """Do one turn of the main loop: fetch what is available, supply one batch if due, rest if nothing is left.
+
+        Raises DriverError for what the driver did wrong, FrontEndError for a call file descriptor of no use.
+        """
+        queue, blk = self.queue, self.blk
+        if queue is None or blk is None:
+            return
+        if self.enabled and not queue.resting:
+            self._fetch(queue)
+        if blk.due():
+            self._supply(queue, blk)
+        if self.enabled and not queue.resting and not starved(queue):
+            queue.arm()
+            queue.look_again()
+
+    def _fetch(self, queue: Queue) -> None:
+        """Fetch everything that is available."""
+        queue.look()
+        while queue.available:
+            queue.take()
+            queue.look()
+
+    def _supply(self, queue: Queue, blk: BlkQueue) -> None:
+        """Let the device finish a batch, and supply it."""
+        blk.finish()
+        queue.supply(blk.next_finished)
+
+    def _recover(self, recover: Callable[[], None]) -> None:
+        """Run a recovery; what the device gets meanwhile is resubmitted."""
+        if self.blk is not None:
+            self.blk.recovering = True
+            recover()
+            self.blk.recovering = False
+
+    def _step(self, step: str, choice: int | None) -> None:
+        """Report a step of the queue, and fetch inside a batch where the choices say so."""
+        self.device.hook(step, choice)
+        if self.queue is not None and self.enabled and fetches_after(self.queue.choices, step):
+            self._fetch(self.queue)
+
+    def _read_request(self, head: int) -> BlkRequest:
+        """Read the request at ``head``. Raises DriverError for a wrong chain."""
+        assert self.queue is not None, "a request of a ring that does not run"
+        return read_request(self.queue, self.memory, head)
+
+    def _take_kick(self) -> None:
+        """Consume the kick. Raises FrontEndError when the descriptor is readable and gives no 8 bytes."""
+        try:
+            data = os.read(self.kick_fd, 8) if self.kick_fd is not None else bytes(8)
+        except BlockingIOError:
+            return  # someone else took it
+        except OSError as error:
+            raise FrontEndError(f"ring {self.number}: the kick fd cannot be read: {error}") from error
+        if len(data) != 8:
+            raise FrontEndError(f"ring {self.number}: the kick fd is no eventfd")
+
+    def _call(self) -> None:
+        """Notify the driver."""
+        if self.call_fd is not None:
+            _signal(self.call_fd, "call")
+
+    def _lay_ring(self) -> Ring:
+        """Lay the ring over the memory that the front-end described. Raises FrontEndError."""
+        if self.size is None or self.address is None:
+            raise FrontEndError(f"ring {self.number} was started before its size and addresses were set")
+        return lay_ring(self.kind, self.size, self.address, self.memory, f"ring {self.number}")
+
+
+def _signal(fd: int, what: str) -> None:
+    """Add 1 to an eventfd; one that is full is signalled anyway. Raises FrontEndError when that is not possible."""
+    try:
+        os.write(fd, (1).to_bytes(8, "little"))
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        raise FrontEndError(f"the {what} fd cannot be written: {error}") from error

@@ -1,0 +1,220 @@
+"""The serving loop of the back-end: the listening socket, one connection at a time, and the kicks of its rings.
+
+A front-end or a driver that breaks a rule costs its connection, never the process.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import selectors
+import socket
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from refimpl.backend.connection import Backend
+from refimpl.backend.ring import Device, Vring
+from refimpl.errors import InflightError
+from refimpl.wire.transport import Connection, Disconnected
+
+Log = Callable[[str], None]
+"""Takes one line about what happened."""
+
+_LOG: Final = logging.getLogger(__name__)
+
+PATH_MAX: Final = 107
+"""Bytes of a unix socket's path on Linux, without the zero at its end."""
+
+_ACCEPT: Final = "accept"
+_MESSAGE: Final = "message"
+_STOP: Final = "stop"
+
+
+def listen(path: Path) -> socket.socket:
+    """Return a listening socket at ``path``; a socket file that a dead back-end left is replaced.
+
+    Raises InflightError when another back-end listens there, when a file that is no socket is there, when the path is
+    longer than PATH_MAX, and when the system refuses.
+    """
+    if len(os.fsencode(path)) > PATH_MAX:
+        raise InflightError(f"socket {path}: longer than the {PATH_MAX} bytes that a socket's path may have")
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.bind(str(path))
+        sock.listen(1)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise InflightError(f"socket {path}: another back-end listens there") from error
+        raise InflightError(f"socket {path}: {error.strerror or error}") from error
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket file that nobody listens at."""
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InflightError(f"socket {path}: {error.strerror}") from error
+    if not stat.S_ISSOCK(kind):
+        raise InflightError(f"socket {path}: a file that is no socket is there")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        answer = probe.connect_ex(str(path))
+    if answer in {0, errno.EAGAIN, errno.EINPROGRESS}:
+        raise InflightError(f"socket {path}: another back-end listens there")
+    if answer != errno.ECONNREFUSED:
+        raise InflightError(f"socket {path}: {os.strerror(answer)}")
+    path.unlink(missing_ok=True)
+
+
+class Server:
+    """Listens at a path and serves one front-end after the other with one device."""
+
+    def __init__(self, path: Path, device: Device, log: Log) -> None:
+        """Listen. Raises InflightError as ``listen`` does."""
+        self.path = path
+        self.device = device
+        self.log = log
+        self.backend: Backend | None = None
+        self._stopping = False
+        self._kicks: dict[int, Vring] = {}
+        self._listener = listen(path)
+        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # not epoll: that goes on reporting a descriptor closed here as long as the front-end has the same file open
+        self._selector = selectors.PollSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ, _ACCEPT)
+        self._selector.register(self._stop_fd, selectors.EVENT_READ, _STOP)
+
+    def stop(self) -> None:
+        """Let ``serve`` return after its present turn; may be called by a signal handler or another thread."""
+        self._stopping = True
+        os.eventfd_write(self._stop_fd, 1)
+
+    def serve(self) -> None:
+        """Serve until ``stop``; then what is in flight is finished and supplied, and the connection closed."""
+        while not self._stopping:
+            for key, _ in self._selector.select(self._timeout()):
+                self._event(key.data)
+            self._guarded(self._turn)
+        self._guarded(self._finish)
+        self._disconnect()
+
+    def close(self) -> None:
+        """Close everything, and remove the socket file. A second call does nothing."""
+        self._disconnect()
+        if self._stop_fd >= 0:
+            self._selector.close()
+            self._listener.close()
+            os.close(self._stop_fd)
+            self._stop_fd = -1
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+    def __enter__(self) -> Self:
+        """Return this server, to be closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _event(self, what: object) -> None:
+        """Take one event: a connection, a message, or a kick."""
+        if what == _ACCEPT:
+            self._accept()
+        elif what == _MESSAGE:
+            self._guarded(self._message)
+        elif isinstance(what, Vring) and what in self._kicks.values():
+            self._guarded(what.woken)
+
+    def _accept(self) -> None:
+        """Take a connection, and no other until it ends."""
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return  # it went away again
+        connection = Connection(sock, replies=False)
+        self.backend = Backend(connection, self.device)
+        self._selector.unregister(self._listener)
+        self._selector.register(connection, selectors.EVENT_READ, _MESSAGE)
+        _LOG.info("a front-end connected")
+
+    def _message(self) -> None:
+        """Read what the front-end sent, and do it."""
+        if self.backend is None:
+            return
+        received = self.backend.connection.poll()
+        if received is not None:
+            self.backend.handle(received)
+            self._watch_kicks(self.backend)
+
+    def _watch_kicks(self, backend: Backend) -> None:
+        """Watch the kick file descriptors of the rings that run and are enabled, and no others."""
+        self._watch_no_kicks()
+        for ring in backend.rings:
+            if ring.queue is not None and ring.enabled and ring.kick_fd is not None:
+                self._selector.register(ring.kick_fd, selectors.EVENT_READ, ring)
+                self._kicks[ring.kick_fd] = ring
+
+    def _watch_no_kicks(self) -> None:
+        """Watch no kick file descriptor; they may be closed already."""
+        for fd in self._kicks:
+            self._selector.unregister(fd)
+        self._kicks = {}
+
+    def _turn(self) -> None:
+        """Let each ring do one turn of its main loop."""
+        if self.backend is not None:
+            for ring in self.backend.rings:
+                ring.turn()
+
+    def _finish(self) -> None:
+        """Finish what is in flight."""
+        if self.backend is not None:
+            self.backend.stop()
+
+    def _timeout(self) -> float | None:
+        """Return how long to wait for an event: not at all while a ring has work, else until one is due."""
+        if self.backend is None:
+            return None
+        if any(ring.ready for ring in self.backend.rings):
+            return 0.0
+        deadlines = [ring.deadline for ring in self.backend.rings if ring.deadline is not None]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """Do something for the connection; a broken rule is logged and ends it, as its orderly end does."""
+        try:
+            action()
+        except Disconnected:
+            self._disconnect()
+        except InflightError as error:
+            self.log(str(error))
+            if self.backend is not None:
+                self.backend.signal_errors()
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        """End the connection, if there is one, and listen for the next."""
+        if self.backend is None:
+            return
+        self._watch_no_kicks()
+        self._selector.unregister(self.backend.connection)
+        self.backend.close()
+        self.backend = None
+        _LOG.info("the front-end is disconnected")
+        self._selector.register(self._listener, selectors.EVENT_READ, _ACCEPT)

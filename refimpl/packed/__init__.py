@@ -1,0 +1,1 @@
+"""The packed ring: a file for each block of the text, and the driver's side."""

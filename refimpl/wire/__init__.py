@@ -1,0 +1,1 @@
+"""Messages as bytes, and a connection that carries them with file descriptors."""

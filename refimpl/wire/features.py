@@ -1,0 +1,57 @@
+"""Feature bits: of vhost-user itself (protocol features), and of virtio; and which message needs which."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from refimpl.wire.codec import Request
+
+PROTOCOL_MQ: Final = 1 << 0
+PROTOCOL_REPLY_ACK: Final = 1 << 3
+PROTOCOL_BACKEND_REQ: Final = 1 << 5
+PROTOCOL_CONFIG: Final = 1 << 9
+PROTOCOL_INFLIGHT_SHMFD: Final = 1 << 12
+PROTOCOL_RESET_DEVICE: Final = 1 << 13
+PROTOCOL_CONFIGURE_MEM_SLOTS: Final = 1 << 15
+
+PROTOCOL_FEATURES: Final = (
+    PROTOCOL_MQ
+    | PROTOCOL_REPLY_ACK
+    | PROTOCOL_BACKEND_REQ
+    | PROTOCOL_CONFIG
+    | PROTOCOL_INFLIGHT_SHMFD
+    | PROTOCOL_RESET_DEVICE
+    | PROTOCOL_CONFIGURE_MEM_SLOTS
+)
+"""The protocol features that the back-end offers."""
+
+BLK_SEG_MAX: Final = 1 << 2
+BLK_SIZE: Final = 1 << 6
+BLK_FLUSH: Final = 1 << 9
+BLK_MQ: Final = 1 << 12
+INDIRECT_DESC: Final = 1 << 28
+EVENT_IDX: Final = 1 << 29
+VHOST_USER_PROTOCOL_FEATURES: Final = 1 << 30
+VERSION_1: Final = 1 << 32
+RING_PACKED: Final = 1 << 34
+
+FEATURES: Final = (
+    BLK_SEG_MAX | BLK_SIZE | BLK_FLUSH | BLK_MQ | INDIRECT_DESC | EVENT_IDX | VHOST_USER_PROTOCOL_FEATURES | VERSION_1
+)
+"""The features that the back-end offers; RING_PACKED too, when it is to serve packed rings."""
+
+NEEDS: Final[Mapping[Request, int]] = MappingProxyType(
+    {
+        Request.GET_QUEUE_NUM: PROTOCOL_MQ,
+        Request.SET_BACKEND_REQ_FD: PROTOCOL_BACKEND_REQ,
+        Request.GET_CONFIG: PROTOCOL_CONFIG,
+        Request.SET_CONFIG: PROTOCOL_CONFIG,
+        Request.GET_INFLIGHT_FD: PROTOCOL_INFLIGHT_SHMFD,
+        Request.SET_INFLIGHT_FD: PROTOCOL_INFLIGHT_SHMFD,
+        Request.RESET_DEVICE: PROTOCOL_RESET_DEVICE,
+        Request.GET_MAX_MEM_SLOTS: PROTOCOL_CONFIGURE_MEM_SLOTS,
+        Request.ADD_MEM_REG: PROTOCOL_CONFIGURE_MEM_SLOTS,
+        Request.REM_MEM_REG: PROTOCOL_CONFIGURE_MEM_SLOTS,
+    },
+)
+"""The protocol feature that has to be negotiated before a message may be sent."""

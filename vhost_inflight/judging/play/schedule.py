@@ -1,0 +1,169 @@
+"""Schedules: read from a file, checked against a JSON Schema, and said what they need to be played.
+
+A schedule holds choices and events, never stores or states: who plays it computes every byte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+
+from model.properties import NAMES
+from refimpl.choices import Choices
+from refimpl.errors import InflightError, UsageError
+from refimpl.hooks import STEP_IDS_OF
+
+__all__ = ["FORMAT", "NOTIFICATIONS", "Event", "Schedule", "ScheduleError", "load", "parse"]
+
+FORMAT: Final = "vhost-inflight schedule 1"
+"""What a schedule file says that it is."""
+
+_IN_BOTH: Final = frozenset(
+    {
+        *(f"driver.kick.{n}" for n in ("look", "1", "none")),
+        *(f"driver.sleep.{n}" for n in ("1", "again", "2")),
+        "driver.wake",
+    }
+)
+_BACK_END: Final = ("idle.arm", "idle.unarmed", "idle.look", "idle.wake", "notify.look", "notify.call", "notify.none")
+
+NOTIFICATIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "split": _IN_BOTH | {f"split.{n}" for n in _BACK_END},
+        "packed": _IN_BOTH
+        | {f"packed.{n}" for n in (*_BACK_END, "idle.disarm", "notify.index")}
+        | {"driver.sleep.index", "driver.wake.quiet"},
+    }
+)
+"""By ring, the steps that a schedule without notifications leaves out; what does not depend on them is searched without
+them."""
+
+_LAST: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "split": frozenset({"driver.make.3", "split.supply.7"}),
+        "packed": frozenset({"driver.make.head", "packed.supply.9a"}),
+    }
+)
+"""By ring, steps after which a notification has to come sooner or later: a request is made, a batch is published."""
+
+
+class ScheduleError(InflightError):
+    """A file or a document is no schedule. Raised by `load` and `parse`, before anything is played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: a step's id and its choice (a head), None where it has none."""
+
+    step: str
+    choice: int | None = None
+
+    def text(self) -> str:
+        """Write it as the id and the choice."""
+        return self.step if self.choice is None else f"{self.step} {self.choice}"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The contents of a schedule file.
+
+    ``ring`` is "split" or "packed". ``property`` is what it violates; None: nothing. ``witness`` is the property that
+    is judged in it, not vacuously, and holds, or what else it is a witness of. ``entries`` is the number of the
+    region's entries, ``first`` the index at which a split ring begins (a packed one has none). ``notifications``
+    says whether the steps in NOTIFICATIONS are part of the schedule; where they are not, they happen unseen.
+    """
+
+    ring: str
+    revision: str
+    gaps: Mapping[str, str]
+    mutant: str | None
+    property: str | None
+    witness: str | None
+    size: int
+    entries: int
+    first: int
+    notifications: bool
+    events: tuple[Event, ...]
+
+    def choices(self) -> Choices:
+        """Give the revision and the gaps' choices as the reference wants them. Raises UsageError for an unknown one."""
+        return Choices.from_mapping(self.gaps, self.revision, self.ring)
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    text = files("vhost_inflight.judging.play").joinpath("schedule.schema.json").read_text(encoding="utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def load(path: Path) -> Schedule:
+    """Read a schedule file.
+
+    Raises ScheduleError, naming the file and the place in it; OSError when it cannot be read.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ScheduleError(f"{path}: no JSON: {error}") from error
+    try:
+        return parse(document)
+    except ScheduleError as error:
+        raise ScheduleError(f"{path}: {error}") from error
+
+
+def parse(document: Any) -> Schedule:
+    """Check the contents of a schedule file and give them a form. Raises ScheduleError that names the place."""
+    error = next(iter(sorted(_validator().iter_errors(document), key=lambda e: list(map(str, e.path)))), None)
+    if error is not None:
+        raise ScheduleError(f"at {_place(error.absolute_path)}: {error.message}")
+    wanted = document.get("property")
+    if wanted is not None and wanted not in NAMES:
+        raise ScheduleError(f"at property: there is no property {wanted!r}; there are {', '.join(NAMES)}")
+    events = tuple(Event(*event) for event in document["schedule"])
+    ring, mutant = document["ring"], document.get("mutant")
+    for number, event in enumerate(events):
+        if mutant is None and event.step not in STEP_IDS_OF[ring] | {"crash"}:
+            raise ScheduleError(f"at schedule[{number}]: there is no step {event.step!r}")
+    schedule = Schedule(
+        ring=ring,
+        revision=document["revision"],
+        gaps=document.get("gaps", {}),
+        mutant=mutant,
+        property=wanted,
+        witness=document.get("witness"),
+        size=document["queue_size"],
+        entries=document["region_size"],
+        first=document["first_index"],
+        notifications=document.get(
+            "notifications", "drains" in (wanted, document.get("witness")) or _has_notifications(ring, events)
+        ),
+        events=events,
+    )
+    try:
+        schedule.choices()
+    except UsageError as unknown:
+        raise ScheduleError(f"at revision or gaps: {unknown}") from unknown
+    return schedule
+
+
+def _place(path: Iterable[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.lstrip(".") or "the top"
+
+
+def _has_notifications(ring: str, events: Iterable[Event]) -> bool:
+    """Say whether a schedule that does not tell has the notifications' steps.
+
+    A driver that made a request available reads next whether to kick, a back-end that supplied a batch whether to
+    notify: where neither is to be seen though something came after, they were left out.
+    """
+    seen = {event.step for event in events}
+    return bool(seen & NOTIFICATIONS[ring]) or not seen & _LAST[ring]
