@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from model.properties import NAMES
+from proofs.challenges.mutants import Checked
+from proofs.challenges.witnesses import Witnessed
 from proofs.induction.kits import kit
-from proofs.verdicts import Verdict, load_schedule, recorded_folder
-
-if TYPE_CHECKING:
-    from proofs.challenges.mutants import Checked
-    from proofs.challenges.witnesses import Witnessed
-    from proofs.verify import Judged
+from proofs.verdicts import Judged, Verdict, load_schedule, recorded_folder
 
 __all__ = ["progress", "show"]
 

@@ -105,6 +105,29 @@ class Schedule:
 BACK_END = ("recover", "fetch", "supply")
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A verdict as it came out now, the recorded one, and the seconds that it took."""
+
+    now: Verdict
+    was: Verdict | None
+    seconds: float
+    found: Schedule | None = None
+    """A counterexample that was found now, and is not in the record."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether the record says something else."""
+        return self.was is not None and self.was.verdict != self.now.verdict
+
+    @property
+    def good(self) -> bool:
+        """Whether it is as recorded; without a record, whether it is a verdict, and not that a property is violated."""
+        if self.was is not None:
+            return not self.differs
+        return self.now.verdict in ("proved", "bounded")
+
+
 def recorded_folder(ring: str) -> Path:
     """Give the folder of the record."""
     return Path(str(resources.files("proofs"))) / "recorded" / ring

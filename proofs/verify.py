@@ -24,6 +24,7 @@ from proofs.induction.engine import Outcome, prove_all
 from proofs.induction.kits import kit
 from proofs.search.breadth_first import Bounds, Found, explore
 from proofs.verdicts import (
+    Judged,
     Schedule,
     Verdict,
     load_schedule,
@@ -34,33 +35,10 @@ from proofs.verdicts import (
     violates,
 )
 
-__all__ = ["FOLDER", "Judged", "run"]
+__all__ = ["FOLDER", "run"]
 
 FOLDER = Path("counterexamples")
 """Where counterexamples are written, below the folder in which the command runs."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A verdict as it came out now, the recorded one, and the seconds that it took."""
-
-    now: Verdict
-    was: Verdict | None
-    seconds: float
-    found: Schedule | None = None
-    """A counterexample that was found now, and is not in the record."""
-
-    @property
-    def differs(self) -> bool:
-        """Whether the record says something else."""
-        return self.was is not None and self.was.verdict != self.now.verdict
-
-    @property
-    def good(self) -> bool:
-        """Whether it is as recorded; without a record, whether it is a verdict, and not that a property is violated."""
-        if self.was is not None:
-            return not self.differs
-        return self.now.verdict in ("proved", "bounded")
 
 
 @dataclass

@@ -21,7 +21,7 @@ from model.terms import ModelError, all_of, negate
 from proofs.search.breadth_first import Bounds, Found, explore
 from proofs.search.judges import Judge
 from tools import generated, pages, readings
-from vhost_inflight.judging.crash.campaign import run as crash_test
+from vhost_inflight.judging.crash.command import run as crash_test
 from vhost_inflight.judging.play.replay import replay
 from vhost_inflight.judging.play.schedule import parse
 

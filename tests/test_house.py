@@ -73,6 +73,30 @@ def test_a_forbidden_import_breaks_a_contract(copy: Path, module: str, line: str
     assert f"{importer} -> {line.removeprefix('import ')}" in ran.stdout
 
 
+@pytest.mark.parametrize(
+    ("module", "line", "one", "other"),
+    [
+        ("refimpl/wire/codec.py", "import refimpl.backend.server", "backend", "wire"),
+        ("proofs/induction/solver.py", "import proofs.induction.kits", "kits", "solver"),
+        ("vhost_inflight/judging/play/schedule.py", "import vhost_inflight.judging.crash.plan", "crash", "play"),
+    ],
+)
+def test_a_circle_breaks_a_contract(copy: Path, module: str, line: str, one: str, other: str) -> None:
+    """Two rooms, or two modules of one room, that import each other."""
+    path = copy / module
+    source = path.read_text(encoding="utf-8")
+    path.write_text(f"{source}\n{line}\n", encoding="utf-8")
+    try:
+        ran = import_contracts(copy)
+    finally:
+        path.write_text(source, encoding="utf-8")
+    assert ran.returncode == 1, ran.stdout
+    circle = ran.stdout.partition("Broken contracts")[2]
+    assert "import each other" in circle
+    assert one in circle
+    assert other in circle
+
+
 def test_no_module_is_too_long() -> None:
     """A reader can hold 400 lines."""
     folders = (*PACKAGES, "tests", "tools")

@@ -217,7 +217,7 @@ def crash_test(
     if gaps and schedule is not None:
         raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
 
-    from vhost_inflight.judging.crash.campaign import run
+    from vhost_inflight.judging.crash.command import run
 
     _exit(
         run(

@@ -56,6 +56,14 @@ class Proof:
         """Give the work at each step, by its id."""
         return {r.step.id: StepWork(self, r) for r in self.steps}
 
+    def axioms(self, translator: Translator) -> list[Any]:
+        """Give what is assumed of the sizes, and of the ring's functions of positions."""
+        return [*translator.sizes(), *self.ring.axioms(translator)]
+
+    def before(self, translator: Translator) -> dict[str, Any]:
+        """Make the state before a step: ring indexes as the invariant has them, functions of positions."""
+        return translator.with_indexes(translator.world(""), self.ring.indexes)
+
     def initial_goals(self) -> list[Goal]:
         """Say that the invariant holds in the initial state."""
         translator = Translator(self.table, self.entries)
@@ -97,7 +105,7 @@ class StepWork:
     @cached_property
     def before(self) -> dict[str, Any]:
         """Make the state before the step."""
-        return self.translator.before()
+        return self.proof.before(self.translator)
 
     @cached_property
     def rewritten(self) -> dict[str, Any]:
@@ -130,7 +138,7 @@ class StepWork:
         chosen = (
             [translator.choice >= 0, translator.choice < translator.region_size] if self.recorded.step.choice else []
         )
-        return [*translator.axioms(), guard, *chosen, *known, *translator.facts, *self._mentioned()]
+        return [*self.proof.axioms(translator), guard, *chosen, *known, *translator.facts, *self._mentioned()]
 
     @cached_property
     def cases(self) -> list[list[Any]]:

@@ -11,18 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from model.interpret import Machine, StateTuple
 from model.protocol import Subject
 from model.steps import Edit, Guard, Table
 from model.terms import ModelError, Term
+from proofs.induction.solver import Translator, World
 from proofs.induction.walks import Walk
 from proofs.induction.words import Conjunct
 from proofs.search.bounds import Level
-
-if TYPE_CHECKING:
-    from proofs.induction.solver import Translator, World
 
 __all__ = ["Induction", "Kit", "Marker", "Mutant", "Mutation", "NoProofError", "Witnessing", "induction_of", "kit"]
 

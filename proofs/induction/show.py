@@ -121,7 +121,7 @@ def solve(
 
 def _initial(proof: Proof, query: Query, goal: Goal) -> Result:
     started = time.monotonic()
-    proved = _proves(Translator(proof.table, proof.entries).axioms(), goal.expr())
+    proved = _proves(proof.axioms(Translator(proof.table, proof.entries)), goal.expr())
     return Result(query, "proved" if proved else "unknown", time.monotonic() - started)
 
 
@@ -198,8 +198,8 @@ def _stuck(proof: Proof, query: Query, tries: Iterable[tuple[int, int]]) -> Resu
     """Show that where nothing that is owed can happen, the driver has seen everything: a chain of small goals."""
     started = time.monotonic()
     translator = Translator(proof.table, proof.entries)
-    world = translator.before()
-    facts = [*translator.axioms()]
+    world = proof.before(translator)
+    facts = proof.axioms(translator)
     facts += [translator.expr(a.term, world) for a in proof.atoms.values() if a.group in ("base", "drains")]
     facts += [_not_enabled(proof, translator, world, step_id) for step_id in proof.works if step_id not in UNFAIR]
     facts += proof.ring.stuck_facts(translator, world)

@@ -6,8 +6,9 @@ Numbers are integers, arrays are arrays of integers, a label is the number of it
   a lemma of the next point only);
 - the slot of an index or of a position, and its lap, are uninterpreted functions; what is assumed of them is the
   ring's (`proofs.induction.kits.Induction.axioms`), with a lemma that proves it for each size;
-- an index of the ring that the invariant knows as a function of a position is written so (`Translator.before`), and
-  a sum of numbers modulo 65536 loses the inner modulo, which is an identity of arithmetic;
+- an index of the ring that the invariant knows as a function of a position is written so
+  (`Translator.with_indexes`), and a sum of numbers modulo 65536 loses the inner modulo, which is an identity of
+  arithmetic;
 - a `count` or a `total` becomes an element of an array of sums (induction over the heads, proved beside it), a
   `greatest` a constant with what its definition says.
 """
@@ -23,7 +24,6 @@ import z3
 from model.record import Assign, Var, record_term
 from model.steps import Guard, Recorded, Table
 from model.terms import ModelError, Term
-from proofs.induction.kits import induction_of
 
 __all__ = ["INT", "Translator", "World", "function"]
 
@@ -50,16 +50,14 @@ class Translator:
         """Make the constants that all states share."""
         self.size, self.first, self.choice = z3.Ints("size first choice")
         self.region_size = self.size if self.entries == "equal" else z3.Int("entries")
-        self._ring = induction_of(self.table.ring)
         self._fresh = 0
         self._naming: list[Any] | None = None
         self.facts: list[Any] = []
         """What is known of constants that stand for a greatest."""
 
-    def axioms(self) -> list[Any]:
-        """Give what is assumed of the sizes, and of the ring's functions of positions."""
-        sizes = [self.size >= 1, self.size <= 32768, self.first >= 0, self.first < 65536]
-        facts = [*sizes, *self._ring.axioms(self)]
+    def sizes(self) -> list[Any]:
+        """Give what is assumed of the sizes."""
+        facts = [self.size >= 1, self.size <= 32768, self.first >= 0, self.first < 65536]
         if self.entries == "larger":
             facts += [self.region_size >= self.size, self.region_size <= 65535]
         return facts
@@ -67,10 +65,6 @@ class Translator:
     def world(self, prefix: str) -> dict[str, Any]:
         """Make a constant for each variable."""
         return {v.name: z3.Const(f"{prefix}{v.name}", INT if v.limit is None else ARRAY) for v in self._vars()}
-
-    def before(self) -> dict[str, Any]:
-        """Make the state before a step: ring indexes as the invariant has them, functions of positions."""
-        return self.with_indexes(self.world(""), self._ring.indexes)
 
     def with_indexes(self, world: World, indexes: Mapping[str, Guard]) -> dict[str, Any]:
         """Write variables of a state as functions of what else is in it."""

@@ -10,11 +10,12 @@ import pytest
 from refimpl.choices import Choices
 from refimpl.errors import UsageError
 from refimpl.memory import store
-from vhost_inflight.judging.crash.campaign import crash_test, run
+from vhost_inflight.judging.crash.campaign import crash_test
+from vhost_inflight.judging.crash.command import run
 from vhost_inflight.judging.crash.guest import Record
 from vhost_inflight.judging.crash.judge_split import CrashJudge
 from vhost_inflight.judging.crash.plan import Kill, Plan, stores
-from vhost_inflight.judging.play.worlds.split import SplitMemory as Memory
+from vhost_inflight.judging.play.split.world import SplitMemory as Memory
 
 
 def test_merged_survives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,9 @@ from refimpl.layout import DESC_AVAIL, DESC_NEXT, DESC_USED
 from refimpl.packed.state import PackedState
 from tests.meet.lockstep import Both, Run
 from vhost_inflight.judging.play.flags import lap_words, words
+from vhost_inflight.judging.play.moments import Change
 from vhost_inflight.judging.play.player import DivergenceError
-from vhost_inflight.judging.play.replay import Change, replay, run
+from vhost_inflight.judging.play.replay import replay, run
 from vhost_inflight.judging.play.schedule import parse
 
 TEXT = ("no-used-resubmitted", "nothing-lost", "intact", "exactly-once", "well-formed", "ring-position", "restartable")

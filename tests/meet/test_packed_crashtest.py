@@ -15,13 +15,14 @@ from refimpl.memory import store
 from refimpl.packed.recover import prepare_packed_region
 from refimpl.packed.ring import used_flags
 from tests.meet.test_packed import TEXT, document, found
-from vhost_inflight.judging.crash.campaign import crash_test, run
+from vhost_inflight.judging.crash.campaign import crash_test
+from vhost_inflight.judging.crash.command import run
 from vhost_inflight.judging.crash.guest import Record
 from vhost_inflight.judging.crash.judge_packed import PackedCrashJudge
 from vhost_inflight.judging.crash.plan import Kill, Plan, stores
 from vhost_inflight.judging.crash.script import crashes_of, lives
+from vhost_inflight.judging.play.packed.world import PackedMemory
 from vhost_inflight.judging.play.schedule import parse
-from vhost_inflight.judging.play.worlds.packed import PackedMemory
 
 
 def test_hardened_survives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,8 +15,9 @@ from model.terms import ModelError
 from proofs.search.breadth_first import Bounds, Event, explore, table_for
 from proofs.split.mutants import mutants
 from vhost_inflight.judging.play.model_replay import replay_on_model
+from vhost_inflight.judging.play.moments import Change
 from vhost_inflight.judging.play.player import DivergenceError, Player
-from vhost_inflight.judging.play.replay import Change, replay, run
+from vhost_inflight.judging.play.replay import replay, run
 from vhost_inflight.judging.play.schedule import Schedule, ScheduleError, load, parse
 
 RECORDED = Path(__file__).parents[2] / "proofs" / "recorded"

@@ -17,8 +17,8 @@ from refimpl.packed.queue import PackedQueue
 from refimpl.packed.ring import is_used
 from vhost_inflight.judging.crash.guest import Record
 from vhost_inflight.judging.crash.judge_split import CrashJudge
+from vhost_inflight.judging.play.packed.world import PackedMemory
 from vhost_inflight.judging.play.restart import not_restartable
-from vhost_inflight.judging.play.worlds.packed import PackedMemory
 
 __all__ = ["PackedCrashJudge"]
 

@@ -17,7 +17,7 @@ from refimpl.choices import Choices
 from refimpl.layout import VERSION
 from vhost_inflight.judging.crash.guest import Record
 from vhost_inflight.judging.play.restart import not_restartable
-from vhost_inflight.judging.play.worlds.split import SplitMemory
+from vhost_inflight.judging.play.split.world import SplitMemory
 
 __all__ = ["FINISH", "Broken", "CrashJudge"]
 

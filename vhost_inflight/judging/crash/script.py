@@ -18,9 +18,9 @@ from typing import Any
 
 from refimpl.errors import BackEndError, UsageError
 from refimpl.hooks import BACKEND_STEPS_OF
-from vhost_inflight.judging.crash.campaign import Outcome, end
 from vhost_inflight.judging.crash.guest import Record
 from vhost_inflight.judging.crash.judge_split import Broken
+from vhost_inflight.judging.crash.outcome import Outcome, end
 from vhost_inflight.judging.crash.plan import Kill
 from vhost_inflight.judging.crash.rig import Rig
 from vhost_inflight.judging.play.schedule import Event, Schedule

@@ -7,7 +7,7 @@ from refimpl.errors import InflightError
 from refimpl.packed.driver import PackedDriver
 from vhost_inflight.judging.play.player import Player
 from vhost_inflight.judging.play.schedule import Event
-from vhost_inflight.judging.play.worlds.both import Device, Work
+from vhost_inflight.judging.play.world import Device, Work
 
 __all__ = ["drain"]
 

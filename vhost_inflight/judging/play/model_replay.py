@@ -13,8 +13,8 @@ from model.terms import ModelError
 from proofs.induction.kits import kit
 from proofs.search.judges import Judge
 from proofs.search.runs import runs
-from vhost_inflight.judging.play.judges.both import Violation
-from vhost_inflight.judging.play.replay import Change, Moment, Replay
+from vhost_inflight.judging.play.judge import Violation
+from vhost_inflight.judging.play.moments import Change, Moment, Replay
 from vhost_inflight.judging.play.schedule import Schedule, ScheduleError
 
 __all__ = ["replay_on_model"]

@@ -16,7 +16,7 @@ from refimpl.errors import InflightError, UsageError
 from refimpl.hooks import DRIVER_STEPS_OF
 from vhost_inflight.judging.play.rings import hand_of, judge_of, memory_of
 from vhost_inflight.judging.play.schedule import NOTIFICATIONS, Event, Schedule
-from vhost_inflight.judging.play.worlds.both import Device
+from vhost_inflight.judging.play.world import Device
 
 __all__ = ["DivergenceError", "Player"]
 

@@ -8,70 +8,19 @@ interpreter instead, and what is printed says so.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from refimpl.errors import InflightError
 from vhost_inflight.judging.play.drain import drain
-from vhost_inflight.judging.play.flags import lap_words, words
-from vhost_inflight.judging.play.judges.both import Violation
+from vhost_inflight.judging.play.judge import Violation
+from vhost_inflight.judging.play.model_replay import replay_on_model
+from vhost_inflight.judging.play.moments import Change, Moment, Replay
 from vhost_inflight.judging.play.player import DivergenceError, Player
 from vhost_inflight.judging.play.restart import not_restartable
-from vhost_inflight.judging.play.schedule import Event, Schedule, load
+from vhost_inflight.judging.play.schedule import Schedule, load
 
-__all__ = ["Change", "Moment", "Replay", "replay", "run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A field of shared memory that an event changed, with its value before and after."""
-
-    field: str
-    old: int
-    new: int
-
-    def text(self) -> str:
-        """Write it as ``field: old → new``; the flags of a packed descriptor in words."""
-        if self.field.startswith(("ring.", "region.")) and self.field.endswith("].flags"):
-            return f"{self.field}: {words(self.old)} → {words(self.new)}, {lap_words(self.new)}"
-        return f"{self.field}: {self.old} → {self.new}"
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One event that happened, its number (from 1), and what it changed in shared memory.
-
-    ``picture`` shows what stands in the memory then, line by line: of a packed ring, at each crash and at the end.
-    """
-
-    number: int
-    event: Event
-    changes: tuple[Change, ...]
-    picture: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Replay:
-    """A schedule that was played: on what, what happened, which violations were seen, and how it ended.
-
-    ``wanted`` is the property that the schedule names. ``reproduced``: that one was violated; of a witness: it was
-    played to its end, and what it is a witness of holds; of any other schedule: nothing was violated. ``refused`` is
-    the rule that one side found broken by the other at the end, if any.
-    """
-
-    on: str
-    wanted: str | None
-    reproduced: bool
-    moments: tuple[Moment, ...]
-    violations: tuple[Violation, ...]
-    refused: str = ""
-
-    def verdict(self) -> str:
-        """Say in a sentence what came of it."""
-        seen = [v.text() for v in self.violations if v.property == self.wanted] or [v.text() for v in self.violations]
-        what = seen[0] if seen else "nothing is violated"
-        return f"{'reproduced' if self.reproduced else 'NOT reproduced'} on {self.on}: {what}"
+__all__ = ["replay", "run"]
 
 
 def replay(schedule: Schedule) -> Replay:
@@ -81,8 +30,6 @@ def replay(schedule: Schedule) -> Replay:
     does not exist.
     """
     if schedule.mutant is not None:
-        from vhost_inflight.judging.play.model_replay import replay_on_model  # noqa: PLC0415  # it imports this module
-
         return replay_on_model(schedule)
     return _replay_on_memory(schedule)
 

@@ -8,7 +8,7 @@ from refimpl.backend.queue import Queue
 from refimpl.errors import InflightError
 from refimpl.packed.queue import PackedQueue
 from refimpl.split.state import Choose, choose_first
-from vhost_inflight.judging.play.worlds.both import Memory
+from vhost_inflight.judging.play.world import Memory
 
 __all__ = ["End", "not_restartable"]
 

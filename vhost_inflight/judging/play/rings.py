@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from refimpl.choices import Choices
 from refimpl.packed.driver import PackedDriver
-from vhost_inflight.judging.play.judges.both import Judge
-from vhost_inflight.judging.play.judges.packed import PackedJudge
-from vhost_inflight.judging.play.judges.split import SplitJudge
-from vhost_inflight.judging.play.worlds.both import Device, Driver, Hand, Memory
-from vhost_inflight.judging.play.worlds.packed import PackedHand, PackedMemory
-from vhost_inflight.judging.play.worlds.split import SplitHand, SplitMemory
+from vhost_inflight.judging.play.judge import Judge
+from vhost_inflight.judging.play.packed.judge import PackedJudge
+from vhost_inflight.judging.play.packed.world import PackedHand, PackedMemory
+from vhost_inflight.judging.play.split.judge import SplitJudge
+from vhost_inflight.judging.play.split.world import SplitHand, SplitMemory
+from vhost_inflight.judging.play.world import Device, Driver, Hand, Memory
 
 __all__ = ["hand_of", "judge_of", "memory_of"]
 

@@ -1,4 +1,4 @@
-"""The judge of the packed ring: see vhost_inflight.judging.play.judges.both.
+"""The judge of the packed ring: see vhost_inflight.judging.play.judge.
 
 The driver's record says what stands in each slot, so that a back-end that fetches from a wrong one is found out. What
 is visible is found as the driver would find it: by walking, from where it looks next, over slots that are marked used,
@@ -12,8 +12,8 @@ from typing import Any
 
 from refimpl.layout import DESC_NEXT, VERSION, PackedDesc
 from refimpl.packed.ring import is_used
-from vhost_inflight.judging.play.judges.both import Judge, Request
-from vhost_inflight.judging.play.worlds.both import Work
+from vhost_inflight.judging.play.judge import Judge, Request
+from vhost_inflight.judging.play.world import Work
 
 __all__ = ["PackedJudge"]
 

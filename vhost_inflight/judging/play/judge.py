@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from vhost_inflight.judging.play.worlds.both import Device, Memory, Work
+from vhost_inflight.judging.play.world import Device, Memory, Work
 
 __all__ = ["Judge", "Request", "Violation"]
 

@@ -14,8 +14,8 @@ from refimpl.split.queue import SplitQueue
 from refimpl.split.recover import prepare_region
 from refimpl.split.ring import SplitRing, ring_bytes
 from refimpl.split.state import Choose, choose_first
-from vhost_inflight.judging.play.judges.split import SplitJudge
-from vhost_inflight.judging.play.worlds.both import Memory
+from vhost_inflight.judging.play.split.judge import SplitJudge
+from vhost_inflight.judging.play.world import Memory
 
 __all__ = ["SplitHand", "SplitMemory"]
 

@@ -1,6 +1,6 @@
 """The world around one back-end: its memory, the driver, the device, the eventfds; all in one process, no threads.
 
-What is the same for both rings is here; vhost_inflight.judging.play.worlds.split and .packed_world have the rest.
+What is the same for both rings is here; vhost_inflight.judging.play.split.world and .packed_world have the rest.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The judge of the split ring: see vhost_inflight.judging.play.judges.both."""
+"""The judge of the split ring: see vhost_inflight.judging.play.judge."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from refimpl.layout import VERSION
-from vhost_inflight.judging.play.judges.both import Judge, Request
-from vhost_inflight.judging.play.worlds.both import Work
+from vhost_inflight.judging.play.judge import Judge, Request
+from vhost_inflight.judging.play.world import Work
 
 __all__ = ["SplitJudge"]
 

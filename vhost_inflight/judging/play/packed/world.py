@@ -13,8 +13,8 @@ from refimpl.packed.recover import prepare_packed_region
 from refimpl.packed.ring import PackedRing, packed_ring_bytes
 from refimpl.split.state import Choose, choose_first
 from vhost_inflight.judging.play.flags import lap_words, words
-from vhost_inflight.judging.play.judges.packed import PackedJudge
-from vhost_inflight.judging.play.worlds.both import Memory
+from vhost_inflight.judging.play.packed.judge import PackedJudge
+from vhost_inflight.judging.play.world import Memory
 
 __all__ = ["PackedHand", "PackedMemory"]
 

@@ -1,0 +1,1 @@
+"""The packed ring: its memory and the steps of its driver, and the judge of what happened on it."""
