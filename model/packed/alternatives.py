@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from model.packed.places import ENTRIES, SIZE, is_available, moved, wrapped
-from model.packed.recover import begin_walk, pending, slots_inflight
-from model.packed.revisions import first_counter
+from model.both.alternatives import in_, new
+from model.both.counters import pending
+from model.both.words import ENTRIES, SIZE
+from model.packed.places import is_available, moved, wrapped
+from model.packed.recover import begin_walk, slots_inflight
 from model.packed.serve import close_batch
-from model.packed.variables import BASE, RUNNING, VARS
-from model.record import State, assign_each, assign_initial
-from model.steps import Add, Edit, GuardOf, Procedure, Remove, Replace, Step, Table
-from model.terms import Term, all_of, any_of, cell, count, follow, forall, ite, negate
+from model.packed.variables import BASE
+from model.record import assign_each
+from model.steps import Add, Edit, Remove, Replace, Table
+from model.terms import Term, all_of, any_of, cell, follow, ite, negate
 
 __all__ = [
-    "always", "any_order", "base", "before_hand_over", "compare", "counter", "counter_count", "counter_zero",
-    "device_greatest", "device_last", "every_kick", "fields_left", "left_zero", "never_signal", "one", "region_kept",
-    "signal_after_publish", "signal_on_mismatch", "until_publish", "used_position", "version_first",
+    "any_order", "base", "before_hand_over", "compare",
+    "fields_left", "left_zero", "one",
+    "signal_after_publish", "used_position", "version_first",
     "wait_at_start", "whole_chains", "wide", "wrap_zero", "zeroed",
 ]  # fmt: skip
-
-_new = Procedure("gaps")
 
 
 def _replace(step_id: str, **changes: Any) -> list[Edit]:
     return [Replace(step_id, changes)]
-
-
-def _in(step: Step, procedure: str) -> Step:
-    return replace(step, procedure=procedure)
 
 
 # init-order, free-list, first-wrap
@@ -105,45 +100,6 @@ def left_zero(table: Table) -> list[Edit]:
 
 
 # counters
-
-
-def counter(start: int) -> list[Edit]:
-    def restore(s: Any) -> None:
-        s.counter = first_counter(s, start)
-
-    return _replace("packed.counter", do=restore)
-
-
-def counter_zero(_: Table) -> list[Edit]:
-    def restore(s: Any) -> None:
-        s.counter = 0
-
-    return _replace("packed.counter", do=restore, sentence="Set the global counter to 0.")
-
-
-def counter_count(_: Table) -> list[Edit]:
-    def restore(s: Any) -> None:
-        s.counter = count(ENTRIES, lambda e: s.region.desc[e].inflight == 1)
-
-    return _replace("packed.counter", do=restore, sentence="Set the global counter to the number of inflight entries.")
-
-
-def device_greatest(_: Table) -> list[Edit]:
-    @_new.step("queue.other", choice="head", text="gap counter-scope", when=lambda s, _: s.recover.at == RUNNING)
-    def other_queue(s: Any, i: Term) -> None:
-        """Another queue of the device fetches, and counts on in the same counter."""
-        s.counter = s.counter + 1 + i
-
-    return [Add(_in(other_queue, "device"))]
-
-
-def device_last(_: Table) -> list[Edit]:
-    @_new.step("queue.other", choice="head", text="gap counter-scope", when=lambda s, _: s.recover.at == RUNNING)
-    def recovered_later(s: Any, i: Term) -> None:
-        """Another queue of the device recovers after this one, and sets the counter past its own entries alone."""
-        s.counter = i
-
-    return [Add(_in(recovered_later, "device"))]
 
 
 # fetch-position
@@ -265,14 +221,6 @@ def wide(_: Table) -> list[Edit]:
 # fetch-in-batch
 
 
-def until_publish(_: Table) -> list[Edit]:
-    return [GuardOf("fetch", lambda s: s.supply.open < 2)]
-
-
-def always(_: Table) -> list[Edit]:
-    return [GuardOf("fetch", lambda _: all_of())]
-
-
 # resubmit-order, ring-at-start, signals
 
 
@@ -290,28 +238,6 @@ def wait_at_start(_: Table) -> list[Edit]:
     return _replace("packed.reconnect.ready", do=ready, sentence="Recovery ends; wait for a kick.")
 
 
-def _nothing_pending(s: Any) -> Term:
-    return forall(ENTRIES, lambda e: negate(pending(s, e)))
-
-
-def never_signal(_: Table) -> list[Edit]:
-    return [
-        Remove("packed.reconnect.signal"),
-        Replace("packed.reconnect.ready", {"at": ("resubmit",), "when": _nothing_pending}),
-    ]
-
-
-def signal_on_mismatch(_: Table) -> list[Edit]:
-    at = {
-        "at": ("resubmit", "signalled"),
-        "when": lambda s: any_of(s.recover.at == "signalled", all_of(s.recover.mismatch == 0, _nothing_pending(s))),
-    }
-    return [
-        Replace("packed.reconnect.ready", at),
-        Replace("packed.reconnect.signal", {"when": lambda s: all_of(s.recover.mismatch == 1, _nothing_pending(s))}),
-    ]
-
-
 def signal_after_publish(table: Table) -> list[Edit]:
     settle = next(s for s in table.of("supply") if s.to == "notify")
     return [
@@ -324,7 +250,7 @@ def signal_after_publish(table: Table) -> list[Edit]:
 
 
 def fields_left(_: Table) -> list[Edit]:
-    @_new.step(
+    @new.step(
         "packed.idle.unarmed",
         at="take",
         to="armed",
@@ -335,34 +261,7 @@ def fields_left(_: Table) -> list[Edit]:
         """Nothing is there: the wish of the process before still stands in the device event flags."""
 
     armed = {"when": lambda s: all_of(s.fetch.available == 0, s.fetch.rested == 1)}
-    return [Add(_in(not_armed, "fetch")), Replace("packed.idle.arm", armed)]
+    return [Add(in_("fetch", not_armed)), Replace("packed.idle.arm", armed)]
 
 
 # recovery-start, reset
-
-
-@_new.step(
-    "connection.kick",
-    text="gap recovery-start",
-    world=True,
-    when=lambda s: all_of(s.recover.at == RUNNING, s.fetch.at == "take", s.supply.at == "idle"),
-)
-def second_kick_fd(s: State) -> None:
-    """The front-end sends the kick fd again, and the back-end, alive, starts recovery over."""
-    begin: Any = s
-    begin.recover.at = "compare"
-    begin.recover.fresh = 0
-    begin.recover.resubmitted.each(lambda _: 0)
-    begin.fetch.at = "off"
-    begin.supply.at = "off"
-
-
-def every_kick(_: Table) -> list[Edit]:
-    return [Add(_in(second_kick_fd, "crash"))]
-
-
-def region_kept(_: Table) -> list[Edit]:
-    def reset(s: State) -> None:
-        assign_initial(s, [v.name for v in VARS.values() if v.kind in ("ring", "eventfd", "driver")])
-
-    return _replace("driver.reset", do=reset, sentence="The VM resets: a new driver and ring, the old region.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.packed.places import SIZE, advanced, is_used, moved
-from model.packed.variables import DEAD, VARS
+from model.both.words import DEAD, SIZE
+from model.packed.places import advanced, is_used, moved
+from model.packed.variables import VARS
 from model.record import State, assign_initial
 from model.steps import Procedure
 from model.terms import Term, all_of, ite, negate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.both.words import SIZE
 from model.packed.driver import next_used
-from model.packed.places import SIZE
 from model.steps import Add, Edit, Procedure, Replace, Table
 from model.terms import Term, all_of, ite, negate
 

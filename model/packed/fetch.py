@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.packed.places import ENTRIES, advanced, is_available
-from model.packed.variables import WORKING
+from model.both.words import ENTRIES, WORKING
+from model.packed.places import advanced, is_available
 from model.steps import Procedure
 from model.terms import all_of, ite
 

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+from model.both.gaps import TEXT, shared
 from model.gaps import Alternative as A  # noqa: N817
 from model.gaps import Gap
 from model.packed import alternatives as alt
 from model.packed import alternatives_supply as supply
 from model.packed.event_index import by_index
-from model.split.gaps import GAPS as SPLIT
 
 __all__ = ["GAPS"]
 
-_TEXT, _MERGED = ("v6", "merged"), ("merged",)
 
-
-def _gap(name: str, question: str, reason: str, *alternatives: A, revisions: tuple[str, ...] = _TEXT) -> Gap:
+def _gap(name: str, question: str, reason: str, *alternatives: A, revisions: tuple[str, ...] = TEXT) -> Gap:
     return Gap(name, question, alternatives, reason, revisions)
 
 
-def _like_split(name: str, *edits: object) -> Gap:
-    """Take a gap over from the split ring, with the edits that its alternatives are here."""
-    gap = SPLIT[name]
-    others = [A(a.name, a.meaning, e) for a, e in zip(gap.alternatives[1:], edits, strict=True)]  # type: ignore[arg-type]
-    return Gap(name, gap.question, (A(gap.default, gap.alternatives[0].meaning), *others), gap.reason, gap.revisions)
-
-
 _GAPS = (
-    _like_split("init-order", alt.version_first, alt.before_hand_over),
+    shared("init-order", alt.version_first, alt.before_hand_over),
     _gap(
         "free-list",
         "what are the links of the first free list, and where does it end?",
@@ -48,9 +39,9 @@ _GAPS = (
         A("from-base", "at the used slot and wrap counter of SET_VRING_BASE"),
         A("zero", "at slot 0 with the first wrap counters, as on a new ring", alt.left_zero),
     ),
-    _like_split("counter-start", lambda _: alt.counter(1)),
-    _like_split("counter-after-reconnect", alt.counter_zero, alt.counter_count),
-    _like_split("counter-scope", alt.device_greatest, alt.device_last),
+    shared("counter-start"),
+    shared("counter-after-reconnect"),
+    shared("counter-scope"),
     _gap(
         "fetch-position",
         "where does fetching go on after reconnecting; what does SET_VRING_BASE mean then?",
@@ -103,12 +94,12 @@ _GAPS = (
         A("several", "one store for each, in the order of the sentence"),
         A("one", "one store for all", alt.one),
     ),
-    _like_split("fetch-in-batch", alt.until_publish, alt.always),
-    _like_split("resubmit-order", alt.any_order),
-    _like_split("ring-at-start", alt.wait_at_start),
-    _like_split("signal-at-start", alt.signal_on_mismatch, alt.never_signal),
-    _like_split("signal-when", alt.signal_after_publish),
-    _like_split("event-fields", alt.fields_left),
+    shared("fetch-in-batch"),
+    shared("resubmit-order", alt.any_order),
+    shared("ring-at-start", alt.wait_at_start),
+    shared("signal-at-start"),
+    shared("signal-when", alt.signal_after_publish),
+    shared("event-fields", alt.fields_left),
     Gap(
         "event-kind",
         "does the driver ask to be notified of every used element, or of one?",
@@ -118,8 +109,8 @@ _GAPS = (
         ),
         "every driver can: event indexes have to be negotiated; Linux does",
     ),
-    _like_split("recovery-start", alt.every_kick),
-    _like_split("reset", alt.region_kept),
+    shared("recovery-start"),
+    shared("reset"),
     _gap(
         "region-size",
         "may the region have another number of entries than the ring has descriptors?",

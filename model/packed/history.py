@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.packed.places import SIZE, advanced, is_used, moved
-from model.packed.variables import DEAD, RUNNING, VARS, WORKING
+from model.both.words import DEAD, RUNNING, SIZE, WORKING
+from model.packed.places import advanced, is_used, moved
+from model.packed.variables import VARS
 from model.record import assign_initial
 from model.steps import History
 from model.terms import Operand, Term, all_of, any_of, cell, follow, ite, lap, met, negate

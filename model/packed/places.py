@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.terms import Operand, Term, all_of, any_of, ite, parameter
+from model.both.words import SIZE
+from model.terms import Operand, Term, all_of, any_of, ite
 
-__all__ = ["ENTRIES", "SIZE", "advanced", "at", "is_available", "is_used", "moved", "to_fetch", "wrapped"]
-
-SIZE = parameter("size")
-ENTRIES = parameter("entries")
+__all__ = ["advanced", "at", "is_available", "is_used", "moved", "to_fetch", "wrapped"]
 
 
 def moved(idx: Term, by: Operand) -> Term:

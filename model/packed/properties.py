@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from model.both.words import ENTRIES, RUNNING, SIZE, WORKING
 from model.packed.history import Walk, backward_number, forward_number, newly_used, own_slot, published_slot
-from model.packed.places import ENTRIES, SIZE, to_fetch
+from model.packed.places import to_fetch
 from model.packed.recover import slots_inflight
-from model.packed.variables import RUNNING, WORKING
 from model.properties import Judgement
 from model.terms import (
     Operand,

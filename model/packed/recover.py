@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.packed.places import ENTRIES, advanced, is_available
-from model.packed.variables import BASE, BASE_WRAP, DEAD, RUNNING, VARS, WORKING
+from model.both.counters import pending
+from model.both.words import DEAD, ENTRIES, RUNNING, WORKING
+from model.packed.places import advanced, is_available
+from model.packed.variables import BASE, BASE_WRAP, VARS
 from model.record import State, assign_initial
 from model.steps import Procedure
-from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, total
+from model.terms import Term, all_of, any_of, forall, ite, negate, total
 
-__all__ = ["begin_walk", "crash", "list_ended", "pending", "recover", "slots_inflight"]
+__all__ = ["begin_walk", "crash", "list_ended", "recover", "slots_inflight"]
 
 recover = Procedure("recover")
 crash = Procedure("crash")
@@ -225,11 +227,6 @@ def slots_inflight(s: Any) -> Term:
 def find_position(s: Any) -> None:
     """Fetching goes on at the used slot, plus the slots of the requests that are inflight."""
     s.fetch.avail_idx, s.fetch.avail_wrap = advanced(s.region.used_idx, s.region.used_wrap_counter, slots_inflight(s))
-
-
-def pending(s: Any, e: Operand) -> Term:
-    """Whether an entry is inflight and not yet resubmitted by this process."""
-    return all_of(s.region.desc[e].inflight == 1, s.recover.resubmitted[e] == 0)
 
 
 def _first_in_table(s: Any, e: Term) -> Term:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.both.counters import bump, least_counter, restore_counter
+from model.both.words import SIZE
 from model.packed.driver import driver, reset, rest
 from model.packed.fetch import fetch
 from model.packed.history import history
-from model.packed.places import ENTRIES, SIZE, is_used, moved, wrapped
-from model.packed.recover import crash, list_ended, pending, recover
+from model.packed.places import is_used, moved, wrapped
+from model.packed.recover import crash, list_ended, recover
 from model.packed.serve import device, supply
 from model.packed.variables import VARS
 from model.steps import Add, After, Before, Edit, Procedure, Replace, Table
-from model.terms import Term, all_of, forall, greatest, ite, negate
+from model.terms import Term, all_of, ite, negate
 
-__all__ = ["HARDENED", "MERGED", "REVISIONS", "V6", "first_counter"]
+__all__ = ["HARDENED", "MERGED", "REVISIONS", "V6"]
 
 V6 = Table.of_procedures("packed", VARS, [recover, fetch, supply, device, driver, rest, crash, reset], history)
 
@@ -27,40 +29,17 @@ def stamp(s: Any) -> None:
     s.region.desc[s.region.old_free_head].counter = s.counter
 
 
-@_merged.step("packed.fetch.bump", text="merged receiving, 2(c)")
-def bump(s: Any) -> None:
-    """Increase the global counter by 1."""
-    s.counter = s.counter + 1
-
-
-def first_counter(s: Any, start: int) -> Term:
-    """Give the counter after the greatest of the inflight entries, or `start` if nothing is inflight."""
-    return greatest(ENTRIES, lambda e: s.region.desc[e].inflight == 1, lambda e: s.region.desc[e].counter + 1, start)
-
-
-@_merged.step("packed.counter", text="gap counter-after-reconnect; gap counter-start")
-def restore_counter(s: Any) -> None:
-    """Set the global counter past the greatest of the inflight entries, or to 0 if nothing is inflight."""
-    s.counter = first_counter(s, 0)
-
-
-def _least_counter(s: Any, e: Term) -> Term:
-    """Whether an entry is the next in the order of the counters."""
-    return all_of(
-        e < ENTRIES,
-        pending(s, e),
-        forall(ENTRIES, lambda x: ite(pending(s, x), s.region.desc[e].counter <= s.region.desc[x].counter, all_of())),
-    )
-
+_bump = bump(_merged, "packed.fetch.bump", "merged receiving, 2(c)")
+_restore_counter = restore_counter(_merged, "packed.counter")
 
 MERGED: tuple[Edit, ...] = (
     Before("packed.fetch.2b", stamp),
-    Before("packed.fetch.2b", bump),
-    After("packed.position", restore_counter),
+    Before("packed.fetch.2b", _bump),
+    After("packed.position", _restore_counter),
     Replace(
         "packed.reconnect.4",
         {
-            "when": _least_counter,
+            "when": least_counter,
             "text": "merged reconnecting, 4",
             "sentence": "Resubmit the inflight entries in the order of their counter: begin with its num descriptors.",
         },

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.both.words import FINISHED, IN_BATCH, WORKING
 from model.packed.fetch import BETWEEN
 from model.packed.places import at, moved, wrapped
-from model.packed.variables import FINISHED, IN_BATCH, WORKING
 from model.steps import Procedure
 from model.terms import Term, all_of, ite
 
 __all__ = [
-    "FINISHED", "IN_BATCH", "WORKING", "close_batch", "device", "element", "last_entry", "mark_used", "supply",
+    "close_batch", "device", "element", "last_entry", "mark_used", "supply",
 ]  # fmt: skip
 
 supply = Procedure("supply", guard=lambda s: at(s.fetch.at, *BETWEEN))

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from model.both.words import DEAD, FIRST
 from model.record import Var, Vars
 from model.terms import Operand, Term, cell, ite, lap, parameter
 
-__all__ = ["BASE", "BASE_WRAP", "DEAD", "FINISHED", "FIRST", "IN_BATCH", "RUNNING", "VARS", "WORKING"]
-
-FIRST = parameter("first")
-"""The position at which the ring begins; not 0: the ring has been in use, and all has come back."""
+__all__ = ["BASE", "BASE_WRAP", "VARS"]
 
 BASE, BASE_WRAP = cell(FIRST), lap(FIRST)
-"""Its slot and wrap counter: what SET_VRING_BASE says with a fresh region."""
-
-DEAD = "dead"
-"""The label of `recover` while there is no back-end process."""
-
-RUNNING = "running"
-"""The label of `recover` when recovery has ended."""
-
-WORKING, FINISHED, IN_BATCH = 1, 2, 3
-"""What `device.state` says of a request that the device has got: works on it, has finished, is being given back."""
+"""Slot and wrap counter of the first position: what SET_VRING_BASE says with a fresh region."""
 
 
 def _last_lap(slot: Term) -> Operand:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.both.words import DEAD, SIZE
 from model.record import State, assign_initial
-from model.split.variables import DEAD, VARS
+from model.split.variables import VARS
 from model.steps import Procedure
-from model.terms import Term, all_of, ite, parameter, slot, wrap
+from model.terms import Term, all_of, ite, slot, wrap
 
 __all__ = ["driver", "reset", "rest"]
 
-SIZE = parameter("size")
 
 driver = Procedure("driver")
 rest = Procedure("rest")

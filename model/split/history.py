@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.both.words import DEAD, RUNNING, WORKING
 from model.record import assign_initial
-from model.split.recover import RUNNING
-from model.split.serve import WORKING
-from model.split.variables import DEAD, VARS
+from model.split.variables import VARS
 from model.steps import History
 from model.terms import Term, all_of, any_of, exists, ite, place, slot
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from model.both.words import ENTRIES, SIZE, WORKING
 from model.properties import Judgement
-from model.split.recover import ENTRIES
-from model.split.serve import WORKING
-from model.terms import Operand, Term, all_of, any_of, count, forall, ite, negate, parameter, place, wrap
+from model.terms import Operand, Term, all_of, any_of, count, forall, ite, negate, place, wrap
 
 __all__ = ["JUDGEMENTS", "all_seen", "idle_driver", "outstanding"]
-
-SIZE = parameter("size")
 
 
 def outstanding(s: Any, h: Operand) -> Term:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.both.counters import pending
+from model.both.words import DEAD, ENTRIES, RUNNING
 from model.record import State, assign_initial
-from model.split.variables import DEAD, VARS
+from model.split.variables import VARS
 from model.steps import Procedure
-from model.terms import Operand, Term, all_of, count, forall, ite, negate, parameter, wrap
+from model.terms import Term, all_of, count, forall, ite, negate, wrap
 
-__all__ = ["crash", "pending", "recover"]
+__all__ = ["crash", "recover"]
 
-ENTRIES = parameter("entries")
-RUNNING = "running"
 
 recover = Procedure("recover")
 crash = Procedure("crash")
@@ -117,11 +117,6 @@ def commit_used_idx(s: Any) -> None:
 def find_position(s: Any) -> None:
     """Fetching goes on where the used ring is, plus the requests that are inflight."""
     s.fetch.last_avail = wrap(s.used.idx + count(ENTRIES, lambda h: s.region.desc[h].inflight == 1), 16)
-
-
-def pending(s: Any, h: Operand) -> Term:
-    """Whether an entry is inflight and not yet resubmitted by this process."""
-    return all_of(s.region.desc[h].inflight == 1, s.recover.resubmitted[h] == 0)
 
 
 def _first_in_table(s: Any, i: Term) -> Term:

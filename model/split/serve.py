@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.both.words import FINISHED, IN_BATCH, WORKING
 from model.steps import Procedure
 from model.terms import Term, all_of, any_of, ite, slot, wrap
 
-__all__ = ["BETWEEN", "FINISHED", "IN_BATCH", "WORKING", "device", "fetch", "forget", "supply"]
+__all__ = ["BETWEEN", "device", "fetch", "forget", "supply"]
 
-WORKING, FINISHED, IN_BATCH = 1, 2, 3
 
 BETWEEN = ("look", "take", "rest")
 """The labels of fetch at which no request is in hand: only there does a single-threaded back-end do something else."""

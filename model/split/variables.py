@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from model.both.words import DEAD, FIRST
 from model.record import Var, Vars
 from model.terms import parameter
 
-__all__ = ["DEAD", "FIRST", "VARS"]
-
-DEAD = "dead"
-"""The label of `recover` while there is no back-end process."""
-
-FIRST = parameter("first")
-"""The ring's index when the region is made: 0 for a new ring, anything for one that was in use."""
+__all__ = ["VARS"]
 
 VARS = Vars(
     # The region, shared with whoever comes after a crash.

@@ -21,6 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from model import protocol
+from model.both.words import DEAD, RUNNING
 from model.interpret import Machine, Sizes, StateTuple
 from model.properties import NAMES
 from model.protocol import Subject
@@ -28,7 +29,6 @@ from model.terms import ModelError
 from proofs.induction.kits import Marker, Witnessing, kit
 from proofs.search.bounds import Event
 from proofs.search.judges import UNFAIR, Judge
-from proofs.search.runs import DEAD, RUNNING
 
 __all__ = ["Seen", "Witness", "Witnessed", "check", "find", "load", "play", "subjects"]
 

@@ -16,8 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from model.packed.places import ENTRIES
-from model.packed.variables import FIRST
+from model.both.words import ENTRIES, FIRST
 from model.record import State, Var, Vars, assign_initial
 from model.steps import History, Table
 from model.terms import Operand, Term, all_of, any_of, ite

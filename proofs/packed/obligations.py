@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from model.packed.places import ENTRIES
+from model.both.words import ENTRIES
 from model.terms import Term, all_of, any_of, cell, forall, ite, lap
 from proofs.induction.walks import Along, Steps, Walk
 from proofs.packed.words import HEADS, SIZE, iff, in_batch, live

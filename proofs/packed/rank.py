@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.packed.variables import DEAD, RUNNING
+from model.both.words import DEAD, RUNNING
 from model.steps import Guard, Table
 from model.terms import Term, all_of, any_of, constant, forall, ite, negate
 from proofs.packed.sleep import driver_sleeps

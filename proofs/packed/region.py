@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.packed.variables import BASE, BASE_WRAP, DEAD, WORKING
+from model.both.words import DEAD, WORKING
+from model.packed.variables import BASE, BASE_WRAP
 from model.steps import Guard
 from model.terms import Operand, Term, all_of, any_of, cell, forall, ite, lap, negate
 from proofs.packed.words import (

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from model.both.words import IN_BATCH
 from model.packed.alternatives_supply import forwards
 from model.packed.places import advanced, moved
-from model.packed.serve import IN_BATCH, close_batch, element, last_entry, mark_used
+from model.packed.serve import close_batch, element, last_entry, mark_used
 from model.steps import Add, Edit, HistoryOf, Procedure, Replace, Table
 from model.terms import Term, all_of, negate
 from proofs.challenges.mutating import always, exchanged, swap, turned

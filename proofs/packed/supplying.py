@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.packed.variables import FINISHED, IN_BATCH, WORKING
+from model.both.words import FINISHED, IN_BATCH, WORKING
 from model.terms import Term, all_of, any_of, cell, forall, ite, lap, negate
 from proofs.packed.words import (
     ENTRIES,

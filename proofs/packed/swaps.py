@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from model.packed.places import ENTRIES, SIZE, is_used, moved, wrapped
-from model.packed.recover import list_ended, pending
+from model.both.counters import pending
+from model.both.words import ENTRIES, SIZE
+from model.packed.places import is_used, moved, wrapped
+from model.packed.recover import list_ended
 from model.packed.variables import BASE
 from model.steps import Add, Edit, Procedure, Replace, Table
 from model.terms import Term, all_of, any_of, forall, ite, negate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.both.words import RUNNING
 from model.packed.properties import outstanding
-from model.packed.variables import RUNNING
 from model.steps import Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, parameter
 from proofs.induction.words import Conjunct, at, iff, implies

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cached_property
 
+from model.both.words import DEAD, RUNNING
 from model.interpret import Machine, StateTuple, Successor
 from model.properties import Judgement
-from proofs.search.runs import DEAD, RUNNING, runs
+from proofs.search.runs import runs
 
 __all__ = ["UNFAIR", "Judge", "Outcome", "Restarts"]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from model.both.words import RUNNING
 from model.packed import properties as packed
 from model.packed.quiet import quiet as packed_quiet
 from model.split import properties as split
@@ -19,10 +20,7 @@ from model.steps import Guard, Table
 from model.terms import ModelError, Term, all_of, any_of, parameter, wrap
 from proofs.search.bounds import Bounds, Campaign
 
-__all__ = ["DEAD", "PACKED", "RUNNING", "SPLIT", "Runs", "runs"]
-
-DEAD, RUNNING = "dead", "running"
-"""The labels of `recover` while there is no process, and once recovery has ended; the same on both rings."""
+__all__ = ["PACKED", "SPLIT", "Runs", "runs"]
 
 
 @dataclass(frozen=True)

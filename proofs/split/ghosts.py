@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from model.both.words import FIRST
 from model.record import State, Var, Vars, assign_initial
-from model.split.variables import FIRST
 from model.steps import History, Table
 from model.terms import Operand, Term, ite
 

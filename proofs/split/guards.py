@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from model.split.serve import FINISHED, IN_BATCH, WORKING
+from model.both.words import FINISHED, IN_BATCH, WORKING
 from model.steps import Replace
 from model.terms import Term, all_of, any_of, ite, parameter, variable
 from proofs.challenges.mutating import BETWEEN_PROCEDURES, Guards, Weakened

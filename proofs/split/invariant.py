@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from model.both.words import DEAD, RUNNING, WORKING
 from model.split.properties import outstanding
-from model.split.recover import RUNNING
-from model.split.serve import WORKING
-from model.split.variables import DEAD
 from model.steps import Guard, Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, place, slot, wrap
 from proofs.split.process import process

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from model.both.counters import pending
+from model.both.words import IN_BATCH
 from model.split.quiet import NOTIFICATIONS
-from model.split.recover import pending
-from model.split.serve import IN_BATCH, in_hand
+from model.split.serve import in_hand
 from model.steps import Add, Edit, Procedure, Replace, Table
 from model.terms import Term, all_of, forall, ite, negate, parameter, slot, wrap
 from proofs.challenges.mutating import add, drops, exchanged, guards, swap

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.split.recover import RUNNING
-from model.split.serve import FINISHED, IN_BATCH, WORKING
-from model.split.variables import DEAD
+from model.both.words import DEAD, FINISHED, IN_BATCH, RUNNING, WORKING
 from model.terms import Term, all_of, any_of, forall, negate, place, slot, wrap
 from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, in_list, live, owed, waiting
 

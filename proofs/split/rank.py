@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from model.both.words import DEAD, RUNNING
 from model.split.properties import outstanding
-from model.split.recover import RUNNING
-from model.split.variables import DEAD
 from model.steps import Guard, Recorded, Table
 from model.terms import Term, all_of, any_of, constant, forall, ite, negate, place, wrap
 from proofs.search.judges import UNFAIR

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.split.recover import RUNNING
+from model.both.words import RUNNING
 from model.split.serve import BETWEEN
 from model.steps import Table
 from model.terms import Operand, Term, all_of, as_term, negate, parameter

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from model import protocol
+from model.both.words import DEAD, RUNNING
 from model.interpret import Machine
-from model.packed import variables as packed_variables
 from model.properties import NAMES
 from model.protocol import Subject
-from model.split import recover as split_recover
-from model.split import variables as split_variables
 from model.terms import ModelError
 from proofs import verify
 from proofs.challenges import witnesses
@@ -25,7 +23,7 @@ from proofs.induction.kits import Induction, Kit, NoProofError, induction_of, ki
 from proofs.search.bounds import Bounds
 from proofs.search.breadth_first import explore, table_for
 from proofs.search.judges import UNFAIR, Restarts
-from proofs.search.runs import DEAD, RUNNING, runs
+from proofs.search.runs import runs
 
 MERGED = Subject("split", "merged")
 SAFE = frozenset(NAMES) - {"drains"}
@@ -49,12 +47,6 @@ def test_what_the_judges_look_at_is_there(ring: str) -> None:
         assert {*told.end, "recover.left", "recover.resubmitted", "driver.requests"} <= set(table.vars)
         assert {label for s in table.of("recover") for label in (*s.at, s.to)} >= {DEAD, RUNNING}
         assert set(told.quiet(table).steps) < set(table.steps)
-
-
-def test_labels_are_those_of_the_models() -> None:
-    """The two labels that both rings share are written once here, and agree."""
-    assert split_variables.DEAD == packed_variables.DEAD == DEAD
-    assert split_recover.RUNNING == RUNNING
 
 
 @pytest.mark.parametrize("ring", protocol.RINGS)
