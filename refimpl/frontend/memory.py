@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+from refimpl.both.driver import IndirectTables
 from refimpl.memory import SharedMemory
 from refimpl.packed.ring import PackedRing, packed_parts, packed_ring_bytes
 from refimpl.split.chain import Buffer
-from refimpl.split.driver import IndirectTables
 from refimpl.split.ring import SplitRing, parts, ring_bytes
 from refimpl.wire.payload import MemoryRegion, VringAddress
 

@@ -8,6 +8,7 @@ from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from refimpl.both.driver import Driver, IndirectTables
 from refimpl.errors import BackEndError, UsageError
 from refimpl.hooks import Hook, silent
 from refimpl.layout import (
@@ -20,10 +21,9 @@ from refimpl.layout import (
     PackedDesc,
     overlay,
 )
-from refimpl.memory import full_fence, store
+from refimpl.memory import store
 from refimpl.packed.ring import PackedRing, available_flags, is_used
 from refimpl.split.chain import Buffer
-from refimpl.split.driver import IndirectTables
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class _Making:
     done: bool = False  # the latest descriptor was said to be the last
 
 
-class PackedDriver:
+class PackedDriver(Driver):
     """The driver of one packed ring: the memory, and which buffer ids it has in the ring.
 
     Volatile: ``next_avail`` and ``avail_wrap``, ``next_used`` and ``used_wrap`` (slots and the wrap counters of their
@@ -61,20 +61,9 @@ class PackedDriver:
         start: tuple[int, int] = (0, 1),
         strict: bool = True,
     ) -> None:
-        """Take a ring with nothing outstanding, whose next slot and wrap counter are ``start``.
-
-        ``kick()`` notifies the device, ``call_taken()`` consumes a call.
-
-        With ``event_index`` the driver asks to be notified of one descriptor, else of every one. Without ``strict``,
-        memory safety alone is checked of what the device says, so that a run may go on after it broke a rule.
-        """
+        """Take a ring whose next slot and wrap counter are ``start``; the rest is as `Driver` says."""
+        super().__init__(hook, kick=kick, call_taken=call_taken, event_index=event_index, tables=tables, strict=strict)
         self.ring = ring
-        self.hook = hook
-        self._kick = kick
-        self._call_taken = call_taken
-        self.event_index = event_index
-        self.tables = tables
-        self.strict = strict
         self._begin(start)
 
     def _begin(self, start: tuple[int, int] = (0, 1)) -> None:
@@ -84,10 +73,7 @@ class PackedDriver:
         self.free = list(range(self.ring.size))
         self.room = self.ring.size
         self.lengths: dict[int, int] = {}
-        self.outstanding: set[int] = set()
-        self.asleep = False
         self._making: _Making | None = None
-        self._kick_wanted: bool | None = None
 
     # Make a request available
 
@@ -181,28 +167,9 @@ class PackedDriver:
             _, wrap = self.ring.advance(making.first, self.avail_wrap, making.number - 1)
             store(self.ring.desc[making.slot], "flags", making.flags | available_flags(wrap))
 
-    def kick_look(self) -> bool:
-        """Read whether the device wants a kick (driver.kick.look)."""
-        full_fence()  # the device arms and then looks at the next slot: one of both sees the other's store
-        self._kick_wanted = bool(self.ring.device_event.flags != EVENT_DISABLE)
-        wanted = self._kick_wanted
-        self.hook("driver.kick.look", None)
-        return wanted
-
-    def kick(self) -> None:
-        """Kick the device, which wants it (driver.kick.1). Raises UsageError when ``kick_look`` did not say so."""
-        if not self._kick_wanted:
-            raise UsageError("no kick is wanted")
-        self._kick_wanted = None
-        self._kick()
-        self.hook("driver.kick.1", None)
-
-    def kick_none(self) -> None:
-        """Leave out the kick (driver.kick.none). Raises UsageError when ``kick_look`` did not say so."""
-        if self._kick_wanted is not False:
-            raise UsageError("a kick is wanted, or nobody looked")
-        self._kick_wanted = None
-        self.hook("driver.kick.none", None)
+    def _wants_kick(self) -> bool:
+        """Read whether the device wants a kick."""
+        return bool(self.ring.device_event.flags != EVENT_DISABLE)
 
     def make(self, chain: Sequence[Buffer], identity: int | None = None, *, indirect: bool = False) -> int:
         """Make one request available and kick if wanted; return its id, by default the first free one.
@@ -223,10 +190,7 @@ class PackedDriver:
             self.make_desc(buffer.address, buffer.length, writable=buffer.writable)
         self.make_last()
         self.make_head()
-        if self.kick_look():
-            self.kick()
-        else:
-            self.kick_none()
+        self.kick_if_wanted()
         return identity
 
     def _write_table(self, identity: int, chain: Sequence[Buffer]) -> Buffer:
@@ -271,13 +235,6 @@ class PackedDriver:
         self.hook("driver.use", None)
         return identity, length
 
-    def use_all(self) -> list[tuple[int, int]]:
-        """Use everything that waits; return (id, len) of each. Raises BackEndError as ``use`` does."""
-        used = []
-        while self.used_waiting:
-            used.append(self.use())
-        return used
-
     # Sleep and wake
 
     def sleep_index(self) -> None:
@@ -295,31 +252,6 @@ class PackedDriver:
         flags = EVENT_DESC if self.event_index else EVENT_ENABLE
         store(self.ring.driver_event, "flags", flags, "driver.sleep.1", self.hook)
 
-    def sleep_again(self) -> None:
-        """See that something came meanwhile, so do not sleep (driver.sleep.again). Raises UsageError if not."""
-        full_fence()  # what is published after this look brings a notification
-        if not self.used_waiting:
-            raise UsageError("nothing waits to be used")
-        self._settle(asleep=False)
-
-    def sleep(self) -> None:
-        """See that nothing came meanwhile, and sleep (driver.sleep.2). Raises UsageError if something did."""
-        full_fence()  # what is published after this look brings a notification
-        if self.used_waiting:
-            raise UsageError("something waits to be used")
-        self._settle(asleep=True)
-
-    def _settle(self, *, asleep: bool) -> None:
-        """Sleep or do not, as the one look after ``sleep_store`` said."""
-        self.asleep = asleep
-        self.hook("driver.sleep.2" if asleep else "driver.sleep.again", None)
-
-    def wake(self) -> None:
-        """Take the notification, and sleep no longer (driver.wake)."""
-        self._call_taken()
-        self.asleep = False
-        self.hook("driver.wake", None)
-
     def wake_quiet(self) -> None:
         """Ask for no more notifications until the next ``sleep_store`` (driver.wake.quiet)."""
         store(self.ring.driver_event, "flags", EVENT_DISABLE, "driver.wake.quiet", self.hook)
@@ -328,10 +260,7 @@ class PackedDriver:
         """Ask for a notification and sleep unless something waits; return whether the driver is asleep now."""
         if self.event_index:
             self.sleep_index()
-        self.sleep_store()
-        full_fence()
-        self._settle(asleep=not self.used_waiting)
-        return self.asleep
+        return super().try_sleep()
 
     def reset(self) -> None:
         """Forget everything and clear the whole ring, as for a new start of the driver (driver.reset)."""
@@ -342,5 +271,6 @@ class PackedDriver:
         for event in (ring.driver_event, ring.device_event):
             store(event, "off_wrap", 0)
             store(event, "flags", 0)
+        self._rise()
         self._begin()
         self.hook("driver.reset", None)

@@ -1,9 +1,9 @@
 """The end of a packed queue's recovery: where fetching goes on, the counter, and what is given to the device again."""
 
+from refimpl.both.resubmission import resubmission
 from refimpl.errors import RegionError
 from refimpl.layout import PackedDesc
 from refimpl.packed.state import PackedState
-from refimpl.resubmission import resubmission
 
 
 def inflight_entries(state: PackedState) -> list[int]:

@@ -7,27 +7,18 @@ The driver trusts the used ring no more than the back-end trusts the available r
 import ctypes
 from bisect import insort
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
+from refimpl.both.driver import Driver, IndirectTables
 from refimpl.errors import BackEndError, UsageError
 from refimpl.hooks import Hook, silent
 from refimpl.layout import DESC_INDIRECT, DESC_NEXT, DESC_WRITE, USED_NO_NOTIFY, VringDesc, overlay
-from refimpl.memory import full_fence, store
+from refimpl.memory import store
 from refimpl.split.chain import Buffer
 from refimpl.split.ring import SplitRing
 
 
-@dataclass(frozen=True, slots=True)
-class IndirectTables:
-    """Room for one indirect table a head: ``view`` at guest address ``address``, ``entries`` descriptors for each."""
-
-    view: memoryview
-    address: int
-    entries: int
-
-
-class SplitDriver:
+class SplitDriver(Driver):
     """The driver of one split ring: the memory, and which head it has in the ring.
 
     Volatile: ``next_avail`` and ``next_used`` (16-bit indexes, taken from the ring at the beginning), ``free`` (the
@@ -46,18 +37,9 @@ class SplitDriver:
         tables: IndirectTables | None = None,
         strict: bool = True,
     ) -> None:
-        """Take a ring with nothing outstanding. ``kick()`` notifies the device, ``call_taken()`` consumes a call.
-
-        Without ``strict``, memory safety alone is checked of what the device says, so that a run may go on after it
-        broke a rule.
-        """
+        """Take a ring; the rest is as `Driver` says."""
+        super().__init__(hook, kick=kick, call_taken=call_taken, event_index=event_index, tables=tables, strict=strict)
         self.ring = ring
-        self.hook = hook
-        self._kick = kick
-        self._call_taken = call_taken
-        self.event_index = event_index
-        self.tables = tables
-        self.strict = strict
         self._begin()
 
     def _begin(self) -> None:
@@ -66,12 +48,9 @@ class SplitDriver:
         self.next_used: int = self.ring.used.idx
         self.free = list(range(self.ring.size))
         self.chains: dict[int, list[int]] = {}
-        self.outstanding: set[int] = set()
-        self.asleep = False
         self._described: int | None = None
         self._listed: int | None = None
         self._looked = self.next_avail
-        self._kick_wanted: bool | None = None
 
     # Make a request available
 
@@ -116,33 +95,15 @@ class SplitDriver:
         self.next_avail = (self.next_avail + 1) % 65536
         store(self.ring.avail, "idx", self.next_avail, "driver.make.3", self.hook)
 
-    def kick_look(self) -> bool:
-        """Read whether the device wants a kick for what was made available since the last look (driver.kick.look)."""
-        full_fence()  # the device arms and then looks at the available index: one of both sees the other's store
+    def _wants_kick(self) -> bool:
+        """Read whether the device wants a kick for what was made available since the last look."""
         if self.event_index:
             ahead = (self.ring.avail_event.event - self._looked) % 65536
             wanted = ahead < (self.next_avail - self._looked) % 65536
         else:
             wanted = not self.ring.used.flags & USED_NO_NOTIFY
         self._looked = self.next_avail
-        self._kick_wanted = wanted
-        self.hook("driver.kick.look", None)
         return bool(wanted)
-
-    def kick(self) -> None:
-        """Kick the device, which wants it (driver.kick.1). Raises UsageError when ``kick_look`` did not say so."""
-        if not self._kick_wanted:
-            raise UsageError("no kick is wanted")
-        self._kick_wanted = None
-        self._kick()
-        self.hook("driver.kick.1", None)
-
-    def kick_none(self) -> None:
-        """Leave out the kick (driver.kick.none). Raises UsageError when ``kick_look`` did not say so."""
-        if self._kick_wanted is not False:
-            raise UsageError("a kick is wanted, or nobody looked")
-        self._kick_wanted = None
-        self.hook("driver.kick.none", None)
 
     def make(self, chain: Sequence[Buffer], head: int | None = None, *, indirect: bool = False) -> int:
         """Make one request available and kick if wanted; return its head, by default the first free one."""
@@ -153,10 +114,7 @@ class SplitDriver:
         self.make_describe(head, chain, indirect=indirect)
         self.make_list()
         self.make_publish()
-        if self.kick_look():
-            self.kick()
-        else:
-            self.kick_none()
+        self.kick_if_wanted()
         return head
 
     # Use what comes back
@@ -190,13 +148,6 @@ class SplitDriver:
         self.hook("driver.use", None)
         return head, length
 
-    def use_all(self) -> list[tuple[int, int]]:
-        """Use everything that waits; return (id, len) of each. Raises BackEndError as ``use`` does."""
-        used = []
-        while self.used_waiting:
-            used.append(self.use())
-        return used
-
     # Sleep and wake
 
     def sleep_store(self) -> None:
@@ -205,38 +156,6 @@ class SplitDriver:
             store(self.ring.used_event, "event", self.next_used, "driver.sleep.1", self.hook)
         else:
             store(self.ring.avail, "flags", 0, "driver.sleep.1", self.hook)
-
-    def sleep_again(self) -> None:
-        """See that something came meanwhile, so do not sleep (driver.sleep.again). Raises UsageError if not."""
-        full_fence()  # what is published after this look brings a notification
-        if not self.used_waiting:
-            raise UsageError("nothing waits to be used")
-        self._settle(asleep=False)
-
-    def sleep(self) -> None:
-        """See that nothing came meanwhile, and sleep (driver.sleep.2). Raises UsageError if something did."""
-        full_fence()  # what is published after this look brings a notification
-        if self.used_waiting:
-            raise UsageError("something waits to be used")
-        self._settle(asleep=True)
-
-    def _settle(self, *, asleep: bool) -> None:
-        """Sleep or do not, as the one look after ``sleep_store`` said."""
-        self.asleep = asleep
-        self.hook("driver.sleep.2" if asleep else "driver.sleep.again", None)
-
-    def wake(self) -> None:
-        """Take the notification, and sleep no longer (driver.wake)."""
-        self._call_taken()
-        self.asleep = False
-        self.hook("driver.wake", None)
-
-    def try_sleep(self) -> bool:
-        """Ask for a notification and sleep unless something waits; return whether the driver is asleep now."""
-        self.sleep_store()
-        full_fence()
-        self._settle(asleep=not self.used_waiting)
-        return self.asleep
 
     def reset(self) -> None:
         """Forget everything and clear the whole ring, as for a new start of the driver (driver.reset)."""
@@ -251,6 +170,7 @@ class SplitDriver:
             store(part, "idx", 0)
         store(ring.used_event, "event", 0)
         store(ring.avail_event, "event", 0)
+        self._rise()
         self._begin()
         self.hook("driver.reset", None)
 

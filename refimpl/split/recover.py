@@ -6,10 +6,10 @@ step; a new process then begins with ``start`` again.
 
 from typing import Any
 
+from refimpl.both.resubmission import resubmission
 from refimpl.errors import RegionError
 from refimpl.layout import VERSION
 from refimpl.memory import store
-from refimpl.resubmission import resubmission
 from refimpl.split.state import SplitState
 
 

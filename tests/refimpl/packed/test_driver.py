@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from refimpl.both.driver import IndirectTables
 from refimpl.errors import BackEndError, DriverError, UsageError
 from refimpl.hooks import PACKED_DRIVER_STEPS
 from refimpl.layout import DESC_INDIRECT, DESC_NEXT, PackedDesc
@@ -12,7 +13,6 @@ from refimpl.packed.chain import read_packed_chain
 from refimpl.packed.driver import PackedDriver
 from refimpl.packed.ring import PackedRing, packed_ring_bytes
 from refimpl.split.chain import Buffer, GuestMemory, GuestRegion
-from refimpl.split.driver import IndirectTables
 
 A, U = 1 << 7, 1 << 15
 

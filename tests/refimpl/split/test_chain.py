@@ -2,11 +2,12 @@
 
 import pytest
 
+from refimpl.both.driver import IndirectTables
 from refimpl.errors import DriverError, FrontEndError, UsageError
 from refimpl.layout import DESC_INDIRECT, DESC_NEXT, DESC_WRITE, VringDesc
 from refimpl.memory import SharedMemory, store
 from refimpl.split.chain import TABLE_MAX, Buffer, GuestMemory, GuestRegion, mapped, read_chain
-from refimpl.split.driver import IndirectTables, SplitDriver
+from refimpl.split.driver import SplitDriver
 from refimpl.split.ring import SplitRing, ring_bytes
 
 BASE = 0x10000

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from refimpl.both.driver import IndirectTables
 from refimpl.errors import BackEndError, FrontEndError, UsageError
 from refimpl.hooks import DRIVER_STEPS
 from refimpl.memory import SharedMemory, store
 from refimpl.split.chain import Buffer
-from refimpl.split.driver import IndirectTables, SplitDriver
+from refimpl.split.driver import SplitDriver
 from refimpl.split.ring import SplitRing, ring_bytes
 
 ONE = [Buffer(0x1000, 512)]

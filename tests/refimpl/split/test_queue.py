@@ -286,8 +286,8 @@ def test_region_smaller_than_the_ring() -> None:
 def test_fences(monkeypatch: pytest.MonkeyPatch) -> None:
     """The full fence stands between a publish or an armed event index and the look that depends on it."""
     rig = Rig()
-    for module in ("fetch", "supply", "driver"):
-        monkeypatch.setattr(f"refimpl.split.{module}.full_fence", lambda: rig.steps.append(("fence", None)))
+    for module in ("split.fetch", "split.supply", "both.driver"):
+        monkeypatch.setattr(f"refimpl.{module}.full_fence", lambda: rig.steps.append(("fence", None)))
     queue = rig.started()
     rig.driver.make([Buffer(0, 1)], 0)
     queue.look()
@@ -307,7 +307,7 @@ def test_fences(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fences_of_single_steps(monkeypatch: pytest.MonkeyPatch, method: str, *, waiting: bool) -> None:
     """The driver's look before it sleeps has a fence when it is played as a step of its own, too."""
     rig = Rig()
-    monkeypatch.setattr("refimpl.split.driver.full_fence", lambda: rig.steps.append(("fence", None)))
+    monkeypatch.setattr("refimpl.both.driver.full_fence", lambda: rig.steps.append(("fence", None)))
     queue = rig.started()
     rig.fetch(queue, 0)
     if waiting:

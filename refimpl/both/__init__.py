@@ -1,0 +1,1 @@
+"""What both rings share: the driver's kick and sleep, and the order of resubmission."""
