@@ -14,11 +14,11 @@ from diagrams import Event
 from model import protocol
 from model.properties import NAMES
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder
-from tools import readings
+from tools import claims, readings
 
 __all__ = ["PAGES", "block", "filled"]
 
-PAGES = ("README.md", "docs/errata.md", "docs/gaps.md")
+PAGES = ("README.md", "docs/errata.md", "docs/gaps.md", "docs/properties.md")
 """The documents that have such parts."""
 
 _PART = re.compile(r"(<!-- generated: ([\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -30,7 +30,7 @@ def filled(text: str) -> str:
 
 
 def block(name: str) -> str:
-    """Give a part by its name: ``verdicts``, ``gaps RING``, ``readings``, ``run NAME`` or ``end of NAME``.
+    """Give a part by its name: ``verdicts``, ``properties``, ``gaps RING``, ``readings``, ``run`` or ``end of`` NAME.
 
     Raise `LookupError` if there is none of that name.
     """
@@ -39,6 +39,8 @@ def block(name: str) -> str:
         return _verdicts()
     if name == "readings":
         return _readings()
+    if name == "properties":
+        return _table(("it says", "said by", "sentences of its proof", "killed mutants", "judges"), claims.rows())
     if kind == "gaps" and rest in protocol.RINGS:
         return _gaps(rest)
     events = _events(name.removeprefix("end of ").removeprefix("run "))
