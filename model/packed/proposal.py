@@ -145,7 +145,7 @@ _RECONNECTING = (
         "reconnecting",
         (
             W(
-                "After that, look at each slot of the ring behind ``used_idx``, once round, with the wrap counter "
+                "After that, look at each slot of the ring after ``used_idx``, once round, with the wrap counter "
                 "that it has there: where its flags say used (the driver has not met it), make them say available, "
                 "with ``AVAIL`` equal to that wrap counter and ``USED`` not. All of this comes before anything is "
                 "received",
