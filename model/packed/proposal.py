@@ -236,14 +236,21 @@ _NOTES = (
         "packed.supply.len",
         "packed.supply.7",
     ),
-    note(
-        "fetch-in-batch",
-        "No available buffer is received from the first one of a batch until the batch is settled, and no buffer is "
-        "supplied while a chain is being received: both move ``free_head``.",
-        "packed.fetch.1",
-        "packed.fetch.7",
-        "packed.supply.1",
-        "packed.supply.9c",
+    Sentence(
+        "",
+        (
+            W(
+                "No available buffer is received from the first one of a batch until the batch is settled,",
+                "fetch-in-batch",
+                (("packed.supply.9c", "packed.fetch.1"),),
+            ),
+            W(
+                " and no buffer is supplied while a chain is being received:",
+                "fetch-in-batch",
+                (("packed.fetch.7", "packed.supply.1"),),
+            ),
+            W(" both move ``free_head``.", "fetch-in-batch"),
+        ),
     ),
     *at_the_end("packed"),
 )

@@ -84,13 +84,16 @@ SENTENCES: tuple[Sentence, ...] = (
         "split.supply.len",
         "split.supply.5",
     ),
-    note(
-        "fetch-in-batch",
-        "No available buffer is received from the first one of a batch until ``used_idx`` is set: a head that the "
-        "driver has back may come again at once, and would lose its ``inflight`` with the batch.",
-        "split.fetch.1",
-        "split.supply.1",
-        "split.supply.7",
+    Sentence(
+        "",
+        (
+            W(
+                "No available buffer is received from the first one of a batch until ``used_idx`` is set: a head "
+                "that the driver has back may come again at once, and would lose its ``inflight`` with the batch.",
+                "fetch-in-batch",
+                (("split.supply.7", "split.fetch.1"),),
+            ),
+        ),
     ),
     *at_the_end("split"),
 )

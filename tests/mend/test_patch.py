@@ -115,6 +115,10 @@ def shapes() -> Iterator[tuple[str, str]]:
     yield "no last line end", CHAPTER.partition("\nWhat comes after")[0].rstrip("\n")
     yield "no backticks", CHAPTER.replace("``", "")
     yield "packed first", swapped(CHAPTER)
+    yield (
+        "a line at the margin",
+        CHAPTER.replace("\n   ``old_free_head``, ``old_used", "\n``old_free_head``, ``old_used"),
+    )
     yield "another level", CHAPTER.replace("-" * 42, "~" * 42)
 
 
@@ -165,6 +169,8 @@ def test_copies_of_other_shapes(mend: Run, tmp_path: Path, text: str) -> None:
          "looked for a paragraph that begins 'For packed virtqueue' in the chapter of lines 19 to 159, and found none"),
         ("When supplying buffers that are used:\n\n1. Take a descriptor", "Then:\n\n1. Take a descriptor",
          "looked for the list behind 'When supplying ...:', for the packed virtqueue in lines"),
+        ("When reconnecting:\n\n#. Where ``used_idx`` is not the", "Then:\n\n#. Where ``used_idx`` is not the",
+         "the list behind 'When reconnecting ...:', for the split virtqueue in lines 28 to 78, and found none"),
         ("   #. Where ``d.flags`` look otherwise", "   Where ``d.flags`` look otherwise",
          "item 1(c) of the list behind 'When reconnecting ...:', for the packed virtqueue, which has 1, 1(a), 1(b), 2"),
         ("#. Write ``d.flags``", "#. Publish",

@@ -147,7 +147,9 @@ def _item(lines: Sequence[str], where: tuple[int, int], lead: str, counts: list[
     first, last = where
     number = str(counts[0]) + "".join(f"({chr(ord('a') + count - 1)})" for count in counts[1:])
     second = lines[first + 1] if last > first + 1 else ""
-    hang = second[: len(second) - len(second.lstrip())] if second else " " * len(lead)
+    hang = second[: len(second) - len(second.lstrip())]
+    if len(hang) <= len(lead) - len(lead.lstrip()):  # one line, or a second one at the margin: as it should be
+        hang = " " * len(lead)
     return Item(number, first, last, lead, hang, flat("".join(lines[first:last])[len(lead) :]))
 
 
