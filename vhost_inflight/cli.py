@@ -142,6 +142,32 @@ def explain(
 
 
 @app.command()
+def mend(
+    file: Annotated[Path, typer.Argument(help="your copy of the specification's text, vhost-user.rst")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="an erratum, store-order, or a gap; again for more (all, if left out)"),
+    ] = None,
+) -> None:
+    """Print a patch of your copy of the specification's text: its errata, and the defaults of its gaps.
+
+    Each mend is a unified diff, for `patch -p1` or `git apply`. Exit 2: the copy is not shaped as expected, and why.
+    """
+    from model import protocol
+
+    if "no-order" in (only or ()):
+        raise typer.BadParameter(
+            "the published text has the mend of no-order; what it leaves open is counter-after-reconnect"
+        )
+    for name in only or ():
+        _check("mend", name, protocol.mends())
+
+    from vhost_inflight.mend.command import run
+
+    raise typer.Exit(run(file, only or ()))
+
+
+@app.command()
 def backend(
     *,
     socket: Annotated[Path, typer.Option(help="the socket to listen on")],

@@ -14,6 +14,7 @@ from typing import Any
 from model import protocol
 from model.gaps import Gap
 from model.properties import SENTENCES
+from model.proposal import Sentence
 from model.record import SHARED, Assign, record_term
 from model.steps import Step, Table
 from model.terms import ModelError, Term, choice, element, show, substitute, variable
@@ -184,6 +185,18 @@ def _step(ring: str, name: str) -> Answer:
         "writings": _writings(ring, name, default or places),
         "changed_by": changed,
         "missing_with": missing,
+        "proposed": [_proposed(s, name) for s in protocol.sentences(ring) if name in s.steps and s.mends],
+    }
+
+
+def _proposed(sentence: Sentence, step: str) -> Answer:
+    """Give what the text should say of a step: where, for which mends, and the sentence, less orders of other steps."""
+    spoken = [w for w in sentence.words if sentence.number or not w.orders or any(step in pair for pair in w.orders)]
+    text = "".join(words.text for words in spoken).replace("``", "").rstrip(",;. ")
+    return {
+        "place": f"{sentence.place}, {sentence.number}" if sentence.number else "",
+        "mends": list(sentence.mends),
+        "sentence": text if text.endswith(":") else f"{text}.",
     }
 
 

@@ -48,6 +48,10 @@ def _step(answer: Answer) -> Iterator[str]:
         yield ""
         yield from _lines("other with", "; ".join(answer["changed_by"]))
         yield from _lines("not with", "; ".join(answer["missing_with"]))
+    for proposed in answer["proposed"]:
+        yield ""
+        yield from _lines("proposed", f"{proposed['place'] or 'behind the lists'}, for {_list(proposed['mends'])}:")
+        yield from _lines("", proposed["sentence"])
 
 
 def _writing(written: Answer) -> Iterator[str]:
