@@ -40,6 +40,16 @@ def picture(path: Path) -> Picture:
     return Picture(path.read_text(encoding="utf-8"))
 
 
+def enlarged(drawn: Picture) -> float:
+    """Give the size in points of a picture's smallest text where the picture fills a slide."""
+    return drawn.smallest() * min(SLIDE[0] / drawn.width, SLIDE[1] / drawn.height)
+
+
+def fits(path: Path) -> bool:
+    """Say whether a picture can be read on a slide."""
+    return enlarged(picture(path)) >= 10
+
+
 def words(text: str) -> str:
     """Give text without its markup, its line breaks and its spaces."""
     return re.sub(r"\s", "", html.unescape(re.sub(r"<[^>]*>", "", text)))
@@ -75,19 +85,13 @@ def test_what_is_rendered_is_what_is_compared(path: Path) -> None:
 def test_slides_can_be_read(path: Path) -> None:
     """On a slide, steps have 12 points at least, tables of runs and regions 10; and no picture is higher than wide."""
     drawn = picture(path)
-    enlarged = min(SLIDE[0] / drawn.width, SLIDE[1] / drawn.height)
     table = path.stem.endswith("-end") or "-region-" in path.stem
-    assert drawn.smallest() * enlarged >= (10 if table else 12)
+    assert enlarged(drawn) >= (10 if table else 12)
     assert drawn.width >= drawn.height
 
 
 def test_long_pictures_have_a_form_for_slides() -> None:
     """What does not fit a slide, text of 10 points and all, has another form that does."""
-
-    def fits(path: Path) -> bool:
-        drawn = picture(path)
-        return drawn.smallest() * min(SLIDE[0] / drawn.width, SLIDE[1] / drawn.height) >= 10
-
     names = {p.stem for p in FOR_SLIDES}
     without = [p.stem for p in SVGS if not fits(p) and not {f"{p.stem}-slide-1", f"{p.stem}-end"} & names]
     assert without == []
@@ -199,3 +203,20 @@ def test_a_short_run_has_no_end() -> None:
     """What has no more rows than asked for is drawn as it is."""
     schedule = diagrams.erratum("whole-ring")
     assert diagrams.timeline(schedule, 19) == diagrams.timeline(schedule)
+
+
+def test_every_picture_has_a_page() -> None:
+    """No picture lies about that no document shows or links."""
+    pages = [*DOCS.glob("*.md"), DOCS.parent / "README.md"]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert [name for name in diagrams.names() if f"diagrams/{name}.svg" not in text] == []
+
+
+def test_pages_show_what_fits() -> None:
+    """What a document shows, and does not only link, can be read at a glance: it fits a slide."""
+    pages = [*DOCS.glob("*.md"), DOCS.parent / "README.md"]
+    shown = {
+        name for page in pages for name in re.findall(r"!\[[^]]*\]\([^)]*/([\w-]+)\.svg\)", page.read_text("utf-8"))
+    }
+    assert shown
+    assert [name for name in sorted(shown) if not fits(DOCS / "diagrams" / f"{name}.svg")] == []
