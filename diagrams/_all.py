@@ -76,8 +76,9 @@ def names() -> tuple[str, ...]:
     return tuple(_pictures())
 
 
+@cache
 def draw(name: str) -> str:
-    """Draw one picture as DOT; raise `KeyError` if there is none of that name."""
+    """Draw one picture as DOT, once; raise `KeyError` if there is none of that name."""
     return _pictures()[name]()
 
 
@@ -89,8 +90,8 @@ def write(out: Path, *, render: bool = True) -> list[Path]:
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, picture in _pictures().items():
-        dot = picture()
+    for name in names():
+        dot = draw(name)
         written.append(_put(out / f"{name}.dot", dot.encode()))
         if render:
             written.append(_put(out / f"{name}.svg", _rendered(dot)))
@@ -107,9 +108,9 @@ def _put(path: Path, content: bytes) -> Path:
 
 def check(out: Path) -> list[str]:
     """Name, sorted, the DOT files in `out` that differ from what the tables give, are missing, or are of no table."""
-    wanted = {f"{name}.dot": picture for name, picture in _pictures().items()}
+    wanted = {f"{name}.dot": name for name in names()}
     found = {path.name for path in out.glob("*.dot")}
-    stale = {name for name in wanted.keys() & found if (out / name).read_text(encoding="utf-8") != wanted[name]()}
+    stale = {name for name in wanted.keys() & found if (out / name).read_text(encoding="utf-8") != draw(wanted[name])}
     return sorted(stale | (wanted.keys() ^ found))
 
 
