@@ -205,12 +205,17 @@ def crash_test(
     ring: Annotated[str, typer.Option(help="split or packed")] = "split",
     revision: Annotated[str, typer.Option(help="v6, merged or hardened")] = "merged",
     gap: Gaps = None,
-    queue_size: Annotated[int | None, typer.Option(min=1, max=32768, help="4; of a guest 16, if left out")] = None,
+    queue_size: Annotated[
+        int | None, typer.Option(min=1, max=32768, help="4; of a guest what its QEMU wants, if left out")
+    ] = None,
     kills: Annotated[int, typer.Option(min=1)] = 100,
     seed: Annotated[int, typer.Option()] = 0,
     guest: Annotated[bool, typer.Option("--guest", help="a real driver: QEMU with a Linux guest")] = False,
     queues: Annotated[int, typer.Option(min=1, max=4, help="queues of the guest's disk")] = 1,
     at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="with --guest, always die right there")] = None,
+    qemu: Annotated[
+        Path | None, typer.Option(metavar="PROGRAM", help="with --guest, this QEMU (or set VHOST_INFLIGHT_QEMU)")
+    ] = None,
     schedule: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="kill where this schedule has its crashes; it says ring, revision and size"),
@@ -231,15 +236,14 @@ def crash_test(
             raise typer.BadParameter("--schedule is for the driver that the schedule is of, not for --guest")
         if gaps:
             raise typer.BadParameter("--gap is not for --guest, which has the defaults")
-        size = 16 if queue_size is None else queue_size
         _exit(
             crash.run(
-                ring=ring, revision=revision, queue_size=size, queues=queues, kills=kills, seed=seed, at=at,
-                json_file=json_file,
+                ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
+                qemu=qemu, json_file=json_file,
             )
         )  # fmt: skip
-    if queues != 1 or at is not None:
-        raise typer.BadParameter("--queues and --at are for --guest")
+    if queues != 1 or at is not None or qemu is not None:
+        raise typer.BadParameter("--queues, --at and --qemu are for --guest")
     if gaps and schedule is not None:
         raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
 
