@@ -172,10 +172,15 @@ def backend(
     *,
     socket: Annotated[Path, typer.Option(help="the socket to listen on")],
     image: Annotated[Path, typer.Option(help="the disk's file")],
-    packed: Annotated[bool, typer.Option("--packed", help="offer packed rings; the gaps are those of theirs")] = False,
+    packed: Annotated[bool, typer.Option("--packed", help="offer packed rings besides split ones")] = False,
     queues: Annotated[int, typer.Option(min=1, max=64)] = 1,
     revision: Annotated[str, typer.Option(help="v6, merged or hardened")] = "merged",
-    gap: Gaps = None,
+    gap: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[RING.]NAME=CHOICE", help="a choice other than the default, for one ring or for each that has it"
+        ),
+    ] = None,
     schedule: Annotated[Path | None, typer.Option(help="what to hold back, and the order of completion")] = None,
     crash_at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="die right after the Nth such step")] = None,
     trace: Annotated[Path | None, typer.Option(help="append a line for each thing that really happened")] = None,
@@ -190,11 +195,12 @@ def backend(
 ) -> None:
     """Serve a file as a vhost-user-blk device."""
     from refimpl.backend.process import run_backend
-    from refimpl.choices import Choices
+    from refimpl.choices import of_each_ring
 
-    choices = Choices.from_mapping(_choices(gap), revision, "packed" if packed else "split")
+    each = of_each_ring(_choices(gap), revision, packed=packed)
     run_backend(
-        socket, image, queues=queues, choices=choices, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed,
+        socket, image, queues=queues, choices=each.get("packed", each["split"]),
+        beside=each["split"] if packed else None, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed,
         log_level=log_level, dump=dump, mem_slots=not no_mem_slots,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from refimpl.backend.disk import Disk
 from refimpl.backend.disk_queue import Schedule, Trace
 from refimpl.backend.ring import Device
 from refimpl.backend.server import Log, Server
-from refimpl.choices import Choices
+from refimpl.choices import Choices, of_each_ring
 from refimpl.errors import InflightError, UsageError
 
 LOG_LEVELS = ("error", "info", "debug")
@@ -37,6 +37,7 @@ def run_backend(
     *,
     queues: int = 1,
     choices: Choices | None = None,
+    beside: Choices | None = None,
     crash_at: str | None = None,
     schedule: Path | None = None,
     trace: Path | None = None,
@@ -52,8 +53,9 @@ def run_backend(
     Schedule) fixes what is held back, ``seed`` what the schedule leaves to chance; ``trace`` is a file to append to
     (see Trace); ``log_level`` is one of LOG_LEVELS: what is told on standard error; ``dump`` is a folder, made if it is
     not there, for what the rings find when they start; ``mem_slots`` as in Device. With choices of the packed ring,
-    packed rings are offered. When a choice deviates from the default, the engine checks memory safety alone, for the
-    deviation to show what it leads to. Must be called in the main thread.
+    packed rings are offered, and ``beside`` has those of the split ones. When a choice of a ring deviates from the
+    default, the engine checks memory safety alone there, for the deviation to show what it leads to. Must be called in
+    the main thread.
 
     Raises UsageError for an argument that is not allowed, InflightError for a missing image, a socket path that another
     back-end listens at or that is no socket, and a schedule or trace file of no use.
@@ -78,12 +80,22 @@ def run_backend(
             schedule=plan,
             trace=writer,
             rng=random.Random(seed),  # noqa: S311  # an order of completion, no secret
-            strict=not choices.changed(),
+            beside=beside,
+            loose=frozenset(each.ring for each in (choices, beside) if each is not None and _shows(each)),
             dump=dump,
             mem_slots=mem_slots,
         )
         with Server(socket, device, log) as server:
             _serve_until_signal(server)
+
+
+def _shows(choices: Choices) -> bool:
+    """Return whether a choice is to show what it leads to, so that rules which it breaks must not be checked.
+
+    A packed region that is smaller than the ring breaks none, once requests wait for its entries.
+    """
+    kept = {"region-size"} if choices.ring == "packed" else set()
+    return not choices.changed().keys() <= kept
 
 
 def _make_folder(path: Path) -> None:
@@ -135,11 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-mem-slots", action="store_true")
     given = parser.parse_args(arguments)
     try:
+        each = of_each_ring(parse_gaps(given.gap), given.revision, packed=given.packed)
         run_backend(
             given.socket,
             given.image,
             queues=given.queues,
-            choices=Choices.from_mapping(parse_gaps(given.gap), given.revision, "packed" if given.packed else "split"),
+            choices=each.get("packed", each["split"]),
+            beside=each["split"] if given.packed else None,
             crash_at=given.crash_at,
             schedule=given.schedule,
             trace=given.trace,
