@@ -67,6 +67,15 @@ def _choices(gaps: list[str] | None) -> dict[str, str]:
     return choices
 
 
+def _bits(text: str) -> int:
+    from refimpl.backend.process import read_bits
+
+    try:
+        return read_bits(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--offer wants a number such as 0x6c02, not {text!r}") from error
+
+
 def _exit(yes: bool) -> NoReturn:
     raise typer.Exit(0 if yes else 1)
 
@@ -189,9 +198,13 @@ def backend(
     dump: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="write what each ring finds there, for `recover` to read")
     ] = None,
-    no_mem_slots: Annotated[
-        bool, typer.Option("--no-mem-slots", help="take the guest's memory as one table, not region by region")
-    ] = False,
+    mem_slots: Annotated[
+        int, typer.Option(min=0, max=512, help="regions of memory that may come one by one; 0: all as one table")
+    ] = 64,
+    stride: Annotated[str, typer.Option(help="64 or none: what a queue's region is rounded up to, in bytes")] = "64",
+    offer: Annotated[
+        str, typer.Option(metavar="BITS", help="more virtio features: those that an earlier back-end offered (0x6c02)")
+    ] = "0",
 ) -> None:
     """Serve a file as a vhost-user-blk device."""
     from refimpl.backend.process import run_backend
@@ -201,7 +214,8 @@ def backend(
     run_backend(
         socket, image, queues=queues, choices=each.get("packed", each["split"]),
         beside=each["split"] if packed else None, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed,
-        log_level=log_level, dump=dump, mem_slots=not no_mem_slots,
+        log_level=log_level, dump=dump, mem_slots=mem_slots,
+        stride=stride, offer=_bits(offer),
     )  # fmt: skip
 
 

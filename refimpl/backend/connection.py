@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from refimpl.backend.disk import WCE_OFFSET
-from refimpl.backend.memory import MEM_SLOTS, InflightBuffer, MappedMemory, create_inflight
+from refimpl.backend.memory import InflightBuffer, MappedMemory, create_inflight
 from refimpl.backend.ring import Device, Vring
 from refimpl.errors import FrontEndError, InflightError
 from refimpl.layout import RING_SIZE_MAX
@@ -20,6 +20,7 @@ from refimpl.wire.codec import KINDS, Message, Request
 from refimpl.wire.features import (
     EVENT_IDX,
     FEATURES,
+    MORE_FEATURES,
     NEEDS,
     PROTOCOL_CONFIGURE_MEM_SLOTS,
     PROTOCOL_FEATURES,
@@ -51,7 +52,7 @@ class Backend:
         self.device = device
         self.features = 0
         self.protocol_features = 0
-        self.memory = MappedMemory()
+        self.memory = MappedMemory(device.mem_slots)
         counter = Counter()
         self.rings = [Vring(number, device, self.memory, counter) for number in range(device.disk.queues)]
         self.inflight: InflightBuffer | None = None
@@ -108,7 +109,7 @@ class Backend:
     @property
     def _offered(self) -> int:
         """The virtio features that are offered."""
-        return FEATURES | RING_PACKED if self.device.packed else FEATURES
+        return FEATURES | self.device.disk.features | (RING_PACKED if self.device.packed else 0)
 
     @property
     def _protocol_offered(self) -> int:
@@ -171,7 +172,7 @@ class Backend:
 
     def get_max_mem_slots(self, _received: Received) -> Payload:
         """Say how many regions there may be."""
-        return Number(MEM_SLOTS)
+        return Number(self.device.mem_slots)
 
     def set_backend_req_fd(self, received: Received) -> None:
         """Take the socket for requests of the back-end; it sends none."""
@@ -197,7 +198,7 @@ class Backend:
     def get_inflight_fd(self, received: Received) -> None:
         """Create a fresh shared buffer and reply with it; it is used once the front-end has handed it back."""
         choices = self.device.choices_of(self._kind)
-        memory, payload = create_inflight(_payload(received, Inflight), len(self.rings), choices)
+        memory, payload = create_inflight(_payload(received, Inflight), len(self.rings), choices, self.device.stride)
         with memory:
             what = payload.num_queues, payload.queue_size, payload.mmap_size
             _LOG.info("made a fresh region for each of %d queues of %d entries, %d bytes in all", *what)
@@ -209,7 +210,7 @@ class Backend:
             raise FrontEndError("SET_INFLIGHT_FD came while a ring runs")
         payload = _payload(received, Inflight)
         choices = self.device.choices_of(self._kind)
-        fresh = InflightBuffer(payload, received.fds[0], len(self.rings), choices)
+        fresh = InflightBuffer(payload, received.fds[0], len(self.rings), choices, self.device.stride)
         self._drop_inflight()
         self.inflight = fresh
         _LOG.info("got the regions of %d queues of %d entries", payload.num_queues, payload.queue_size)
@@ -368,6 +369,8 @@ def _payload(received: Received, kind: type[_P]) -> _P:
 def _accepted(received: Received, offered: int) -> int:
     """Return the feature bits of a message. Raises FrontEndError for one that was not offered."""
     value = _payload(received, Number).value
-    if value & ~offered:
-        raise FrontEndError(f"{received.message} accepts {value & ~offered:#x}, which was not offered")
+    if wrong := value & ~offered:
+        more = received.message.request is Request.SET_FEATURES and not wrong & ~MORE_FEATURES
+        asked = f" (an earlier back-end may have done so: --offer {wrong:#x})" if more else ""
+        raise FrontEndError(f"{received.message} accepts {wrong:#x}, which was not offered{asked}")
     return value

@@ -15,7 +15,7 @@ from typing import Any, Final
 from refimpl.backend.disk import BlkRequest, Disk
 from refimpl.backend.disk_queue import BlkQueue, Schedule, Trace
 from refimpl.backend.dump import dump_state
-from refimpl.backend.memory import MappedMemory
+from refimpl.backend.memory import MEM_SLOTS, MappedMemory
 from refimpl.backend.queue import (
     Queue,
     Ring,
@@ -51,8 +51,9 @@ QEMU_RING_MAX: Final = 1024
 class Device:
     """What all rings and connections of one process share.
 
-    ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` whether memory may be
-    given region by region (ADD_MEM_REG) and not as one table (SET_MEM_TABLE) alone.
+    ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` how many regions of
+    memory may be given one by one (ADD_MEM_REG); 0: they come as one table (SET_MEM_TABLE). ``stride`` is how far the
+    regions of a shared buffer are apart (STRIDES).
     With ``choices`` of the packed ring, packed rings are offered; split ones, which firmware uses, are served still,
     with the choices ``beside``, or the defaults. Of rings of a kind that is ``loose``, memory safety alone is checked
     (see SplitState, ``strict``).
@@ -67,7 +68,8 @@ class Device:
     beside: Choices | None = None
     loose: frozenset[str] = frozenset()
     dump: Path | None = None
-    mem_slots: bool = True
+    mem_slots: int = MEM_SLOTS
+    stride: str = "64"
 
     @property
     def packed(self) -> bool:

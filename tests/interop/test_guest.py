@@ -73,7 +73,7 @@ def test_a_region_that_does_not_fit_is_told_at_once(parts: Parts, monkeypatch: p
     assert time.monotonic() - started < BOOT / 2
 
 
-OPTIONS = {"split": ["--no-mem-slots"], "packed": ["--packed", "--revision", "hardened"]}
+OPTIONS = {"split": ["--mem-slots", "0"], "packed": ["--packed", "--revision", "hardened"]}
 
 
 @pytest.mark.parametrize(("ring", "queue_size", "queues"), [("split", 4, 1), ("packed", 1024, 4)])

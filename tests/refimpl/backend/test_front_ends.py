@@ -33,7 +33,7 @@ def starter(tmp_path: Path) -> Iterator[Spawn]:
 @pytest.mark.parametrize("accepted", [True, False])
 def test_memory_tables(tmp_path: Path, start: Spawn, *, packed: bool, offered: bool, accepted: bool) -> None:
     """Memory comes region by region where both sides want that, else as one table; after a kill likewise."""
-    options = ["--revision", "hardened", *(["--packed"] if packed else []), *([] if offered else ["--no-mem-slots"])]
+    options = ["--revision", "hardened", *(["--packed"] if packed else []), *([] if offered else ["--mem-slots", "0"])]
     features = WANTED_PROTOCOL if accepted else WANTED_PROTOCOL & ~PROTOCOL_CONFIGURE_MEM_SLOTS
     process = start(*options)
     with (
