@@ -52,6 +52,7 @@ class Backend:
         self.device = device
         self.features = 0
         self.protocol_features = 0
+        self._negotiated = False
         self.memory = MappedMemory(device.mem_slots)
         counter = Counter()
         self.rings = [Vring(number, device, self.memory, counter) for number in range(device.disk.queues)]
@@ -69,7 +70,7 @@ class Backend:
             _LOG.debug("%s %s, %d file descriptors", message, message.payload, len(received.fds))
             needed = NEEDS.get(message.request, 0)
             if needed & ~self.protocol_features:
-                raise FrontEndError(f"{message} came though bit {needed.bit_length() - 1} was not negotiated")
+                self._take_as_negotiated(message, needed)
             handler = _HANDLERS.get(message.request)
             if handler is None:
                 raise FrontEndError(f"{message} came, which needs a feature that is not offered")
@@ -79,6 +80,21 @@ class Backend:
                 reply = Number(0)
             if reply is not None:
                 self.connection.send(Message(message.request, reply, reply=True))
+
+    def _take_as_negotiated(self, message: Message, needed: int) -> None:
+        """Take what is offered as negotiated, if the front-end goes on where it was with a back-end before this one.
+
+        QEMU 7.2 does so when two back-ends die while the machine is paused: it accepts protocol features (a bit of
+        SET_FEATURES), says nothing of which, and hands over a region. Raises FrontEndError for anything else.
+        """
+        goes_on = message.request is Request.SET_INFLIGHT_FD and self.features & VHOST_USER_PROTOCOL_FEATURES
+        if self._negotiated or not goes_on or needed & ~self._protocol_offered:
+            raise FrontEndError(f"{message} came though bit {needed.bit_length() - 1} was not negotiated")
+        self.protocol_features = self._protocol_offered
+        _LOG.warning(
+            "%s came with nothing negotiated on this connection, as QEMU 7.2 sends it when two back-ends die while the "
+            "machine is paused: what is offered, %#x, is taken as negotiated", message, self.protocol_features,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close the connection, and everything that it brought. What is inflight stays so in the region."""
@@ -144,6 +160,7 @@ class Backend:
     def set_protocol_features(self, received: Received) -> None:
         """Take the protocol features."""
         self.protocol_features = _accepted(received, self._protocol_offered)
+        self._negotiated = True
 
     def get_queue_num(self, _received: Received) -> Payload:
         """Say how many queues there are."""

@@ -75,6 +75,11 @@ class MappedMemory:
 
     def at_user(self, address: int, length: int, what: str) -> memoryview:
         """Return ``length`` bytes at a user address of the front-end. Raises FrontEndError, naming ``what``."""
+        if not self._files:
+            raise FrontEndError(
+                f"{what}: no memory was given on this connection (QEMU 7.2 does not repeat it after a pause in which "
+                "two back-ends died, unless it comes as one table: --mem-slots 0)"
+            )
         try:
             return self._user.translate(address, length)
         except DriverError as error:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from refimpl.errors import UsageError
+from tests.refimpl.backend.test_server import wait_for
 from vhost_inflight.guest import crash
 from vhost_inflight.guest.crash import guest_crash_test
 from vhost_inflight.guest.machine import BOOT, GuestError, Machine, is_packed
 from vhost_inflight.guest.prepare import Parts, missing_tools, prepared
-from vhost_inflight.guest.qemu import ANY_SIZE_SINCE, RELEASES, RING_MAX, beside, version
+from vhost_inflight.guest.qemu import ANY_SIZE_SINCE, RELEASES, RING_MAX, beside, ring_size, version
 
 CI = os.environ.get("CI") == "true"
 
@@ -116,6 +117,35 @@ def test_sizes_stop_and_reset(
         assert " is drained and stops" in log
         assert not re.search("back-end: the (front-end|driver): ", log)
         assert back_end.poll() is None
+    finally:
+        back_end.kill()
+        back_end.wait()
+
+
+def test_two_deaths_in_a_pause(tmp_path: Path, parts: Parts, qemu: Path) -> None:
+    """The guest goes on, and what was in flight is tracked, though QEMU 7.2 then negotiates nothing."""
+    (tmp_path / "image").write_bytes(bytes(9 << 20))
+    size = ring_size(qemu, None)
+    back_end = serve(tmp_path, "--mem-slots", "0", "--log-level", "info")
+    try:
+        with Machine(parts, tmp_path, tmp_path / "socket", queue_size=size, qemu=qemu) as machine:
+            machine.booted()
+            machine.say("load verify /dev/vda 8")
+            machine.wait_for("LOAD", 30)
+            machine.monitor("stop")
+            for _ in range(2):
+                back_end.kill()
+                back_end.wait()
+                back_end = serve(tmp_path, "--mem-slots", "0", "--log-level", "info")
+                wait_for(lambda: "a front-end connected" in (tmp_path / "log").read_text())
+                time.sleep(0.5)
+            machine.monitor("cont")
+            machine.wait_for("LOAD", 30)
+            machine.say("stop")
+            assert machine.wait_for("RESULT", 60).startswith("RESULT ok")
+        log = (tmp_path / "log").read_text()
+        assert f"ring 0, split, {size} entries, starts with the region that it left" in log
+        assert ("came with nothing negotiated" in log) == (version(qemu)[0] < ANY_SIZE_SINCE)
     finally:
         back_end.kill()
         back_end.wait()
