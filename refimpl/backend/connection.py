@@ -84,7 +84,7 @@ class Backend:
     def _take_as_negotiated(self, message: Message, needed: int) -> None:
         """Take what is offered as negotiated, if the front-end goes on where it was with a back-end before this one.
 
-        QEMU 7.2 does so when two back-ends die while the machine is paused: it accepts protocol features (a bit of
+        QEMU 7.2 does so when a back-end dies while the machine is paused: it accepts protocol features (a bit of
         SET_FEATURES), says nothing of which, and hands over a region. Raises FrontEndError for anything else.
         """
         goes_on = message.request is Request.SET_INFLIGHT_FD and self.features & VHOST_USER_PROTOCOL_FEATURES
@@ -92,7 +92,7 @@ class Backend:
             raise FrontEndError(f"{message} came though bit {needed.bit_length() - 1} was not negotiated")
         self.protocol_features = self._protocol_offered
         _LOG.warning(
-            "%s came with nothing negotiated on this connection, as QEMU 7.2 sends it when two back-ends die while the "
+            "%s came with nothing negotiated on this connection, as QEMU 7.2 sends it when a back-end dies while the "
             "machine is paused: what is offered, %#x, is taken as negotiated", message, self.protocol_features,
         )  # fmt: skip
 

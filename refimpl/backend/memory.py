@@ -78,7 +78,7 @@ class MappedMemory:
         if not self._files:
             raise FrontEndError(
                 f"{what}: no memory was given on this connection (QEMU 7.2 does not repeat it after a pause in which "
-                "two back-ends died, unless it comes as one table: --mem-slots 0)"
+                "a back-end died, unless it comes as one table: --mem-slots 0)"
             )
         try:
             return self._user.translate(address, length)

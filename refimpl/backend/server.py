@@ -165,8 +165,9 @@ class Server:
             self._told_of_silence_at = None
             _LOG.warning(
                 "the front-end has connected and said nothing for %.0f seconds. QEMU 7.2 does so while its machine is "
-                "paused, until that goes on; and for ever, whoever serves, once a back-end died within the first "
-                "messages of a connection: then QEMU has to be started again", SILENCE,
+                "paused, until that goes on; and for ever, whoever serves, once a back-end died, or was refused by "
+                "QEMU (its standard error says so), within the first messages of a connection: then QEMU has to be "
+                "started again", SILENCE,
             )  # fmt: skip
 
     def _message(self) -> None:

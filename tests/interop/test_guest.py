@@ -122,7 +122,7 @@ def test_sizes_stop_and_reset(
         back_end.wait()
 
 
-def test_two_deaths_in_a_pause(tmp_path: Path, parts: Parts, qemu: Path) -> None:
+def test_deaths_in_a_pause(tmp_path: Path, parts: Parts, qemu: Path) -> None:
     """The guest goes on, and what was in flight is tracked, though QEMU 7.2 then negotiates nothing."""
     (tmp_path / "image").write_bytes(bytes(9 << 20))
     size = ring_size(qemu, None)

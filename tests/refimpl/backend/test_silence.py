@@ -71,7 +71,7 @@ def handed_region(make_peer: Callable[[], Peer]) -> Iterator[SharedMemory]:
 
 
 def go_on(peer: Peer, region: SharedMemory) -> None:
-    """Say what QEMU 7.2 says when the machine goes on after a pause in which two back-ends died."""
+    """Say what QEMU 7.2 says when the machine goes on after a pause in which a back-end died."""
     peer.say(Request.SET_FEATURES, Number(FEATURES))
     peer.say(Request.SET_INFLIGHT_FD, Inflight(SIZE, 0, 1, QUEUE_SIZE), region.fd)
 
