@@ -192,6 +192,26 @@ class Choices:
         return {gap: choice for gap, choice in self.to_mapping().items() if choice != GAPS_OF[self.ring][gap][0]}
 
 
+def of_each_ring(gaps: Mapping[str, str], revision: str, *, packed: bool) -> dict[str, Choices]:
+    """Return the choices for each ring that a device serves: split ones always, since firmware uses them, and packed.
+
+    The name of a gap may begin with that of a ring, ``split.region-size``: then the choice is for that ring alone.
+    Without one it is for packed rings, if they are served, and for split ones as far as they have such a choice. Raises
+    UsageError as Choices does, and for a ring that is not served.
+    """
+    rings = ("packed", "split") if packed else ("split",)
+    given: dict[str, dict[str, str]] = {ring: {} for ring in rings}
+    for name, choice in sorted(gaps.items(), key=lambda pair: "." in pair[0]):  # what names its ring wins
+        ring, dot, gap = name.rpartition(".")
+        if dot and ring not in rings:
+            offered = " and ".join(rings)
+            raise UsageError(f"gap {name}: {ring!r} is no ring that is served; {offered} {'are' if packed else 'is'}")
+        for each in [ring] if dot else rings:
+            if dot or each == rings[0] or choice in GAPS_OF[each].get(gap, ()):
+                given[each][gap] = choice
+    return {ring: Choices.from_mapping(chosen, revision, ring) for ring, chosen in given.items()}
+
+
 def _field(gap: str) -> str:
     """Return the name of a gap's attribute."""
     return gap.replace("-", "_")

@@ -21,6 +21,9 @@ STRIDES: Final = ("64", "none")
 VERSION: Final = 1
 """The version of an initialised region; 0 is that of a fresh one. All revisions call themselves 1."""
 
+HEADER_PADDING: Final = 3
+"""Bytes of C's padding in a packed region's header: its fields end at 29, its entries begin at 32."""
+
 RING_SIZE_MAX: Final = 32768
 """The most entries a ring can have."""
 

@@ -67,6 +67,15 @@ def _choices(gaps: list[str] | None) -> dict[str, str]:
     return choices
 
 
+def _bits(text: str) -> int:
+    from refimpl.backend.process import read_bits
+
+    try:
+        return read_bits(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--offer wants a number such as 0x6c02, not {text!r}") from error
+
+
 def _exit(yes: bool) -> NoReturn:
     raise typer.Exit(0 if yes else 1)
 
@@ -172,10 +181,15 @@ def backend(
     *,
     socket: Annotated[Path, typer.Option(help="the socket to listen on")],
     image: Annotated[Path, typer.Option(help="the disk's file")],
-    packed: Annotated[bool, typer.Option("--packed", help="offer packed rings; the gaps are those of theirs")] = False,
+    packed: Annotated[bool, typer.Option("--packed", help="offer packed rings besides split ones")] = False,
     queues: Annotated[int, typer.Option(min=1, max=64)] = 1,
     revision: Annotated[str, typer.Option(help="v6, merged or hardened")] = "merged",
-    gap: Gaps = None,
+    gap: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[RING.]NAME=CHOICE", help="a choice other than the default, for one ring or for each that has it"
+        ),
+    ] = None,
     schedule: Annotated[Path | None, typer.Option(help="what to hold back, and the order of completion")] = None,
     crash_at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="die right after the Nth such step")] = None,
     trace: Annotated[Path | None, typer.Option(help="append a line for each thing that really happened")] = None,
@@ -184,18 +198,24 @@ def backend(
     dump: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="write what each ring finds there, for `recover` to read")
     ] = None,
-    no_mem_slots: Annotated[
-        bool, typer.Option("--no-mem-slots", help="take the guest's memory as one table, not region by region")
-    ] = False,
+    mem_slots: Annotated[
+        int, typer.Option(min=0, max=512, help="regions of memory that may come one by one; 0: all as one table")
+    ] = 64,
+    stride: Annotated[str, typer.Option(help="64 or none: what a queue's region is rounded up to, in bytes")] = "64",
+    offer: Annotated[
+        str, typer.Option(metavar="BITS", help="more virtio features: those that an earlier back-end offered (0x6c02)")
+    ] = "0",
 ) -> None:
     """Serve a file as a vhost-user-blk device."""
     from refimpl.backend.process import run_backend
-    from refimpl.choices import Choices
+    from refimpl.choices import of_each_ring
 
-    choices = Choices.from_mapping(_choices(gap), revision, "packed" if packed else "split")
+    each = of_each_ring(_choices(gap), revision, packed=packed)
     run_backend(
-        socket, image, queues=queues, choices=choices, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed,
-        log_level=log_level, dump=dump, mem_slots=not no_mem_slots,
+        socket, image, queues=queues, choices=each.get("packed", each["split"]),
+        beside=each["split"] if packed else None, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed,
+        log_level=log_level, dump=dump, mem_slots=mem_slots,
+        stride=stride, offer=_bits(offer),
     )  # fmt: skip
 
 
@@ -205,12 +225,17 @@ def crash_test(
     ring: Annotated[str, typer.Option(help="split or packed")] = "split",
     revision: Annotated[str, typer.Option(help="v6, merged or hardened")] = "merged",
     gap: Gaps = None,
-    queue_size: Annotated[int | None, typer.Option(min=1, max=32768, help="4; of a guest 16, if left out")] = None,
+    queue_size: Annotated[
+        int | None, typer.Option(min=1, max=32768, help="4; of a guest what its QEMU wants, if left out")
+    ] = None,
     kills: Annotated[int, typer.Option(min=1)] = 100,
     seed: Annotated[int, typer.Option()] = 0,
     guest: Annotated[bool, typer.Option("--guest", help="a real driver: QEMU with a Linux guest")] = False,
     queues: Annotated[int, typer.Option(min=1, max=4, help="queues of the guest's disk")] = 1,
     at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="with --guest, always die right there")] = None,
+    qemu: Annotated[
+        Path | None, typer.Option(metavar="PROGRAM", help="with --guest, this QEMU (or set VHOST_INFLIGHT_QEMU)")
+    ] = None,
     schedule: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="kill where this schedule has its crashes; it says ring, revision and size"),
@@ -231,15 +256,14 @@ def crash_test(
             raise typer.BadParameter("--schedule is for the driver that the schedule is of, not for --guest")
         if gaps:
             raise typer.BadParameter("--gap is not for --guest, which has the defaults")
-        size = 16 if queue_size is None else queue_size
         _exit(
             crash.run(
-                ring=ring, revision=revision, queue_size=size, queues=queues, kills=kills, seed=seed, at=at,
-                json_file=json_file,
+                ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
+                qemu=qemu, json_file=json_file,
             )
         )  # fmt: skip
-    if queues != 1 or at is not None:
-        raise typer.BadParameter("--queues and --at are for --guest")
+    if queues != 1 or at is not None or qemu is not None:
+        raise typer.BadParameter("--queues, --at and --qemu are for --guest")
     if gaps and schedule is not None:
         raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
 

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from refimpl import errors
-from refimpl.choices import GAPS_OF, RINGS, Choices, open_in
+from refimpl.choices import GAPS_OF, RINGS, Choices, of_each_ring, open_in
 from refimpl.errors import UsageError
 from refimpl.hooks import (
     BACKEND_STEPS_OF,
@@ -177,3 +177,28 @@ def test_crash_at_kills(where: str, times: int, *, died: bool) -> None:
 def test_crash_at_knows_both_rings() -> None:
     """Steps of the packed ring can be named too."""
     crash_at("packed.supply.9b:2")("packed.supply.9b", None)
+
+
+def test_choices_of_each_ring() -> None:
+    """A gap is chosen for one ring or, without its name, for each that has the choice; what names its ring wins."""
+
+    def changed(*, packed: bool = True, **gaps: str) -> dict[str, dict[str, str]]:
+        named = {name.replace("__", ".").replace("_", "-"): choice for name, choice in gaps.items()}
+        return {ring: made.changed() for ring, made in of_each_ring(named, "merged", packed=packed).items()}
+
+    smaller = {"region-size": "smaller"}
+    assert changed(region_size="smaller") == {"packed": smaller, "split": smaller}
+    assert changed(packed=False, region_size="smaller") == {"split": smaller}
+    assert changed(split__region_size="smaller") == {"packed": {}, "split": smaller}
+    assert changed(packed__region_size="smaller") == {"packed": smaller, "split": {}}
+    assert changed(split__region_size="equal", region_size="smaller") == {"packed": smaller, "split": {}}
+    assert changed(fetch_position="base") == {"packed": {"fetch-position": "base"}, "split": {}}
+    for wrong, words in {
+        "fetch_position": "has no choice",
+        "split__colour": "there is no gap",
+        "x__reset": "no ring",
+    }.items():
+        with pytest.raises(UsageError, match=words):
+            changed(packed=True, **{wrong: "used-idx"})
+    with pytest.raises(UsageError, match="'packed' is no ring that is served; split is"):
+        changed(packed=False, packed__reset="kept")
