@@ -75,7 +75,10 @@ def test_what_happened_is_logged(tmp_path: Path, start: Spawn, ring: str, names:
     log = served_twice(tmp_path, start, ring, "--log-level", "info")
     goes_on = f"fetching goes on at {place}"
     order = rf"in this order: {names} \d+(, \d+){{4}}"
+    images = f"image {re.escape(str(tmp_path))}/image of 256 sectors, 1 queue"
+    rings = "packed and split rings, revision hardened" if ring == "packed" else "split rings, revision merged"
     wanted = [
+        f"listening at {re.escape(str(tmp_path))}/socket: {images}, {rings}",
         "a front-end connected",
         rf"the front-end accepted features 0x[0-9a-f]+: {ring} rings, event index",
         "got the regions of 1 queues of 16 entries",

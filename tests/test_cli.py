@@ -35,7 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return runs
 
 
-@pytest.mark.parametrize("command", ["verify", "replay", "explain", "backend", "crash-test", "diagrams"])
+@pytest.mark.parametrize("command", ["verify", "replay", "explain", "backend", "recover", "crash-test", "diagrams"])
 def test_every_command_has_help(run: Run, command: str) -> None:
     """Exit 0, and the help names the command."""
     code, out, _ = run(command, "--help")
@@ -55,16 +55,19 @@ def test_no_command_is_help(run: Run) -> None:
     [
         (["nonsense"], "No such command 'nonsense'"),
         (["explain", "split.reconect.2"], "perhaps: split.reconnect.2"),
-        (["explain", "--ring", "round"], "there is no ring 'round'; perhaps: split"),
+        (["explain", "--ring", "round"], "there is no ring 'round'; there are: split, packed"),
         (["explain", "packed.suply.7"], "perhaps: packed.supply.7"),
         (["explain", "--ring", "split", "packed.supply.7"], "perhaps: split.supply.7"),
         (["explain", "order", "--diff", "v6", "merged"], "either an ID or --diff"),
         (["explain", "--diff", "v6", "mergd"], "there is no revision 'mergd'; perhaps: merged"),
         (["backend", "--socket", "s", "--image", "i", "--gap", "reset"], "--gap wants NAME=CHOICE, not 'reset'"),
         (["backend", "--socket", "s", "--image", "i", "--gap", "a=b", "--gap", "a=c"], "--gap a is given twice"),
-        (["backend", "--socket", "s", "--image", "i", "--queues", "0"], "--queues"),
+        (["backend", "--socket", "s", "--image", "i", "--queues", "0"], "0 queues; there can be 1 to 64"),
+        (["backend", "--socket", "s", "--image", "i", "--queues", "x"], "argument --queues: invalid int value: 'x'"),
+        (["backend", "--image", "i"], "the following arguments are required: --socket"),
+        (["backend", "--soc", "s", "--image", "i"], "the following arguments are required: --socket"),
         (["crash-test", "--kills", "0"], "--kills"),
-        (["crash-test", "--revision", "v7"], "there is no revision 'v7'; perhaps: v6"),
+        (["crash-test", "--revision", "v7"], "there is no revision 'v7'; there are: v6, merged, hardened"),
         (["crash-test", "--queues", "2"], "--queues, --at and --qemu are for --guest"),
         (["crash-test", "--at", "split.supply.5"], "--queues, --at and --qemu are for --guest"),
         (["crash-test", "--guest", "--schedule", "file"], "not for --guest"),
@@ -73,13 +76,14 @@ def test_no_command_is_help(run: Run) -> None:
         (["crash-test", "--guest", "--at", "split.suply.5"], "perhaps: split.supply.5"),
         (["crash-test", "--guest", "--at", "split.supply.5:0"], "is not STEP[:N]"),
         (["crash-test", "--guest", "--at", "packed.supply.7"], "of merged on a split ring stores anything"),
-        (["backend", "--socket", "s", "--image", "i", "--log-level", "loud"], "there are error, info, debug"),
+        (["backend", "--socket", "s", "--image", "i", "--log-level", "loud"], "there are: error, info, debug"),
         (["backend", "--socket", "s", "--image", "i", "--crash-at", "packed.supply.7"], "packed rings are not offered"),
         (["verify", "--property", "ordre"], "there is no property 'ordre'; perhaps: order"),
         (["verify", "--gap", "reset"], "--gap wants NAME=CHOICE, not 'reset'"),
         (["crash-test", "--guest", "--gap", "settle=wide"], "--gap is not for --guest, which has the defaults"),
         (["crash-test", "--gap", "settle=wide", "--schedule", "x"], "the schedule says what is chosen"),
-        (["crash-test", "--gap", "settle=wide"], "there is no gap 'settle'"),
+        (["crash-test", "--gap", "settle=wide"], "gap settle is one of the packed ring, not of the split ring"),
+        (["crash-test", "--ring", "packed", "--gap", "reset=kept"], "not in hardened, the default of this ring"),
     ],
 )
 def test_bad_usage_is_exit_2(run: Run, arguments: list[str], message: str) -> None:
@@ -94,13 +98,13 @@ def test_the_gaps_are_those_of_the_ring(run: Run, tmp_path: Path) -> None:
     """A packed back-end knows the packed ring's gaps, a split one does not; hardened leaves few open."""
     files = ["backend", "--socket", str(tmp_path / "s"), "--image", str(tmp_path / "none")]
     _, _, err = run(*files, "--gap", "flags-order=in-order")
-    assert "there is no gap 'flags-order'" in err
+    assert "gap flags-order is one of the packed ring, not of the split ring" in err
+    _, _, err = run(*files, "--packed", "--revision", "merged", "--gap", "flags-order=in-order")
+    assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
+    _, _, err = run(*files, "--packed", "--gap", "settle=wide")
+    assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
     _, _, err = run(*files, "--packed", "--gap", "flags-order=in-order")
-    assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
-    _, _, err = run(*files, "--packed", "--revision", "hardened", "--gap", "settle=wide")
-    assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
-    _, _, err = run(*files, "--packed", "--revision", "hardened", "--gap", "flags-order=in-order")
-    assert "gap flags-order is open in revision v6, merged only, not in hardened" in err
+    assert "gap flags-order is open in revision v6 and merged only, not in hardened, the default of this ring" in err
 
 
 def test_an_unknown_gap_is_one_line(run: Run, tmp_path: Path) -> None:
@@ -158,7 +162,8 @@ VERIFY: dict[str, Any] = {
     "property_name": None,
     "gaps": {},
     "search": False,
-    "json_file": None,
+    "write": None,
+    "quiet": False,
 }
 CRASH_TEST: dict[str, Any] = {
     "ring": "split",
@@ -178,7 +183,7 @@ CRASH_TEST: dict[str, Any] = {
     [
         ("verify", "proofs.verify", VERIFY),
         (
-            "verify --ring split --revision v6 --property order --gap reset=kept --gap a=b --search --json x",
+            "verify --ring split --revision v6 --property order --gap reset=kept --gap a=b --search",
             "proofs.verify",
             {
                 "ring": "split",
@@ -186,7 +191,8 @@ CRASH_TEST: dict[str, Any] = {
                 "property_name": "order",
                 "gaps": {"reset": "kept", "a": "b"},
                 "search": True,
-                "json_file": Path("x"),
+                "write": None,
+                "quiet": False,
             },
         ),
         (
@@ -194,9 +200,23 @@ CRASH_TEST: dict[str, Any] = {
             "vhost_inflight.judging.crash.command",
             CRASH_TEST | {"schedule": Path("x.json")},
         ),
-        ("replay x.json", "vhost_inflight.judging.play.replay", {"": (Path("x.json"),), "as_json": False}),
-        ("replay x.json --json", "vhost_inflight.judging.play.replay", {"": (Path("x.json"),), "as_json": True}),
+        ("replay x.json", "vhost_inflight.judging.play.replay", {"": (Path("x.json"),), "json_file": None}),
+        (
+            "replay x.json --json -",
+            "vhost_inflight.judging.play.replay",
+            {"": (Path("x.json"),), "json_file": Path("-")},
+        ),
         ("crash-test", "vhost_inflight.judging.crash.command", CRASH_TEST),
+        (
+            "crash-test --ring packed",
+            "vhost_inflight.judging.crash.command",
+            CRASH_TEST | {"ring": "packed", "revision": "hardened"},
+        ),
+        (
+            "crash-test --ring packed --revision merged --json /dev/null",
+            "vhost_inflight.judging.crash.command",
+            CRASH_TEST | {"ring": "packed", "json_file": Path("/dev/null")},
+        ),
         (
             "crash-test --gap settle=wide",
             "vhost_inflight.judging.crash.command",

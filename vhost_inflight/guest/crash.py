@@ -30,6 +30,7 @@ from vhost_inflight.guest.plan import EACH, UNREACHED, GuestPlan
 from vhost_inflight.guest.prepare import prepared
 from vhost_inflight.guest.qemu import RING_MAX, program, ring_size, version
 from vhost_inflight.judging.crash.plan import Kill, stores
+from vhost_inflight.telling import STDIO, write_json
 
 __all__ = ["GuestOutcome", "guest_crash_test", "run"]
 
@@ -351,8 +352,9 @@ def run(
             ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
             qemu=qemu, progress=progress,
         )  # fmt: skip
+    if json_file != STDIO:
+        for line in outcome.report():
+            print(line)
     if json_file is not None:
-        json_file.write_text(json.dumps(outcome.document(), indent=2) + "\n", encoding="utf-8")
-    for line in outcome.report():
-        print(line)
+        write_json(json_file, outcome.document())
     return not outcome.broken

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import sys
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any
 from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.plan import Kill, stores
+from vhost_inflight.telling import STDIO, write_json
 
 __all__ = ["run"]
 
@@ -52,10 +52,11 @@ def run(
         outcome = _with_a_bar(
             ring=ring, revision=revision, queue_size=queue_size, kills=kills, seed=seed, gaps=gaps or {}
         )
+    if json_file != STDIO:
+        for line in _report(outcome):
+            print(line)
     if json_file is not None:
-        json_file.write_text(json.dumps(outcome.document(), indent=2) + "\n", encoding="utf-8")
-    for line in _report(outcome):
-        print(line)
+        write_json(json_file, outcome.document())
     return not outcome.broken
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
 from model.protocol import Subject
@@ -13,6 +11,7 @@ from model.terms import ModelError
 from proofs.induction.kits import kit
 from proofs.search.judges import Judge
 from proofs.search.runs import runs
+from refimpl.names import no_such
 from vhost_inflight.judging.play.judge import Violation
 from vhost_inflight.judging.play.moments import Change, Moment, Replay
 from vhost_inflight.judging.play.schedule import Schedule, ScheduleError
@@ -56,8 +55,7 @@ def _table(schedule: Schedule) -> Table:
         mutation = kit(schedule.ring).mutation
         known = {mutant.name: mutant for mutant in mutation.mutants(table)} if mutation is not None else {}
         if schedule.mutant not in known:
-            near = difflib.get_close_matches(schedule.mutant, known) or sorted(known)
-            raise ScheduleError(f"there is no mutant {schedule.mutant!r}; perhaps: {', '.join(near)}")
+            raise ScheduleError(no_such("mutant", schedule.mutant, sorted(known)))
         table = table.edited(known[schedule.mutant].edits)
     return table if schedule.notifications else runs(schedule.ring).quiet(table)
 
