@@ -270,7 +270,7 @@ def test_as_a_module() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "vhost_inflight", "explain", "order"], check=True, capture_output=True, text=True
     )
-    assert ran.stdout.startswith("order: a property\n")
+    assert ran.stdout.startswith("order: a property, as it is judged on the split ring\n")
 
 
 def test_a_reader_who_stops_reading_gets_no_traceback() -> None:

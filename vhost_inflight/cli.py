@@ -130,7 +130,7 @@ def verify(
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="a counterexample or a witness: a schedule file")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a counterexample or a witness: a schedule file")],
     json_file: JsonFile = None,
 ) -> None:
     """Play a schedule on real shared memory. Exit 0: it violates what it should."""
@@ -141,20 +141,23 @@ def replay(
 
 @app.command()
 def explain(
-    id_: Annotated[str | None, typer.Argument(metavar="[ID]", help="a step, property, gap or revision")] = None,
+    id_: Annotated[
+        str | None, typer.Argument(metavar="ID", help="a step, property, gap, choice, revision, erratum or edit")
+    ] = None,
     diff: Annotated[
         tuple[str, str] | None, typer.Option(metavar="OLD NEW", help="two revisions, as a diff of steps")
     ] = None,
-    ring: Annotated[str | None, typer.Option(help="split (if left out) or packed; not needed for a step's id")] = None,
+    ring: Annotated[str | None, typer.Option(help="split or packed (each ring that has the name, if left out)")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Explain a step, a property, a gap or a revision, with its place in the text; without ID, list them all.
+    """Explain any name that this program prints, with its place in the text; without ID, list them all.
 
-    Without --ring, --diff shows both rings.
+    A name is a step's id or how one begins (supply.9), a property, a gap, a choice of one (reset=kept), a revision, an
+    erratum, or an edit of hardened. In JSON the answer is a list.
     """
     from model import protocol
     from vhost_inflight import explain as explained
-    from vhost_inflight import explain_text
+    from vhost_inflight import explain_names, explain_text
 
     _check_ring(ring)
     if diff is not None:
@@ -164,20 +167,21 @@ def explain(
             _check_revision(name)
         answers = [explained.difference(each, *diff) for each in ([ring] if ring else protocol.RINGS)]
     elif id_ is None:
-        answers = [explained.index(ring or "split")]
+        answers = [*(explained.index(each) for each in ([ring] if ring else protocol.RINGS)), explain_names.common()]
     else:
-        known = [name for each in ([ring] if ring else protocol.RINGS) for name in explained.ids(each)]
-        _check("step, property, gap or revision", id_, known)
-        answers = [explained.explain(ring or explained.ring_of(id_), id_)]
+        answers = explain_names.answers(id_, ring)
+        if not answers:
+            what = "name" if ring is None else f"name on the {ring} ring"
+            raise typer.BadParameter(no_such(what, id_, explain_names.names(ring)))
     if json_file is not None:
         write_json(json_file, answers)
     if json_file != STDIO:
-        typer.echo("\n".join(explain_text.text(answer) for answer in answers))
+        typer.echo("\n\n".join(explain_text.text(answer) for answer in answers))
 
 
 @app.command()
 def mend(
-    file: Annotated[Path, typer.Argument(help="your copy of the specification's text, vhost-user.rst")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="your copy of the specification's text, vhost-user.rst")],
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="an erratum, store-order, or a gap; again for more (all, if left out)"),
