@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 
 from model import protocol
+from model.properties import SENTENCES
 from model.proposal import Mend
 from proofs.verdicts import load_schedule, recorded_folder
 from vhost_inflight import explain as explained
@@ -43,7 +44,7 @@ def common() -> Answer:
     """Give the names that are of no ring alone, by kind, each with a sentence."""
     return {
         "kind": "names",
-        "properties": dict(explained.SENTENCES),
+        "properties": dict(SENTENCES),
         "revisions": dict(explained.REVISIONS),
         "errata": {name: mend.about for name, mend in protocol.errata().items()},
         "edits": {name: _reason(name) for name in protocol.edits()},

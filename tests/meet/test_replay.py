@@ -1,7 +1,9 @@
 """Replay: what the model finds violated is violated on real memory too, as the reference's own judge sees it."""
 
+import contextlib
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +128,69 @@ def test_print(order: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     assert "split.init.3" in printed
     assert "region.version: 0 → 1" in printed
-    assert "\nreproduced on real shared memory: order is violated at event" in printed
+    last = printed.splitlines()[-1]
+    assert last.startswith("reproduced on real shared memory: order is violated at event")
+    one, other = r"head \d, request 0", r"head \d, request 1"
+    assert re.search(f"{one}, is given to the device after {other}, which was made available later$", last)
+    assert printed.count("order is violated") == 1
     assert run(path, json_file=Path("-"))
     answer = json.loads(capsys.readouterr().out)
     assert (answer["reproduced"], answer["violations"][0]["property"]) == (True, "order")
     assert {"field": "region.version", "old": 0, "new": 1} in [s for e in answer["events"] for s in e["stores"]]
+
+
+def test_off_a_terminal_each_line_stands_alone(
+    order: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each store, or event without one: number, step and change, with nothing to pad it."""
+    path = tmp_path / "order.json"
+    path.write_text(json.dumps(order))
+    assert run(path)
+    lines = capsys.readouterr().out.splitlines()
+    assert "4 split.init.3 region.version: 0 → 1" in lines
+    assert not [line for line in lines if "  " in line or line != line.strip()]
+    events = [line for line in lines if line[0].isdigit()]
+    assert len(lines) == len(events) + 2
+    stores = [c for moment in replay(parse(order)).moments for c in (moment.changes or [None])]
+    assert len(events) == len(stores)
+    lost = RECORDED / "packed" / "errata" / "whole-ring.json"
+    assert run(lost)
+    pictures = [line for line in capsys.readouterr().out.splitlines() if " | " in line]
+    assert all(re.match(r"(56 crash|65 packed\.reconnect\.4 0) \| \w", line) for line in pictures)
+    assert any("| slot 0: id 0, len 1, AVAIL USED (used in lap 1)" in line for line in pictures)
+
+
+def test_the_model_says_of_which_request(capsys: pytest.CaptureFixture[str]) -> None:
+    """A schedule of a mutant is judged by the model, which names the request too."""
+    assert run(RECORDED / "packed" / "errata" / "half-rolled-back.json")
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "nothing-lost is violated at event 65: id 0 (request 0): not so: each outstanding request" in last
+
+
+MUTANTS = [
+    (ring, one)
+    for ring in ("split", "packed")
+    for one in json.loads((RECORDED / ring / "mutants.json").read_text())
+    if one["killed_by"]
+]
+
+
+@pytest.mark.parametrize("name", ["no-used-resubmitted", "nothing-lost", "drains", "restartable", "intact", "order"])
+def test_every_killed_mutant_has_a_reason(name: str) -> None:
+    """Of the recorded runs: a sentence, and where one request is at stake, which; never just that it is so."""
+    reasons = []
+    for ring, one in MUTANTS:
+        if one["killed_by"] != name:
+            continue
+        sizes = {key: one[key] for key in ("queue_size", "region_size", "first_index", "notifications", "revision")}
+        document = sizes | {"format": "vhost-inflight schedule 1", "ring": ring, "mutant": one["mutant"]}
+        document |= {"property": name, "schedule": one["schedule"]}
+        with contextlib.suppress(ModelError):  # a mutant that leaves the range of a variable ends there
+            reasons += [violation.reason for violation in replay(parse(document)).violations]
+    assert reasons
+    assert not [reason for reason in reasons if "as the model judges" in reason]
+    if name in ("no-used-resubmitted", "nothing-lost", "drains"):
+        assert all(re.match(r"(head|id|entry) \d", reason) for reason in reasons)
 
 
 def test_not_reproduced(order: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,6 +275,10 @@ def test_mutants(revision: str) -> None:
     played = replay(parse(document))
     assert (played.on, played.reproduced) == ("the model's interpreter", True)
     assert Change("region.version", 0, 1) in [change for moment in played.moments for change in moment.changes]
+    (violation,) = played.violations
+    assert violation.reason == (
+        "head 0 (request 0): not so: each outstanding request was resubmitted, or is to be fetched, and not both"
+    )
     with pytest.raises(ModelError, match=r"split\.reconnect\.signal is not enabled here"):
         replay_on_model(parse({**document, "mutant": None}))
     with pytest.raises(DivergenceError, match=r"split\.reconnect\.signal: the reference did split\.reconnect\.2"):

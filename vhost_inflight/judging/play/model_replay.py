@@ -13,6 +13,7 @@ from proofs.search.judges import Judge
 from proofs.search.runs import runs
 from refimpl.names import no_such
 from vhost_inflight.judging.play.judge import Violation
+from vhost_inflight.judging.play.model_reasons import Reasons
 from vhost_inflight.judging.play.moments import Change, Moment, Replay
 from vhost_inflight.judging.play.schedule import Schedule, ScheduleError
 
@@ -27,6 +28,7 @@ def replay_on_model(schedule: Schedule) -> Replay:
     """
     machine = Machine(_table(schedule), Sizes(schedule.size, schedule.entries, schedule.first), check=True)
     judge = Judge(machine, protocol.judgements(schedule.ring), [schedule.property] if schedule.property else [])
+    reasons = Reasons(machine)
     state, moments, violations = machine.initial(), [], []
     before = _fields(machine, state)
     for number, event in enumerate(schedule.events, start=1):
@@ -35,14 +37,17 @@ def replay_on_model(schedule: Schedule) -> Replay:
             after = machine.take(state, event.step, chosen)
         except ModelError as error:
             raise ModelError(f"event {number}, {event.text()}: {error}") from error
+        reasons.happens(event.step, state)
         if schedule.property in judge.event(state, (machine.index[event.step], chosen, after)):
-            violations.append(Violation(schedule.property, number, "as the model judges it"))
+            step = machine.table.steps[event.step]
+            why = reasons.of_event(schedule.property, step, chosen, state, after)
+            violations.append(Violation(schedule.property, number, why))
         now = _fields(machine, after)
         changes = tuple(Change(name, before[name], value) for name, value in now.items() if value != before[name])
         moments.append(Moment(number, event, changes))
         state, before = after, now
     if not violations and schedule.property and schedule.property in judge.state(state):
-        violations.append(Violation(schedule.property, len(moments), "as the model judges what comes after"))
+        violations.append(Violation(schedule.property, len(moments), reasons.of_state(schedule.property, state)))
     reproduced = bool(violations) or schedule.property is None
     return Replay("the model's interpreter", schedule.property, reproduced, tuple(moments), tuple(violations))
 

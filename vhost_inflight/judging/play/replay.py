@@ -143,7 +143,8 @@ def _print(schedule: Schedule, played: Replay) -> None:
         for line in _lines(played):
             print(line)
     for violation in played.violations:
-        console.print(f"{violation.text()}", style="red")
+        if violation.text() not in played.verdict():
+            console.print(violation.text(), style="red")
     if played.refused:
         console.print(f"It ended because a rule was found broken: {played.refused}")
     console.print(played.verdict(), style="green" if played.reproduced else "bold red")
