@@ -293,6 +293,24 @@ def test_no_mutant(order: dict[str, Any]) -> None:
         replay(parse({**order, "mutant": "drop split.fetch.two"}))
 
 
+def test_the_model_plays_small_rings_alone(order: dict[str, Any]) -> None:
+    """A mutant on the largest ring is refused, and does not take all memory."""
+    with pytest.raises(
+        ScheduleError, match="at queue_size or region_size: 32768 and 2, but the model plays up to 1024"
+    ):
+        replay(parse({**order, "mutant": "drop split.fetch.2", "queue_size": 32768}))
+
+
+def test_a_chain_that_was_not_begun() -> None:
+    """On a packed ring the driver cannot go on with a request that it has not begun, nor make it available."""
+    document = json.loads((RECORDED / "packed" / "errata" / "whole-ring.json").read_text())
+    events = document["schedule"]
+    begin = next(place for place, event in enumerate(events) if event[0] == "driver.make.1")
+    for step in ("driver.make.desc", "driver.make.head"):
+        with pytest.raises(DivergenceError, match=f"{step}: the driver refuses: no request was begun"):
+            replay(parse({**document, "schedule": [*events[:begin], [step]]}))
+
+
 def altered(order: dict[str, Any], place: int, *events: list[Any]) -> Schedule:
     """Give the schedule with one event exchanged for others."""
     document = copy.deepcopy(order)

@@ -17,15 +17,21 @@ from vhost_inflight.judging.play.model_reasons import Reasons
 from vhost_inflight.judging.play.moments import Change, Moment, Replay
 from vhost_inflight.judging.play.schedule import Schedule, ScheduleError
 
-__all__ = ["replay_on_model"]
+__all__ = ["SIZE_MAX", "replay_on_model"]
+
+SIZE_MAX = 1024
+"""Most descriptors of the ring, and entries of the region: a state of the model has all of them."""
 
 
 def replay_on_model(schedule: Schedule) -> Replay:
     """Play a schedule on the model, over numbers, and judge its property as the model does.
 
-    Raises ScheduleError when there is no such mutant; ModelError, naming the event, when one is not possible in its
-    place.
+    Raises ScheduleError when there is no such mutant, or when the ring or the region is larger than the model plays;
+    ModelError, naming the event, when one is not possible in its place.
     """
+    if max(schedule.size, schedule.entries) > SIZE_MAX:
+        what = f"{schedule.size} and {schedule.entries}"
+        raise ScheduleError(f"at queue_size or region_size: {what}, but the model plays up to {SIZE_MAX} of each")
     machine = Machine(_table(schedule), Sizes(schedule.size, schedule.entries, schedule.first), check=True)
     judge = Judge(machine, protocol.judgements(schedule.ring), [schedule.property] if schedule.property else [])
     reasons = Reasons(machine)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from refimpl.errors import UsageError
 from refimpl.layout import DESC_NEXT, VERSION, PackedDesc
 from refimpl.packed.ring import is_used
 from vhost_inflight.judging.play.judge import Judge, Request
@@ -43,20 +44,23 @@ class PackedJudge(Judge):
         self.goes_on(number)
 
     def goes_on(self, number: int) -> None:
-        """Record that it writes the next one."""
-        request = self._making
-        assert request is not None
+        """Record that it writes the next one. Raises UsageError when it has begun no request."""
+        request = self._begun()
         slot, _ = self._place(request.position + len(request.descriptors))
         self._in_slot[slot] = request, len(request.descriptors)
         request.descriptors.append(number)
 
     def made_available(self) -> None:
-        """Record that the driver makes the request available."""
-        request = self._making
-        assert request is not None
+        """Record that the driver makes the request available. Raises UsageError as `goes_on` does."""
+        request = self._begun()
         self.made.append(request)
         self._of_id[request.head] = request
         self._position += len(request.descriptors)
+
+    def _begun(self) -> Request:
+        if self._making is None:
+            raise UsageError("no request was begun")
+        return self._making
 
     def used(self, identity: int, length: int) -> None:
         """Judge what the driver read as used."""
