@@ -43,6 +43,14 @@ def test_every_command_has_help(run: Run, command: str) -> None:
     assert f"vhost-inflight {command}" in out
 
 
+def test_the_list_of_commands_is_whole(run: Run) -> None:
+    """A sentence for each command, none of them cut off."""
+    _, out, _ = run("--help")
+    lines = out.partition("Commands:\n")[2].splitlines()
+    assert len(lines) >= 8
+    assert not [line for line in lines if not line.endswith(".") or line.endswith("...")]
+
+
 def test_no_command_is_help(run: Run) -> None:
     """Exit 2, and the commands are listed."""
     code, out, err = run()
@@ -80,6 +88,12 @@ def test_no_command_is_help(run: Run) -> None:
         (["backend", "--socket", "s", "--image", "i", "--crash-at", "packed.supply.7"], "packed rings are not offered"),
         (["verify", "--property", "ordre"], "there is no property 'ordre'; perhaps: order"),
         (["verify", "--gap", "reset"], "--gap wants NAME=CHOICE, not 'reset'"),
+        (["verify", "--gap", "rest=kept"], "there is no gap 'rest'; perhaps: reset"),
+        (
+            ["verify", "--ring", "split", "--gap", "settle=wide"],
+            "settle is one of the packed ring, not of the split ring",
+        ),
+        (["diagrams", "--out", __file__], "is a file"),
         (["crash-test", "--guest", "--gap", "settle=wide"], "--gap is not for --guest, which has the defaults"),
         (["crash-test", "--gap", "settle=wide", "--schedule", "x"], "the schedule says what is chosen"),
         (["crash-test", "--gap", "settle=wide"], "gap settle is one of the packed ring, not of the split ring"),
@@ -183,17 +197,22 @@ CRASH_TEST: dict[str, Any] = {
     [
         ("verify", "proofs.verify", VERIFY),
         (
-            "verify --ring split --revision v6 --property order --gap reset=kept --gap a=b --search",
+            "verify --ring split --revision v6 --property order --gap reset=kept --gap init-order=version-first --search",
             "proofs.verify",
             {
                 "ring": "split",
                 "revision": "v6",
                 "property_name": "order",
-                "gaps": {"reset": "kept", "a": "b"},
+                "gaps": {"reset": "kept", "init-order": "version-first"},
                 "search": True,
                 "write": None,
                 "quiet": False,
             },
+        ),
+        (
+            "verify --gap settle=wide",
+            "proofs.verify",
+            VERIFY | {"ring": "packed", "gaps": {"settle": "wide"}},
         ),
         (
             "crash-test --schedule x.json",

@@ -73,6 +73,20 @@ def _check_revision(revision: str | None) -> None:
     _check("revision", revision, dict.fromkeys(v for r in protocol.RINGS for v in protocol.revisions(r)))
 
 
+def _ring_of(gaps: Iterable[str], ring: str | None) -> str | None:
+    """Give the ring that is asked for, or the one that alone has all of some gaps; BadParameter where none has."""
+    from model import protocol
+
+    for name in gaps:
+        owners = [each for each in protocol.RINGS if name in protocol.gaps(each)]
+        _check("gap", name, [gap for each in protocol.RINGS for gap in protocol.gaps(each)])
+        if ring is not None and ring not in owners:
+            raise typer.BadParameter(f"gap {name} is one of the {owners[0]} ring, not of the {ring} ring")
+        if len(owners) == 1:
+            ring = owners[0]
+    return ring
+
+
 def _writable(file: Path | None) -> Path | None:
     """Raise BadParameter for a file that the answer cannot be written to: not after the work, but before it."""
     if file is not None and file != STDIO:
@@ -95,7 +109,7 @@ def _exit(yes: bool) -> NoReturn:
     raise typer.Exit(0 if yes else 1)
 
 
-@app.command()
+@app.command(short_help="Judge the text: proofs, and runs that break it.")
 def verify(
     *,
     ring: Ring = None,
@@ -112,6 +126,7 @@ def verify(
     _check_revision(revision)
     _check("property", property_, NAMES)
     gaps = parse_gaps(gap or ())
+    ring = _ring_of(gaps, ring)
 
     from proofs.verify import run
 
@@ -139,7 +154,7 @@ def replay(
     _exit(run(file, json_file=json_file))
 
 
-@app.command()
+@app.command(short_help="Explain any name, with its place in the text.")
 def explain(
     id_: Annotated[
         str | None, typer.Argument(metavar="ID", help="a step, property, gap, choice, revision, erratum or edit")
@@ -179,7 +194,7 @@ def explain(
         typer.echo("\n\n".join(explain_text.text(answer) for answer in answers))
 
 
-@app.command()
+@app.command(short_help="Print a patch of your copy of the text.")
 def mend(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="your copy of the specification's text, vhost-user.rst")],
     only: Annotated[
@@ -217,7 +232,7 @@ def backend(context: typer.Context) -> None:
     serve(context.args, "vhost-inflight backend")
 
 
-@app.command(context_settings=_PASSED_ON)
+@app.command(context_settings=_PASSED_ON, short_help="Say what to make of a region and a ring.")
 def recover(context: typer.Context) -> None:
     """Say what a back-end must make of the bytes of a region and a ring."""
     from vhost_inflight.recover.command import ask
@@ -225,7 +240,7 @@ def recover(context: typer.Context) -> None:
     _exit(ask(context.args, "vhost-inflight recover"))
 
 
-@app.command("crash-test")
+@app.command("crash-test", short_help="Kill a real back-end at its stores, and judge.")
 def crash_test(
     *,
     ring: Annotated[str, typer.Option(help="split or packed")] = "split",
@@ -293,8 +308,8 @@ def crash_test(
     )
 
 
-@app.command()
-def diagrams(out: Annotated[Path, typer.Option(help="the folder to write to")]) -> None:
+@app.command(short_help="Draw procedures, regions and runs.")
+def diagrams(out: Annotated[Path, typer.Option(file_okay=False, help="the folder to write to")]) -> None:
     """Draw the procedures, the region and a counterexample, from the model's own tables."""
     from diagrams import RenderError, write
 
