@@ -197,13 +197,13 @@ CRASH_TEST: dict[str, Any] = {
     [
         ("verify", "proofs.verify", VERIFY),
         (
-            "verify --ring split --revision v6 --property order --gap reset=kept --gap init-order=version-first --search",
+            "verify --ring split --revision v6 --property order --gap reset=kept --gap batch-size=signed --search",
             "proofs.verify",
             {
                 "ring": "split",
                 "revision": "v6",
                 "property_name": "order",
-                "gaps": {"reset": "kept", "init-order": "version-first"},
+                "gaps": {"reset": "kept", "batch-size": "signed"},
                 "search": True,
                 "write": None,
                 "quiet": False,
