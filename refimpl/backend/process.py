@@ -109,8 +109,9 @@ def run_backend(
             each = [device.choices_of(ring) for ring in RINGS if device.packed or ring == "split"]
             rings = ", ".join(f"{one.ring} rings by {' '.join([one.revision, *_told(one)])}" for one in each)
             what = f"{queues} queue{'' if queues == 1 else 's'}"
-            _LOG.info("listening at %s: image %s of %d sectors, %s, %s", socket, image, disk.capacity, what, rings)
-            _serve_until_signal(server)
+            _serve_until_signal(
+                server, f"listening at {socket}: image {image} of {disk.capacity} sectors, {what}, {rings}"
+            )
 
 
 def _told(choices: Choices) -> Iterator[str]:
@@ -135,12 +136,13 @@ def _make_folder(path: Path) -> None:
         raise InflightError(f"dump {path}: {error.strerror}") from error
 
 
-def _serve_until_signal(server: Server) -> None:
-    """Serve until SIGTERM or SIGINT, and put back what these did before."""
+def _serve_until_signal(server: Server, ready: str) -> None:
+    """Serve until SIGTERM or SIGINT, and put back what these did before; log ``ready`` when one may come."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         for number in before:
             signal.signal(number, lambda _number, _frame: server.stop())
+        _LOG.info(ready)
         server.serve()
     finally:
         for number, handler in before.items():
