@@ -8,10 +8,10 @@ bearable; `check` adds that every stored number fits its field.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from model.record import Assign, record_term
+from model.record import Assign, Vars, record_term
 from model.steps import Guard, Recorded, Table
 from model.terms import ModelError, Term
 
@@ -170,12 +170,16 @@ def _met(
 class Machine:
     """A table with sizes, ready to run on plain numbers."""
 
-    def __init__(self, table: Table, sizes: Sizes, *, check: bool = False) -> None:
-        """Record and compile; raise `ModelError` where the table breaks a rule."""
+    def __init__(self, table: Table, sizes: Sizes, *, check: bool = False, kept: frozenset[str] | None = None) -> None:
+        """Record and compile; raise `ModelError` where the table breaks a rule.
+
+        `kept`: the variables that a state has (None: all). What is compiled may depend on no others.
+        """
         self.table, self.sizes = table, sizes
+        self.vars = table.vars if kept is None else Vars(*(v for v in table.vars.values() if v.name in kept))
         self.steps: list[Recorded] = table.recorded()
         self.index = {r.step.id: n for n, r in enumerate(self.steps)}
-        self.compiler = Compiler(table, sizes)
+        self.compiler = Compiler(replace(table, vars=self.vars), sizes)
         self.place = self.compiler.place
         self._check = check
         self.successors: Callable[[StateTuple], list[Successor]] = self._build(range(len(self.steps)))
@@ -183,7 +187,7 @@ class Machine:
     def initial(self) -> StateTuple:
         """Give the state in which there is no process, a zeroed region, and a ring at its first index."""
         values: list[Any] = []
-        for var in self.table.vars.values():
+        for var in self.vars.values():
             start = self.term(var.start(Term("choice")))
             length = None if var.limit is None else self.compiler.number(var.limit)
             values.append(start(()) if length is None else tuple(start((), i) for i in range(length)))
@@ -231,7 +235,7 @@ class Machine:
         recorded = self.steps[number]
         guard = self.compiler.source(recorded.guard)
         body = ["t = list(s)"]
-        for assign in (*recorded.assigns, *recorded.history):
+        for assign in (a for a in (*recorded.assigns, *recorded.history) if a.name in self.vars):
             body += self.compiler.assignment(assign, self._check)
         chosen = "c" if recorded.step.choice else "-1"
         body.append(f"out.append(({number}, {chosen}, tuple(t)))")

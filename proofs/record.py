@@ -1,13 +1,15 @@
 """Makes the record of a ring anew: hints for the solver, verdicts, counterexamples. A campaign, not part of CI.
 
-    python -m proofs.record [RING] [--only SUBSTRING]
+    python -m proofs.record [RING] [--only SUBSTRING] [--drains]
 
 For each subject: run every goal; search exhaustively within the ring's bounds (`proofs.search.bounds.Campaign`). A
 property is `violated` when the search finds a run, `proved` when its goals are proved, and `bounded` otherwise. A
 property that is proved and violated would mean that the proof is wrong: the campaign stops there.
 
 Hints are written when all is proved, the rest after each subject, so that a campaign can be stopped. It goes on with
-``--only``: the subjects whose name, like ``v6`` or ``merged fetch-position=used-idx``, has that in it.
+``--only``: the subjects whose name, like ``v6`` or ``merged fetch-position=used-idx``, has that in it. What the
+searches for `drains` saw is in a file of its own; ``--drains`` does those alone, anew, proves nothing, and says where
+one does not find what is recorded.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,7 @@ from proofs.report import progress
 from proofs.search.bounds import Bounds
 from proofs.search.breadth_first import Found, explore
 from proofs.search.runs import runs
-from proofs.verdicts import Schedule, Verdict, recorded_folder, subjects, table_and_sizes
+from proofs.verdicts import Schedule, Verdict, load_schedule, recorded, recorded_folder, subjects, table_and_sizes
 
 __all__ = ["Looked", "main", "search", "searches", "write", "write_hints"]
 
@@ -60,13 +63,15 @@ def search(job: tuple[protocol.Subject, Bounds, frozenset[str]]) -> Found:
     return explore(table, sizes, bounds, properties, every=True)
 
 
-def search_all(everything: Sequence[protocol.Subject]) -> Iterator[tuple[protocol.Subject, Looked]]:
-    """Do all searches, on all cores; give what was found of a subject as soon as its last one is done."""
-    jobs = [(s, b, p) for s in everything for b, p in searches(s)]
+def search_all(
+    everything: Sequence[protocol.Subject], properties: frozenset[str] = frozenset(NAMES)
+) -> Iterator[tuple[protocol.Subject, Looked]]:
+    """Do all searches for some properties, on all cores; give what was found of a subject when its last one is done."""
+    jobs = [(s, b, p) for s in everything for b, p in searches(s) if p <= properties]
     with Pool() as pool:
-        results = iter(track(pool.imap(search, jobs), "searching", len(jobs)))
-        for subject in everything:
-            yield subject, [(b, p, next(results)) for b, p in searches(subject)]
+        results = zip(jobs, track(pool.imap(search, jobs), "searching", len(jobs)), strict=True)
+        for subject, found in groupby(results, key=lambda job: job[0][0]):
+            yield subject, [(b, p, result) for (_, b, p), result in found]
 
 
 def write(subject: protocol.Subject, looked: Looked, proved: set[str]) -> None:
@@ -79,16 +84,37 @@ def write(subject: protocol.Subject, looked: Looked, proved: set[str]) -> None:
     verdicts = [asdict(_verdict(subject, name, looked, name in proved)) for name in NAMES]
     kept = [{k: v for k, v in verdict.items() if v not in ((), None)} for verdict in verdicts]
     told = _exchange(folder / "verdicts.json", subject, kept)
-    seen = [
-        {"revision": subject.revision, "gaps": dict(subject.choices), "bounds": asdict(b), "properties": sorted(p),
-         "violated": sorted(r.violations), "states": r.states, "transitions": r.transitions, "depth": r.depth,
-         "seconds": round(r.seconds, 1), "complete": r.complete}
-        for b, p, r in looked
-    ]  # fmt: skip
-    _exchange(folder / "searches.json", subject, seen)
+    _write_seen(subject, looked)
     named = {folder / entry["counterexample"] for entry in told if "counterexample" in entry}
     for path in set((folder / "counterexamples").iterdir()) - named:
         path.unlink()
+
+
+def _write_seen(subject: protocol.Subject, looked: Looked) -> None:
+    """Write what searches of a subject saw: those for `drains`, and those for everything else, as far as there are."""
+    for name, wanted in (("searches.json", False), ("drains.json", True)):
+        seen = [
+            {"revision": subject.revision, "gaps": dict(subject.choices), "bounds": asdict(b), "properties": sorted(p),
+             "violated": sorted(r.violations), "states": r.states, "transitions": r.transitions, "depth": r.depth,
+             "seconds": round(r.seconds, 1), "complete": r.complete}
+            for b, p, r in looked if ("drains" in p) == wanted
+        ]  # fmt: skip
+        if seen:
+            _exchange(recorded_folder(subject.ring) / name, subject, seen)
+
+
+def search_drains_again(chosen: Sequence[protocol.Subject]) -> None:
+    """Search for `drains` alone and write what was seen; at the end, exit with what is not as recorded."""
+    differing = []
+    for subject, looked in search_all(chosen, frozenset({"drains"})):
+        _write_seen(subject, looked)
+        (was,) = (v for v in recorded(subject.ring) if v.subject() == subject and v.property == "drains")
+        found = [len(r.violations["drains"]) for _, _, r in looked if r.violations]
+        told = load_schedule(recorded_folder(subject.ring) / was.counterexample).events if was.counterexample else ()
+        if min(found, default=0) != len(told):
+            differing.append(f"{subject.name}: drains is {was.verdict} ({len(told)} events) on record, now {found}")
+    if differing:
+        sys.exit("\n".join(differing))
 
 
 def _exchange(path: Path, subject: protocol.Subject, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -110,9 +136,7 @@ def _verdict(subject: protocol.Subject, name: str, found: Looked, proved: bool) 
         if proved:
             sys.exit(f"{subject} {name} is proved and violated: the proof is wrong")
         _, bounds, result = min(broken, key=lambda t: t[0])
-        sizes = protocol.sizes(subject, bounds.size, bounds.first)
-        schedule = Schedule(subject.ring, subject.revision, gaps, name, bounds.size, sizes.entries, bounds.first,
-                            notifications=name == "drains", events=result.violations[name])  # fmt: skip
+        schedule = Schedule.found(subject, name, bounds, result)
         path = f"counterexamples/{schedule.file_name()}"
         (recorded_folder(subject.ring) / path).write_text(json.dumps(schedule.json()) + "\n")
         return Verdict(subject.ring, subject.revision, gaps, name, "violated", (bounds,), path)
@@ -135,10 +159,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m proofs.record", description="Make the record of a ring anew.")
     parser.add_argument("ring", nargs="?", default="split", choices=protocol.RINGS)
     parser.add_argument("--only", metavar="SUBSTRING", default="", help="the subjects with this in their name")
+    parser.add_argument("--drains", action="store_true", help="search for drains alone, and prove nothing")
     asked = parser.parse_args(arguments)
     chosen = [s for s in subjects(asked.ring) if asked.only in s.name]
     if not chosen:
         sys.exit(f"no subject of the {asked.ring} ring has {asked.only!r} in its name")
+    if asked.drains:
+        search_drains_again(chosen)
+        return
     with progress("proving") as step:
         proved = prove_all(chosen, core=True, progress=step)
     if asked.ring in proved.cores:

@@ -13,8 +13,9 @@ from model import protocol
 from model.interpret import Machine
 from model.terms import ModelError
 from proofs.search.bounds import Bounds, Event
-from proofs.search.breadth_first import table_for
+from proofs.search.breadth_first import Found, table_for
 from proofs.search.judges import Judge
+from proofs.search.livelock import is_round
 from proofs.search.runs import runs
 
 __all__ = ["Schedule", "Verdict", "load_schedule", "recorded", "recorded_folder", "subjects", "violates"]
@@ -66,7 +67,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule file: the choices and the events, never stores or states."""
+    """A schedule file: the choices and the events, never stores or states.
+
+    `repeats_from`: the number of the event from which the run goes round for ever, if it does.
+    """
 
     ring: str
     revision: str
@@ -77,6 +81,17 @@ class Schedule:
     first_index: int
     notifications: bool
     events: tuple[Event, ...]
+    repeats_from: int | None = None
+
+    @staticmethod
+    def found(subject: protocol.Subject, name: str, bounds: Bounds, result: Found) -> Schedule:
+        """Make one of what a search within some bounds found of a property."""
+        sizes = protocol.sizes(subject, bounds.size, bounds.first)
+        drains = name == "drains"
+        return Schedule(
+            subject.ring, subject.revision, dict(subject.choices), name, bounds.size, sizes.entries, bounds.first,
+            notifications=drains, events=result.violations[name], repeats_from=result.repeats_from if drains else None,
+        )  # fmt: skip
 
     def machine(self) -> Machine:
         """Build the machine that plays it."""
@@ -98,6 +113,8 @@ class Schedule:
         """Give it in the form of a schedule file."""
         data = asdict(self)
         events = [list(e) for e in data.pop("events")]
+        if self.repeats_from is None:
+            del data["repeats_from"]
         head = {"format": "vhost-inflight schedule 1", "kind": "counterexample", "mutant": None}
         return {**head, **data, "schedule": events}
 
@@ -140,28 +157,36 @@ def load_schedule(path: Path) -> Schedule:
         raise ModelError(f"{path.name} is no schedule file")
     events = tuple((str(e[0]), int(e[1])) if len(e) > 1 else (str(e[0]),) for e in data["schedule"])
     keep = {k: data[k] for k in ("ring", "revision", "gaps", "property", "queue_size", "region_size", "first_index")}
-    return Schedule(**keep, notifications=data.get("notifications", True), events=events)
+    return Schedule(
+        **keep,
+        notifications=data.get("notifications", True),
+        events=events,
+        repeats_from=data.get("repeats_from"),
+    )
 
 
 def violates(schedule: Schedule) -> bool:
     """Play a schedule on the interpreter: whether its last event, and none before it, violates its property.
 
-    Raise `ModelError` if an event is not possible where it stands.
+    One that goes round violates it if it may do so for ever. Raise `ModelError` if an event is not possible where it
+    stands.
     """
     machine = schedule.machine()
     name = str(schedule.property)
     judge = Judge(machine, protocol.judgements(schedule.ring), {name})
-    state = machine.initial()
+    states = [machine.initial()]
     for place, event in enumerate(schedule.events):
         chosen = event[1] if len(event) > 1 else -1
-        after = machine.take(state, event[0], chosen)
+        states.append(machine.take(states[-1], event[0], chosen))
         last = place == len(schedule.events) - 1
-        if name in judge.event(state, (machine.index[event[0]], chosen, after)):
-            return last
-        state = after
-        if name in judge.state(state):
-            return last
-    return False
+        if name in judge.event(states[-2], (machine.index[event[0]], chosen, states[-1])) or name in judge.state(
+            states[-1]
+        ):
+            return last and schedule.repeats_from is None
+    if schedule.repeats_from is None or name != "drains":
+        return False
+    begin = schedule.repeats_from - 1
+    return is_round(machine, states[begin:], schedule.events[begin:])
 
 
 def recorded(ring: str) -> list[Verdict]:

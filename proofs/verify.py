@@ -214,10 +214,7 @@ def _verdict(
     seconds = sum(f.seconds for _, f in looked)
     bounds = tuple(b for b, _ in looked)
     if hit is not None:
-        bound = next(b for b, f in looked if name in f.violations)
-        sizes = protocol.sizes(subject, bound.size, bound.first)
-        shown = Schedule(subject.ring, subject.revision, gaps, name, bound.size, sizes.entries, bound.first,
-                         notifications=name == "drains", events=hit)  # fmt: skip
+        shown = next(Schedule.found(subject, name, b, f) for b, f in looked if name in f.violations)
         now = Verdict(subject.ring, subject.revision, gaps, name, "violated", bounds)
         return Judged(now, was, seconds, shown)
     complete = bool(looked) and all(f.complete for _, f in looked)

@@ -13,14 +13,10 @@ ring, which is meant where no ring is named, docs/orders-packed.md for the packe
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
 from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
@@ -28,33 +24,18 @@ from model.properties import NAMES
 from model.protocol import Subject
 from model.steps import Recorded, Step, Table
 from model.terms import ModelError
+from proofs.challenges.fates import Fate, load, write
 from proofs.induction.kits import Mutant, Mutation, kit
 from proofs.search.bounds import Event, Level
 from proofs.search.breadth_first import explore
 from proofs.search.judges import Judge
+from proofs.search.livelock import is_round
 from proofs.search.runs import runs
 
-__all__ = ["Checked", "Fate", "check", "find", "load", "orders", "record", "subjects"]
+__all__ = ["Checked", "check", "find", "orders", "record", "subjects"]
 
 SAFETY = frozenset(NAMES) - {"drains"}
 DRAINS = frozenset({"drains"})
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What became of a mutant: the property that killed it and the shortest schedule found, or why it survives."""
-
-    revision: str
-    mutant: str
-    kind: str
-    killed_by: str | None
-    schedule: tuple[Event, ...]
-    queue_size: int
-    region_size: int
-    first_index: int
-    notifications: bool
-    survives_because: str | None
-    searched: str
 
 
 @dataclass(frozen=True)
@@ -153,6 +134,7 @@ def find(
             return Fate(
                 subject.revision, mutant.name, mutant.kind, found.violated, found.schedule, sizes.size, sizes.entries,
                 sizes.first, level.notifications, None, searched[-1],
+                found.repeats_from if found.violated == "drains" else None,
             )  # fmt: skip
     alone = None if only else _alone(subject, mutant)
     searched.append("the back-end alone")
@@ -216,28 +198,6 @@ def _first_killed_by(ring: str, name: str) -> list[Fate]:
     return []
 
 
-# The record
-
-
-def _path(ring: str) -> Path:
-    return Path(str(files("proofs"))) / "recorded" / ring / "mutants.json"
-
-
-def load(ring: str) -> tuple[Fate, ...]:
-    """Read the record of a ring. Raise `ValueError` or `TypeError` where it is none."""
-    return tuple(_read(entry) for entry in json.loads(_path(ring).read_text(encoding="utf-8")))
-
-
-def _read(entry: dict[str, Any]) -> Fate:
-    return Fate(**{**entry, "schedule": tuple((e[0], e[1]) if len(e) > 1 else (e[0],) for e in entry["schedule"])})
-
-
-def write(ring: str, fates: Iterable[Fate]) -> None:
-    """Write the record of a ring: an entry a line."""
-    lines = ",\n ".join(json.dumps(asdict(fate)) for fate in fates)
-    _path(ring).write_text(f"[{lines}]\n", encoding="utf-8")
-
-
 def explained(ring: str, fates: Iterable[Fate]) -> list[Fate]:
     """Give the fates with the reasons that the ring gives now for those that survive."""
     reasons = _mutation(ring).reasons
@@ -247,22 +207,24 @@ def explained(ring: str, fates: Iterable[Fate]) -> list[Fate]:
 # Checking
 
 
-def violated_at(machine: Machine, judge: Judge, schedule: tuple[Event, ...]) -> int | None:
-    """Play a schedule; give the number of the first event by which, or after which, a property is violated.
+def violated_at(machine: Machine, judge: Judge, fate: Fate) -> int | None:
+    """Play the schedule of a mutant; give the number of the event by which, or after which, a property is violated.
 
-    Raise `ModelError` where an event is not enabled.
+    It is the first such event; of a schedule that goes round for ever, the last one. Raise `ModelError` where an event
+    is not enabled.
     """
-    state = machine.initial()
-    for number, event in enumerate(schedule):
+    states = [machine.initial()]
+    for number, event in enumerate(fate.schedule):
         step, chosen = event if len(event) > 1 else (event[0], -1)
         wanted = (machine.index.get(step), chosen)
-        successor = next((s for s in machine.successors(state) if s[:2] == wanted), None)
+        successor = next((s for s in machine.successors(states[-1]) if s[:2] == wanted), None)
         if successor is None:
             raise ModelError(f"event {number}, {step}, is not enabled")
-        if judge.event(state, successor) or judge.state(successor[2]):
+        if judge.event(states[-1], successor) or judge.state(successor[2]):
             return number
-        state = successor[2]
-    return None
+        states.append(successor[2])
+    begin = len(fate.schedule) if fate.repeats_from is None else fate.repeats_from - 1
+    return len(fate.schedule) - 1 if is_round(machine, states[begin:], fate.schedule[begin:]) else None
 
 
 @cache
@@ -286,13 +248,13 @@ def _fault(ring: str, fate: Fate) -> str | None:
     machine = Machine(_table(subject, mutant, fate.notifications), sizes)
     judge = Judge(machine, protocol.judgements(ring), {fate.killed_by})
     try:
-        at = violated_at(machine, judge, fate.schedule)
+        at = violated_at(machine, judge, fate)
     except ModelError as refused:
         return f"its schedule is none: {refused}"
     if at != len(fate.schedule) - 1:
         return f"{fate.killed_by} is violated {'nowhere' if at is None else f'by event {at}, before the end'}"
     try:
-        innocent = violated_at(*_played(subject, sizes, fate.notifications, fate.killed_by), fate.schedule) is None
+        innocent = violated_at(*_played(subject, sizes, fate.notifications, fate.killed_by), fate) is None
     except ModelError:
         innocent = True
     return None if innocent else f"the text violates {fate.killed_by} by this schedule too"
@@ -333,7 +295,10 @@ def _rows(ring: str, fates: Iterable[Fate], kind: str) -> Iterator[str]:
 def _verdict(fate: Fate | None) -> str:
     if fate is None:
         return "-"
-    return f"{fate.killed_by}, {len(fate.schedule)} events" if fate.killed_by else "nothing"
+    if fate.killed_by is None:
+        return "nothing"
+    again = "" if fate.repeats_from is None else f", again and again from event {fate.repeats_from}"
+    return f"{fate.killed_by}, {len(fate.schedule)} events{again}"
 
 
 def orders(ring: str, fates: Iterable[Fate] | None = None) -> str:
@@ -350,7 +315,13 @@ def orders(ring: str, fates: Iterable[Fate] | None = None) -> str:
     return "\n".join(lines)
 
 
-TITLES = {"edit": "Edits of the revision", "swap": "Orders", "drop": "Stores", "guard": "Guards"}
+TITLES = {
+    "edit": "Edits of the revision",
+    "swap": "Orders",
+    "drop": "Stores",
+    "guard": "Guards",
+    "round": "Rounds without an end",
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -15,6 +15,7 @@ from model.packed.quiet import NOTIFICATIONS
 from model.packed.revisions import HARDENED_EDITS, MERGED, V6
 from model.steps import Table
 from proofs.challenges.mutating import drops, guards
+from proofs.challenges.rounds import rounds
 from proofs.induction.kits import Mutant
 from proofs.packed.guards import GUARDS
 from proofs.packed.serving_swaps import fetching_swaps, notification_swaps, supplying_swaps
@@ -47,16 +48,14 @@ SIGNAL = "drop packed.reconnect.signal"
 
 def mutants(table: Table) -> tuple[Mutant, ...]:
     """Give the mutants of `hardened`, in the order of kind and step."""
-    return tuple(
-        replace(mutant, further=_further(mutant))
-        for mutant in (
-            *_edits(),
-            *drops(table, NOTIFICATIONS, "packed.supply.7"),
-            *start_swaps(table), *recovery_swaps(table), *fetching_swaps(table), *supplying_swaps(table),
-            *notification_swaps(table),
-            *guards(table, NOTIFICATIONS, GUARDS),
-        )
+    found = (
+        *_edits(),
+        *drops(table, NOTIFICATIONS, "packed.supply.7"),
+        *start_swaps(table), *recovery_swaps(table), *fetching_swaps(table), *supplying_swaps(table),
+        *notification_swaps(table),
+        *guards(table, NOTIFICATIONS, GUARDS),
     )  # fmt: skip
+    return (*(replace(mutant, further=_further(mutant)) for mutant in found), *rounds(table))
 
 
 def _further(mutant: Mutant) -> tuple[Level, ...]:

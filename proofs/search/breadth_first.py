@@ -11,6 +11,7 @@ from model.interpret import Machine, Sizes, StateTuple
 from model.steps import Table
 from proofs.search.bounds import Bounds, Event
 from proofs.search.judges import Judge
+from proofs.search.livelock import Owed, round_among
 from proofs.search.runs import runs
 
 __all__ = ["Bounds", "Event", "Found", "explore", "table_for"]
@@ -20,7 +21,10 @@ __all__ = ["Bounds", "Event", "Found", "explore", "table_for"]
 class Found:
     """What a search found: for each violated property a shortest schedule; and how much it saw.
 
-    `complete`: every state within the bounds was seen, or every property asked for was violated.
+    `drains` is violated by a run to where nothing more happens or, where there is none, by one that goes round for ever
+    (`proofs.search.livelock`): its last events, from the one with the number `repeats_from`, are the round. The run up
+    to there is a shortest one. `complete`: every state within the bounds was seen, or every property asked for was
+    violated.
     """
 
     judged: frozenset[str]
@@ -30,6 +34,7 @@ class Found:
     depth: int
     seconds: float
     complete: bool
+    repeats_from: int | None = None
 
     @property
     def violated(self) -> str | None:
@@ -83,7 +88,7 @@ def explore(
     `progress` is called with depth and number of states after each depth.
     """
     started = time.monotonic()
-    search = _Search(Machine(table, sizes), bounds, properties, every=every)
+    search = _Search(table, sizes, bounds, properties, every=every)
     frontier, depth = [search.start], 0
     while frontier and not search.enough and len(search.parents) <= bounds.states:
         following: list[_Key] = []
@@ -95,16 +100,24 @@ def explore(
         depth += 1
         if progress:
             progress(depth, len(search.parents))
+    if not search.enough:
+        search.go_round()
     complete = search.enough or not frontier
     seconds = time.monotonic() - started
-    return Found(properties, search.violations, len(search.parents), search.transitions, depth, seconds, complete)
+    return Found(
+        properties, search.violations, len(search.parents), search.transitions, depth, seconds, complete,
+        search.repeats_from,
+    )  # fmt: skip
 
 
 class _Search:
     """The states seen so far, and what was violated."""
 
-    def __init__(self, machine: Machine, bounds: Bounds, properties: frozenset[str], *, every: bool) -> None:
-        self.machine, self.bounds, self._every = machine, bounds, every
+    def __init__(self, table: Table, sizes: Sizes, bounds: Bounds, properties: frozenset[str], *, every: bool) -> None:
+        self._owed = Owed(table, sizes) if "drains" in properties else None
+        alone = self._owed is not None and len(properties) == 1  # then what else there is makes no difference
+        self.machine = machine = self._owed.machine if self._owed and alone else Machine(table, sizes)
+        self.bounds, self._every = bounds, every
         self.judge = Judge(machine, protocol.judgements(machine.table.ring), properties)
         self._beyond = machine.predicate(runs(machine.table.ring).beyond)
         self._make, self._crash = machine.index["driver.make.1"], machine.index["crash"]
@@ -115,6 +128,7 @@ class _Search:
         self.parents: _Parents = {self.start: None}
         self.violations: dict[str, tuple[Event, ...]] = {}
         self.transitions = 0
+        self.repeats_from: int | None = None
 
     @property
     def enough(self) -> bool:
@@ -149,3 +163,16 @@ class _Search:
             if new not in self.parents and not self._beyond(after):
                 self.parents[new] = (key, number, chosen)
                 following.append(new)
+
+    def go_round(self) -> None:
+        """Look for a run that never ends and violates `drains`, among all states seen so far."""
+        if self._owed is None or "drains" in self.violations:
+            return
+        view = self._owed.view(self.machine)
+        first: dict[StateTuple, _Key] = {}
+        for key in self.parents:
+            first.setdefault(view(key[0]), key)
+        if found := round_among(self._owed, list(first)):
+            to = _schedule(self.machine, self.parents, first[found.begins])
+            self.violations["drains"] = (*to, *(_event(self.machine, *step) for step in found.steps))
+            self.repeats_from = len(to) + 1

@@ -21,7 +21,8 @@ Outcome = tuple[object, ...]
 class Restarts:
     """What recovery ends in when nothing else happens: region, resubmit list, fetch position, counter.
 
-    A walk over more than twice the entries there are is not followed: its outcome is "walks on".
+    A walk over more than twice the entries there are is not followed: its outcome is "walks on", as is that of a
+    recovery that goes round.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -43,11 +44,12 @@ class Restarts:
         """Give every way in which recovery can end from here (more than one where an order is left open)."""
         key = tuple(state[n] for n in self._key)
         if key not in self._known:
-            self._known[key] = frozenset(self._run(state))
+            self._known[key] = frozenset(self._run(state)) or frozenset({("walks on",)})
         return self._known[key]
 
     def _run(self, state: StateTuple) -> Iterable[Outcome]:
         todo: list[tuple[StateTuple, tuple[int, ...]]] = [(state, ())]
+        been = set(todo)
         while todo:
             here, resubmitted = todo.pop()
             if here[self._left] > self._cut:
@@ -57,7 +59,10 @@ class Restarts:
                 yield (tuple(here[n] for n in self._region), resubmitted, tuple(here[n] for n in self._end))
                 continue
             for number, chosen, after in self._alone(here):
-                todo.append((after, (*resubmitted, chosen) if number == self._resubmit else resubmitted))
+                following = (after, (*resubmitted, chosen) if number == self._resubmit else resubmitted)
+                if following not in been:
+                    been.add(following)
+                    todo.append(following)
 
     def same_after_crash(self, state: StateTuple) -> bool:
         """Whether recovery, cut off here and run again, ends as it would have without the crash."""

@@ -20,6 +20,7 @@ from model.split.serve import in_hand
 from model.steps import Add, Edit, Procedure, Replace, Table
 from model.terms import Term, all_of, forall, ite, negate, parameter, slot, wrap
 from proofs.challenges.mutating import add, drops, exchanged, guards, swap
+from proofs.challenges.rounds import rounds
 from proofs.induction.kits import Mutant
 from proofs.split.guards import GUARDS
 
@@ -31,7 +32,8 @@ _new = Procedure("mutants")
 def mutants(table: Table) -> tuple[Mutant, ...]:
     """Give the mutants of a revision's table, in the order of kind and step."""
     return (
-        *drops(table, NOTIFICATIONS, "split.supply.5"), *_swaps(table), *guards(table, NOTIFICATIONS, GUARDS)
+        *drops(table, NOTIFICATIONS, "split.supply.5"), *_swaps(table), *guards(table, NOTIFICATIONS, GUARDS),
+        *rounds(table),
     )  # fmt: skip
 
 

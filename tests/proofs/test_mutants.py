@@ -14,10 +14,12 @@ from model.properties import NAMES
 from model.protocol import Subject
 from model.record import SHARED
 from model.steps import Table
-from proofs.challenges import mutants
-from proofs.challenges.mutants import Checked, Fate
+from proofs.challenges import fates, mutants
+from proofs.challenges.fates import Fate
+from proofs.challenges.mutants import Checked
 from proofs.induction.kits import Mutant, Mutation, kit
 from proofs.packed.guards import GUARDS
+from proofs.verdicts import recorded_folder
 
 MERGED = Subject("split", "merged")
 HARDENED = Subject("packed", "hardened")
@@ -59,12 +61,12 @@ def named(subject: Subject, name: str) -> Mutant:
 
 def recorded(name: str) -> Fate:
     """Look a record of merged up."""
-    return next(f for f in mutants.load("split") if f.revision == "merged" and f.mutant == name)
+    return next(f for f in fates.load("split") if f.revision == "merged" and f.mutant == name)
 
 
 def faults_of(fate: Fate) -> list[str]:
     """Check the record with one entry exchanged, and give what is wrong with that mutant."""
-    rest = [f for f in mutants.load("split") if (f.revision, f.mutant) != (fate.revision, fate.mutant)]
+    rest = [f for f in fates.load("split") if (f.revision, f.mutant) != (fate.revision, fate.mutant)]
     return [f for f in mutants.check("split", [*rest, fate]).faults if fate.mutant in f]
 
 
@@ -167,14 +169,14 @@ def test_reasons_are_those_of_survivors(ring: str) -> None:
 
 def test_reasons_are_written_into_a_record() -> None:
     """A survivor whose reason has changed gets the new one; the dead keep their runs."""
-    told = mutants.load("packed")
+    told = fates.load("packed")
     stale = [f if f.killed_by else replace(f, survives_because="because") for f in told]
     assert mutants.explained("packed", stale) == list(told)
 
 
 def test_each_edit_of_hardened_is_needed() -> None:
     """Left out, each of the four breaks a property."""
-    edits = {f.mutant: f.killed_by for f in mutants.load("packed") if f.kind == "edit"}
+    edits = {f.mutant: f.killed_by for f in fates.load("packed") if f.kind == "edit"}
     assert set(edits) == {f"edit {name}" for name in HARDENED_EDITS}
     assert all(edits.values())
 
@@ -220,7 +222,7 @@ def test_a_run_that_goes_on_after_the_violation_is_found() -> None:
 
 def test_a_property_that_the_text_itself_violates_kills_nothing() -> None:
     """v6 breaks `order` unchanged."""
-    fate = next(f for f in mutants.load("split") if f.revision == "v6" and f.killed_by)
+    fate = next(f for f in fates.load("split") if f.revision == "v6" and f.killed_by)
     assert faults_of(replace(fate, killed_by="order")) == [
         f"v6, {fate.mutant}: order is violated without it",
     ]
@@ -232,7 +234,7 @@ def test_a_survivor_without_a_reason_and_a_mutant_without_a_record_are_found() -
     silent = replace(fate, killed_by=None, schedule=(), survives_because=None)
     assert "nobody says why" in faults_of(silent)[0]
     assert faults_of(replace(fate, mutant="no such")) != []
-    rest = [f for f in mutants.load("split") if f.mutant != fate.mutant]
+    rest = [f for f in fates.load("split") if f.mutant != fate.mutant]
     assert f"merged, {fate.mutant}: not recorded" in mutants.check("split", rest).faults
 
 
@@ -243,9 +245,26 @@ def test_the_page_is_the_record(ring: str) -> None:
 
 
 @pytest.mark.parametrize("ring", protocol.RINGS)
-def test_the_record_is_read_as_it_is_written(ring: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writing and reading give the same."""
-    told = mutants.load(ring)
-    monkeypatch.setattr(mutants, "_path", lambda _: tmp_path / "mutants.json")
-    mutants.write(ring, told)
-    assert mutants.load(ring) == told
+def test_the_record_is_read_as_it_is_written(ring: str, tmp_path: Path) -> None:
+    """Writing and reading give the same; a schedule file that nobody goes round in any more is gone."""
+    told = fates.load(ring)
+    (tmp_path / "rounds").mkdir()
+    (tmp_path / "rounds" / "stray.json").write_text("{}")
+    fates.write(ring, told, tmp_path)
+    assert fates.load(ring, tmp_path) == told
+    assert (tmp_path / "mutants.json").read_bytes() == (recorded_folder(ring) / "mutants.json").read_bytes()
+
+
+@pytest.mark.parametrize("ring", protocol.RINGS)
+def test_what_goes_round_is_recorded_as_schedules(ring: str) -> None:
+    """Each of those mutants dies by `drains`, on a run whose end it goes round in for ever; no other does."""
+    for fate in fates.load(ring):
+        assert (fate.kind == "round") == (fate.repeats_from is not None)
+        assert fate.kind != "round" or fate.killed_by == "drains"
+
+
+def test_a_round_that_is_none_is_found() -> None:
+    """One that begins elsewhere, and one that is not gone round to its end."""
+    fate = recorded("round recovery")
+    assert "violated nowhere" in faults_of(replace(fate, repeats_from=(fate.repeats_from or 0) - 1))[0]
+    assert "violated nowhere" in faults_of(replace(fate, schedule=fate.schedule[:-1]))[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from refimpl.backend.queue import Queue, starved
 from refimpl.errors import InflightError
 from refimpl.packed.driver import PackedDriver
-from vhost_inflight.judging.play.player import Player
+from vhost_inflight.judging.play.player import EndlessError, Player
 from vhost_inflight.judging.play.schedule import Event
 from vhost_inflight.judging.play.world import Device, Work
 
@@ -17,18 +17,23 @@ def drain(player: Player) -> str | None:
 
     Owed: the driver ends what it has begun, uses what it sees, and else sleeps until it is notified; the back-end
     starts if it is dead, and else fetches, rests until it is kicked, and supplies; the device finishes everything.
+    Where that has no end, `Player.endless` says after how much the player gave up.
     """
     try:
-        while _driver(player) or _back_end(player):
-            pass
+        while not player.endless and (_driver(player) or _back_end(player)):
+            player.spend()
+    except EndlessError:
+        pass
     except InflightError as error:
         return f"before everything came back, a rule was broken: {error}"
-    waiting = [f"request {r.number}, head {r.head}" for r in player.judge.made if not r.seen]
+    waiting = player.judge.waiting()
     if not waiting:
         return None
+    if player.endless:
+        return f"{waiting} had not come back after {player.endless} steps more, and there was no end of them"
     driver = "the driver sleeps" if player.driver.asleep else "the driver is awake"
     back_end = "the back-end rests" if player.queue is not None and player.queue.resting else "the back-end is awake"
-    return f"{', '.join(waiting)} never came back: {driver}, {back_end}, nothing more happens"
+    return f"{waiting} never came back: {driver}, {back_end}, nothing more happens"
 
 
 def _driver(player: Player) -> bool:
@@ -47,6 +52,7 @@ def _driver(player: Player) -> bool:
         moved = True
     while driver.used_waiting:
         player.drive(Event("driver.use"))
+        player.spend()
         moved = True
     driver.try_sleep()
     return moved

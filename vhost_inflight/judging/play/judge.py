@@ -78,6 +78,10 @@ class Judge(ABC):
         """Return the requests made available and not visible as used, in the order in which they were made."""
         return [request for request in self.made if not request.visible]
 
+    def waiting(self) -> str:
+        """Name the requests made available that the driver has not read as used; "" if there are none."""
+        return ", ".join(f"request {r.number}, head {r.head}" for r in self.made if not r.seen)
+
     def recovery_begins(self) -> None:
         """Record that recovery starts over in a living process."""
         self.resubmitted = []

@@ -57,9 +57,12 @@ class Reasons:
         if name != "drains":
             at = self._machine.get(state, "recover.at")
             return f"recovery, cut off here by a crash (at {at!r}) and run again, ends otherwise than without it"
+        return f"{self.waiting(state)} never comes back: nothing that is owed can happen"
+
+    def waiting(self, state: StateTuple) -> str:
+        """Name what the driver has not got back."""
         term = record_term(self._machine.table.vars, runs(self._ring).all_seen)
-        waiting = ", ".join(self._about(term, state, -1)) or "a request"
-        return f"{waiting} never comes back: nothing that is owed can happen"
+        return ", ".join(self._about(term, state, -1)) or "a request"
 
     def _holds(self, term: Term, state: StateTuple, chosen: int) -> bool:
         return bool(self._machine.term(term)(state, chosen))

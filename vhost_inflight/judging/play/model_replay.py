@@ -10,6 +10,7 @@ from model.steps import Table
 from model.terms import ModelError
 from proofs.induction.kits import kit
 from proofs.search.judges import Judge
+from proofs.search.livelock import is_round
 from proofs.search.runs import runs
 from refimpl.names import no_such
 from vhost_inflight.judging.play.judge import Violation
@@ -35,10 +36,11 @@ def replay_on_model(schedule: Schedule) -> Replay:
     machine = Machine(_table(schedule), Sizes(schedule.size, schedule.entries, schedule.first), check=True)
     judge = Judge(machine, protocol.judgements(schedule.ring), [schedule.property] if schedule.property else [])
     reasons = Reasons(machine)
-    state, moments, violations = machine.initial(), [], []
-    before = _fields(machine, state)
+    states, moments, violations = [machine.initial()], [], []
+    before = _fields(machine, states[0])
     for number, event in enumerate(schedule.events, start=1):
         chosen = -1 if event.choice is None else event.choice
+        state = states[-1]
         try:
             after = machine.take(state, event.step, chosen)
         except ModelError as error:
@@ -51,9 +53,16 @@ def replay_on_model(schedule: Schedule) -> Replay:
         now = _fields(machine, after)
         changes = tuple(Change(name, before[name], value) for name, value in now.items() if value != before[name])
         moments.append(Moment(number, event, changes))
-        state, before = after, now
-    if not violations and schedule.property and schedule.property in judge.state(state):
-        violations.append(Violation(schedule.property, len(moments), reasons.of_state(schedule.property, state)))
+        states.append(after)
+        before = now
+    if schedule.repeats_from is not None:
+        begin = schedule.repeats_from - 1
+        steps = [(e.step,) if e.choice is None else (e.step, e.choice) for e in schedule.events[begin:]]
+        if is_round(machine, states[begin:], steps):
+            why = f"{schedule.round()}; {reasons.waiting(states[-1])} never comes back"
+            violations.append(Violation("drains", len(moments), why))
+    elif not violations and schedule.property and schedule.property in judge.state(states[-1]):
+        violations.append(Violation(schedule.property, len(moments), reasons.of_state(schedule.property, states[-1])))
     reproduced = bool(violations) or schedule.property is None
     return Replay("the model's interpreter", schedule.property, reproduced, tuple(moments), tuple(violations))
 

@@ -18,7 +18,7 @@ from vhost_inflight.judging.play.rings import hand_of, judge_of, memory_of
 from vhost_inflight.judging.play.schedule import NOTIFICATIONS, Event, Schedule
 from vhost_inflight.judging.play.world import Device
 
-__all__ = ["DivergenceError", "Player"]
+__all__ = ["DivergenceError", "EndlessError", "Player"]
 
 _FETCH: Final = ("fetch.look", "fetch.1", "idle.arm", "idle.unarmed", "idle.look", "idle.wake")
 """The steps, without the ring's name, with which the main loop begins to fetch or to rest."""
@@ -36,6 +36,10 @@ class _OverError(BaseException):
     """The schedule is over while a procedure waits in the hook."""
 
 
+class EndlessError(BaseException):
+    """More has happened since the schedule was over than any end takes. Nothing in the reference catches it."""
+
+
 class Player:
     """Plays one schedule; see `play`.
 
@@ -43,7 +47,7 @@ class Player:
     the schedule is over, rather than stop; `play` then returns at the top of the back-end's loop. ``judge`` judges what
     happens. ``starts`` are copies of the memory at each start of a process. ``making`` is the driver's last step
     towards a request that is not yet made, "" if there is none; ``kick_wanted`` is what it read when it looked whether
-    to kick.
+    to kick. ``endless``: after how many steps without a schedule the player gave up, 0 if it did not.
     """
 
     def __init__(self, schedule: Schedule, *, to_end: bool = False, after: Callable[[int], None] | None = None) -> None:
@@ -65,6 +69,8 @@ class Player:
         self.after = after
         self._to_end = to_end
         self._free = False
+        self._patience = self._left = 100 * (schedule.size + schedule.entries + len(schedule.events) + 100)
+        self.endless = 0
         self._as_fresh = False
         self._recovering = False
         self._new_driver()
@@ -87,7 +93,7 @@ class Player:
         while not self.over:
             try:
                 self._next(self.events[self.place])
-            except _OverError:
+            except (_OverError, EndlessError):
                 return
             except _CrashError:
                 self._die()
@@ -120,6 +126,11 @@ class Player:
             raise DivergenceError(f"{self._where(event)}: no procedure of the reference begins with it")
         if self.place < len(self.events) and self.events[self.place] is event:
             raise DivergenceError(f"{self._where(event)}: the reference did nothing")
+
+    @property
+    def serving(self) -> Queue | None:
+        """The back-end, if there is one and its recovery has ended."""
+        return None if self._recovering else self.queue
 
     def _alive(self, event: Event) -> Queue:
         if self.queue is None:
@@ -165,12 +176,20 @@ class Player:
         if self._free:
             self.judge.event = self.place + 1
             self._tell(step, choice)
+            self.spend()
             return
         if step in self._silent:
             return
         self._report(step, choice)
         if step != "queue.other":  # another queue's step, in which nothing of this one waits
             self._others_act(step)
+
+    def spend(self) -> None:
+        """Count a step without a schedule; raise EndlessError when there were too many."""
+        self._left -= 1
+        if self._left < 0:
+            self.endless = self._patience
+            raise EndlessError
 
     def _hook_of_driver(self, step: str, choice: int | None) -> None:
         if self._free or step in self._silent:

@@ -18,6 +18,7 @@ from vhost_inflight.judging.play.model_replay import replay_on_model
 from vhost_inflight.judging.play.moments import Change, Moment, Replay
 from vhost_inflight.judging.play.player import DivergenceError, Player
 from vhost_inflight.judging.play.restart import not_restartable
+from vhost_inflight.judging.play.rounds import Rounds, longer
 from vhost_inflight.judging.play.schedule import Schedule, load
 from vhost_inflight.telling import STDIO, write_json
 
@@ -36,13 +37,19 @@ def replay(schedule: Schedule) -> Replay:
 
 
 def _replay_on_memory(schedule: Schedule) -> Replay:
-    """Play on the reference, over real shared memory."""
+    """Play on the reference, over real shared memory; a run that goes round, for some rounds more."""
     moments: list[Moment] = []
-    player = Player(schedule, to_end="drains" in (schedule.property, schedule.witness))
+    goes_round = schedule.repeats_from is not None
+    player = Player(longer(schedule), to_end=not goes_round and "drains" in (schedule.property, schedule.witness))
+    rounds = Rounds(schedule, player)
     before = player.memory.fields()
 
     def note(place: int) -> None:
         nonlocal before
+        if goes_round:
+            rounds.look(place)
+        if place >= len(schedule.events):
+            return
         now = player.memory.fields()
         changes = tuple(Change(name, before[name], value) for name, value in now.items() if value != before[name])
         shown = schedule.events[place].step == "crash" or place + 1 == len(schedule.events)
@@ -58,7 +65,9 @@ def _replay_on_memory(schedule: Schedule) -> Replay:
         raise
     except InflightError as error:
         refused = str(error)
-    if not refused:
+    if goes_round and (never := rounds.judged()):
+        player.judge.violations.append(Violation("drains", len(schedule.events), never))
+    elif not refused:
         _judge_the_end(schedule, player)
     violations = tuple(player.judge.violations)
     reproduced = _reproduced(schedule, violations, refused)
@@ -77,7 +86,7 @@ def _reproduced(schedule: Schedule, violations: tuple[Violation, ...], refused: 
 def _judge_the_end(schedule: Schedule, player: Player) -> None:
     """Judge what shows when the schedule is over: what never comes back, and whether recovery can be cut off."""
     end, judged = len(schedule.events), (schedule.property, schedule.witness)
-    if "drains" in judged and (stuck := drain(player)):
+    if "drains" in judged and schedule.repeats_from is None and (stuck := drain(player)):
         player.judge.violations.append(Violation("drains", end, stuck))
     if "restartable" in judged:
         for image in player.starts:
@@ -108,6 +117,7 @@ def _document(schedule: Schedule, played: Replay) -> dict[str, Any]:
         "gaps": dict(schedule.gaps),
         "mutant": schedule.mutant,
         "property": schedule.property,
+        "repeats_from": schedule.repeats_from,
         "on": played.on,
         "reproduced": played.reproduced,
         "refused": played.refused or None,

@@ -48,6 +48,10 @@ class _CutError(BaseException):
     """The crash. Nothing in the reference catches it."""
 
 
+class _EndlessError(BaseException):
+    """Recovery has taken more steps than any recovery does. Nothing in the reference catches it."""
+
+
 def not_restartable(memory: Memory, image: bytes) -> str | None:
     """Recover a copy of ``image`` without a crash, and cut off after each step and again; return the first difference.
 
@@ -88,11 +92,14 @@ def _ends(memory: Memory) -> list[End]:
 def _recover(memory: Memory, steps: list[str], cut: int = 0, choose: Choose = choose_first) -> End:
     """Recover, and add the steps to ``steps``; raise _CutError after so many (0: never)."""
     resubmitted: list[int] = []
+    patience = _MANY * (memory.size + memory.entries + _MANY)
 
     def hook(step: str, _choice: int | None) -> None:
         steps.append(step)
         if len(steps) == cut:
             raise _CutError
+        if len(steps) > patience:
+            raise _EndlessError
 
     memory.hand_over()
     queue = memory.queue(hook, resubmitted.append, choose=choose)
@@ -100,6 +107,8 @@ def _recover(memory: Memory, steps: list[str], cut: int = 0, choose: Choose = ch
         queue.start()
     except InflightError as error:
         return End(refused=str(error))
+    except _EndlessError:
+        return End(refused="recovery has no end")
     return End(memory.region_image, tuple(resubmitted), _position(queue), queue.counter.value)
 
 

@@ -81,6 +81,7 @@ class Schedule:
     is judged in it, not vacuously, and holds, or what else it is a witness of. ``entries`` is the number of the
     region's entries, ``first`` the index at which a split ring begins (a packed one has none). ``notifications``
     says whether the steps in NOTIFICATIONS are part of the schedule; where they are not, they happen unseen.
+    ``repeats_from`` is the number of the event (from 1) from which the run goes round for ever, None if it does not.
     """
 
     ring: str
@@ -94,6 +95,12 @@ class Schedule:
     first: int
     notifications: bool
     events: tuple[Event, ...]
+    repeats_from: int | None = None
+
+    def round(self) -> str:
+        """Say how the run goes round for ever."""
+        here = f"after event {len(self.events)} the run repeats from event {self.repeats_from}"
+        return f"{here}, and whoever could act in it does"
 
     def choices(self) -> Choices:
         """Give the revision and the gaps' choices as the reference wants them. Raises UsageError for an unknown one."""
@@ -153,7 +160,12 @@ def parse(document: Any) -> Schedule:
             "notifications", "drains" in (wanted, document.get("witness")) or _has_notifications(ring, events)
         ),
         events=events,
+        repeats_from=document.get("repeats_from"),
     )
+    if schedule.repeats_from is not None and (wanted != "drains" or schedule.repeats_from > len(events)):
+        raise ScheduleError(
+            "at repeats_from: only a run that violates drains goes round, and from one of its events on"
+        )
     try:
         schedule.choices()
     except UsageError as unknown:

@@ -1,0 +1,33 @@
+"""The cone of influence: the variables on which the guards of steps, and some predicates, depend at all.
+
+What is outside of it (history, what descriptors say, fields that nobody compares) changes neither which steps are
+possible nor what the predicates say. Without it there are fewer states and the same runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from model.record import record_term
+from model.steps import Guard, Table
+from model.terms import Term, walk
+
+__all__ = ["cone"]
+
+
+def cone(table: Table, predicates: Iterable[Guard]) -> frozenset[str]:
+    """Give the names of the variables that some predicates, and the guards of all steps, depend on."""
+    steps = table.recorded()
+    needed = {name for p in predicates for name in _read(record_term(table.vars, p))}
+    needed |= {name for step in steps for name in _read(step.guard)}
+    assigns = [a for step in steps for a in (*step.assigns, *step.history)]
+    while True:
+        terms = [t for a in assigns if a.name in needed for t in (a.value, a.index) if isinstance(t, Term)]
+        more = {name for term in terms for name in _read(term)} - needed
+        if not more:
+            return frozenset(needed)
+        needed |= more
+
+
+def _read(term: Term) -> set[str]:
+    return {str(node.args[0]) for node in walk(term) if node.op in ("var", "at")}
