@@ -59,7 +59,8 @@ coverage: $(STAMP)
 install: $(STAMP)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) build dist counterexamples .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+		.coverage
 
 # The first interpreter that is new enough; the recipe says what is missing, where something is.
 $(STAMP): pyproject.toml constraints.txt

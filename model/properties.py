@@ -2,8 +2,8 @@
 
 Most are predicates of one state, written in the model's terms: those judged ``at`` a step speak of the state before it
 (and of its choice), those judged ``after`` a step of the state after it. `restartable` compares two ways to go on from
-one state, and `drains` looks for a state in which nothing more happens; proofs.search.breadth_first and
-proofs.induction.show each say how they judge them.
+one state, and `drains` looks for a state in which nothing more happens, and for a run that goes round for ever;
+proofs.search.breadth_first and proofs.induction.show each say how they judge them.
 """
 
 from __future__ import annotations

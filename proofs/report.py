@@ -1,9 +1,10 @@
-"""The table that `verify` prints."""
+"""What `verify` prints: tables on a terminal; elsewhere a line for each verdict, so that a line can be searched for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,47 +16,72 @@ from proofs.challenges.witnesses import Witnessed
 from proofs.induction.kits import kit
 from proofs.verdicts import Judged, Verdict, load_schedule, recorded_folder
 
-__all__ = ["progress", "show"]
+__all__ = ["line", "progress", "show", "show_files"]
 
 COLOURS = {"proved": "green", "violated": "red", "bounded": "yellow", "unknown": "magenta"}
 
 
-def show(
-    console: Console, judged: Sequence[Judged], notes: Iterable[str], written: Sequence[str], seconds: float
-) -> None:
-    """Print the defaults property by property, the deviations where they differ from them, and what it rests on."""
-    rings = dict.fromkeys(j.now.ring for j in judged)
-    for ring in rings:
-        mine = [j for j in judged if j.now.ring == ring]
-        defaults = [j for j in mine if not j.now.gaps]
-        if defaults:
-            console.print(_defaults(ring, defaults))
-        others = [j for j in mine if j.now.gaps]
-        if others:
-            console.print(_deviations(ring, others, defaults))
+def show(console: Console, judged: Sequence[Judged], notes: Iterable[str], seconds: float) -> None:
+    """Print the verdicts and what they rest on.
+
+    On a terminal, the defaults property by property, and the deviations where they differ from them.
+    """
+    if console.is_terminal:
+        for table in _tables(judged):
+            console.print(table)
+    else:
+        for one in judged:
+            console.print(line(one.now), highlight=False, markup=False)
     console.print(_scope(judged))
     for note in notes:
         console.print(f"  {note}", highlight=False)
-    if written:
-        console.print(f"  {len(written)} counterexamples written to counterexamples/; see one with: "
-                      f"vhost-inflight replay counterexamples/{written[0]}", highlight=False)  # fmt: skip
     differing = [j for j in judged if j.differs]
     for one in differing:
         now, was = one.now, one.was
-        console.print(f"DIFFERS from the record: {now.ring} {now.revision} {now.gaps or ''} {now.property}: "
-                      f"{now.verdict}, was {was.verdict if was else '-'}", style="bold red")  # fmt: skip
+        console.print(f"DIFFERS from the record: {line(now)}, was {was.verdict if was else '-'}",
+                      style="bold red", markup=False)  # fmt: skip
     recorded = sum(j.was is not None for j in judged)
     console.print(f"{len(judged)} verdicts in {seconds:.0f} s; {recorded - len(differing)} of {recorded} as recorded",
                   style="bold", highlight=False)  # fmt: skip
 
 
+def show_files(console: Console, files: Sequence[Path | None], folder: Path) -> None:
+    """Say how many counterexamples were written, and how to see one."""
+    there = [path for path in files if path]
+    if not there:
+        return
+    written = sum(path.parent == folder for path in there)
+    told = f"{written} counterexamples written to {folder}; see one with: " if written else "see a run with: "
+    console.print(f"  {told}vhost-inflight replay {there[0]}", highlight=False, markup=False)
+
+
+def line(verdict: Verdict) -> str:
+    """Give a verdict as a line: ring, revision, choices, property, and after a colon what is known."""
+    gaps = [f"{gap}={choice}" for gap, choice in verdict.gaps.items()]
+    return f"{' '.join([verdict.ring, verdict.revision, *gaps, verdict.property])}: {_known(verdict)}"
+
+
+def _known(verdict: Verdict) -> str:
+    if not verdict.counterexample:
+        return verdict.verdict
+    schedule = load_schedule(recorded_folder(verdict.ring) / verdict.counterexample)
+    crashes = sum(e[0] == "crash" for e in schedule.events)
+    size = f"{len(schedule.events)} steps, {schedule.stores()} stores, {crashes} crash{'es' * (crashes != 1)}"
+    return f"{verdict.verdict} ({size})"
+
+
+def _tables(judged: Sequence[Judged]) -> Iterator[Table]:
+    for ring in dict.fromkeys(j.now.ring for j in judged):
+        mine = [j for j in judged if j.now.ring == ring]
+        defaults, others = [j for j in mine if not j.now.gaps], [j for j in mine if j.now.gaps]
+        if defaults:
+            yield _defaults(ring, defaults)
+        if others:
+            yield _deviations(ring, others, defaults)
+
+
 def _cell(verdict: Verdict) -> str:
-    text = verdict.verdict
-    if verdict.counterexample:
-        schedule = load_schedule(recorded_folder(verdict.ring) / verdict.counterexample)
-        crashes = sum(e[0] == "crash" for e in schedule.events)
-        text += f" ({len(schedule.events)} steps, {schedule.stores()} stores, {crashes} crash{'es' * (crashes != 1)})"
-    return f"[{COLOURS[verdict.verdict]}]{text}[/]"
+    return f"[{COLOURS[verdict.verdict]}]{_known(verdict)}[/]"
 
 
 def _defaults(ring: str, judged: Sequence[Judged]) -> Table:
@@ -124,6 +150,8 @@ def _scope(judged: Sequence[Judged]) -> str:
         lines += [f"  {line}" for line in (proof.scope if proof else ())]
     if "violated" in kinds:
         lines.append("  violated: a run breaks it; no run within its bounds takes fewer steps")
+    if any(j.found and j.found.repeats_from for j in judged):
+        lines.append("    (where a run goes round for ever: no run takes fewer steps to where it begins to)")
     if "bounded" in kinds:
         bounds = sorted({b.text() for j in judged for b in j.now.bounds if j.now.verdict == "bounded"})
         lines += [

@@ -35,11 +35,9 @@ from proofs.verdicts import (
     table_and_sizes,
     violates,
 )
+from proofs.written import FOLDER, counterexamples, unwritable_is_a_warning
 
-__all__ = ["FOLDER", "run"]
-
-FOLDER = Path("counterexamples")
-"""Where counterexamples are written, below the folder in which the command runs."""
+__all__ = ["run"]
 
 
 @dataclass
@@ -58,12 +56,15 @@ def run(
     property_name: str | None,
     gaps: Mapping[str, str],
     search: bool,
+    out: Path | None = None,
     write: Callable[[list[dict[str, Any]]], None] | None = None,
     quiet: bool = False,
 ) -> bool:
-    """Judge; print the table; True if every verdict is the one recorded (without a record: if nothing is violated).
+    """Judge; print; True if every verdict is the one recorded (without a record: if nothing is violated).
 
-    ``write`` is given the verdicts as JSON has them; ``quiet``: nothing is printed.
+    Afterwards every counterexample is written to `out`; without `out` only those that are not in the record are, to
+    `FOLDER`. ``write`` is given the verdicts as JSON has them. What cannot be written is a warning: the answer stands.
+    ``quiet``: nothing is printed.
     """
     started = time.monotonic()
     found = Run()
@@ -73,15 +74,17 @@ def run(
         _judge(found, name, _subjects(name, revision, gaps), property_name, search)
         if len(rings) > 1:
             found.notes[first:] = [f"{name}: {note}" for note in found.notes[first:]]
-    written = _write(found)
     console = Console(soft_wrap=True, quiet=quiet)
-    report.show(console, found.judged, found.notes, written, time.monotonic() - started)
+    report.show(console, found.judged, found.notes, time.monotonic() - started)
+    files = counterexamples(found.judged, out)
+    report.show_files(console, files, out or FOLDER)
     if write is not None:
         answers = [j.now.answer(j.seconds, j.found) for j in found.judged]
-        for answer in answers:
+        for answer, path in zip(answers, files, strict=True):
             if answer["counterexample"]:
-                answer["counterexample"]["path"] = str(FOLDER / _file(answer["ring"], answer["counterexample"]["path"]))
-        write(answers)
+                answer["counterexample"]["path"] = str(path) if path else None
+        with unwritable_is_a_warning():
+            write(answers)
     return found.good and all(j.good for j in found.judged)
 
 
@@ -221,24 +224,3 @@ def _verdict(
     return Judged(
         Verdict(subject.ring, subject.revision, gaps, name, "bounded" if complete else "unknown", bounds), was, seconds
     )
-
-
-def _file(ring: str, path: str) -> str:
-    """Name the file that a counterexample is written to: those of both rings go to one folder."""
-    return Path(path).name if ring == "split" else f"{ring}-{Path(path).name}"
-
-
-def _write(found: Run) -> list[str]:
-    """Write the counterexamples to files; give their names."""
-    files: dict[str, str] = {}
-    for judged in found.judged:
-        if judged.now.counterexample:
-            source = recorded_folder(judged.now.ring) / judged.now.counterexample
-            files[_file(judged.now.ring, source.name)] = source.read_text()
-        if judged.found:
-            files[_file(judged.now.ring, judged.found.file_name())] = json.dumps(judged.found.json()) + "\n"
-    if files:
-        FOLDER.mkdir(exist_ok=True)
-    for name, text in files.items():
-        (FOLDER / name).write_text(text)
-    return list(files)

@@ -176,6 +176,7 @@ VERIFY: dict[str, Any] = {
     "property_name": None,
     "gaps": {},
     "search": False,
+    "out": None,
     "write": None,
     "quiet": False,
 }
@@ -197,7 +198,10 @@ CRASH_TEST: dict[str, Any] = {
     [
         ("verify", "proofs.verify", VERIFY),
         (
-            "verify --ring split --revision v6 --property order --gap reset=kept --gap batch-size=signed --search",
+            (
+                "verify --ring split --revision v6 --property order --gap reset=kept --gap batch-size=signed"
+                " --search --out y"
+            ),
             "proofs.verify",
             {
                 "ring": "split",
@@ -205,6 +209,7 @@ CRASH_TEST: dict[str, Any] = {
                 "property_name": "order",
                 "gaps": {"reset": "kept", "batch-size": "signed"},
                 "search": True,
+                "out": Path("y"),
                 "write": None,
                 "quiet": False,
             },

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from model import protocol
 from model.properties import NAMES, SENTENCES
-from proofs.challenges import mutants
+from proofs.challenges.fates import load
 from proofs.induction.engine import groups_for
 from proofs.induction.kits import induction_of
 
@@ -25,7 +25,7 @@ PROVED = {"split": "merged", "packed": "hardened"}
 
 BY_WHAT = {
     "restartable": "two recoveries are compared",
-    "drains": "a rank, and what nobody owes",
+    "drains": "a rank, and what nobody owes; on a run, where it gets stuck or goes round",
 }
 """What is judged without a predicate of one state."""
 
@@ -83,7 +83,7 @@ def _sentences(ring: str, name: str) -> str:
 
 def _mutants(ring: str, name: str) -> str:
     """Count the mutants whose recorded run violates it, and name one that it alone kills first."""
-    dead = [fate.mutant for fate in mutants.load(ring) if fate.killed_by == name]
+    dead = [fate.mutant for fate in load(ring) if fate.killed_by == name]
     page = {"split": "docs/orders.md", "packed": "docs/orders-packed.md"}[ring]
     return _link(f"{len(dead)}, as *{dead[0]}*", page) if dead else ""
 

@@ -117,6 +117,10 @@ def verify(
     property_: Annotated[str | None, typer.Option("--property", help="one property (all, if left out)")] = None,
     gap: Gaps = None,
     search: Annotated[bool, typer.Option("--search", help="find counterexamples anew; no time limit")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="write every counterexample to DIR (else: new ones, to counterexamples)"),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Judge the text: prove each property, or show a shortest run that breaks it. Exit 0: the verdicts recorded."""
@@ -137,6 +141,7 @@ def verify(
             property_name=property_,
             gaps=gaps,
             search=search,
+            out=out,
             write=partial(write_json, json_file) if json_file is not None else None,
             quiet=json_file == STDIO,
         )

@@ -33,7 +33,8 @@ REVISIONS: Mapping[str, str] = {
 _STATES: Mapping[str, str] = {
     "restartable": "in each state of recovery: a crash there, and recovery again, the driver idle, is compared with "
     "going on",
-    "drains": "in each state: when the driver waits for a request, something that is owed can still happen",
+    "drains": "in each state: when the driver waits for a request, something that is owed can still happen, and not "
+    "round and round for ever",
 }
 """Where the properties are judged that are no predicates of one state."""
 

@@ -120,12 +120,6 @@ def test_without_an_invariant_searches_judge(
     assert "violated" in capsys.readouterr().out
 
 
-def test_counterexamples_of_two_rings_are_two_files() -> None:
-    """They are written to one folder, and both rings have a revision v6."""
-    assert verify._file("split", "counterexamples/v6-order.json") == "v6-order.json"
-    assert verify._file("packed", "counterexamples/v6-order.json") == "packed-v6-order.json"
-
-
 def test_goals_of_two_rings_are_never_one_query(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key of a query says of which ring it is: their axioms differ."""
     from proofs.induction.goals import Proof

@@ -1,0 +1,136 @@
+"""What `verify` prints and leaves in files: tables on a terminal, a verdict a line elsewhere, and the answer always."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from model import protocol
+from model.properties import NAMES
+from proofs import report, verify
+from proofs.search.bounds import Bounds
+from proofs.verdicts import Judged, Schedule, Verdict, load_schedule, recorded, recorded_folder
+from proofs.written import FOLDER, counterexamples
+from vhost_inflight.telling import write_json
+
+RECORD = [Judged(v, v, 0.1) for ring in protocol.RINGS for v in recorded(ring)]
+BROKEN = [one for one in RECORD if one.now.counterexample and not one.now.gaps]
+NEW = Schedule("split", "v6", {"reset": "kept"}, "order", 2, 2, 0, False, (("split.start.fresh",),))
+FOUND = Judged(Verdict("split", "v6", {"reset": "kept"}, "order", "violated", (Bounds(2, 1, 1),)), None, 0.1, NEW)
+
+
+def shown(capsys: pytest.CaptureFixture[str], *, terminal: bool, judged: list[Judged] = RECORD) -> list[str]:
+    """Print verdicts on what is a terminal or is not."""
+    console = Console(soft_wrap=True, force_terminal=terminal, width=80, color_system=None)
+    report.show(console, judged, ["a note"], 1.0)
+    return capsys.readouterr().out.splitlines()
+
+
+# Lines.
+
+
+def test_off_a_terminal_each_verdict_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ring, revision, choices and property, a colon, what is known: no name is broken, no line is padded."""
+    lines = shown(capsys, terminal=False)
+    assert len(lines) > len(RECORD)
+    for one, line in zip(RECORD, lines, strict=False):
+        v = one.now
+        gaps = "".join(f" {g}={c}" for g, c in v.gaps.items())
+        assert line.startswith(f"{v.ring} {v.revision}{gaps} {v.property}: {v.verdict}")
+    assert "split merged fetch-position=used-idx no-used-resubmitted: violated (" in "\n".join(lines)
+    assert "split hardened drains: proved" in lines
+    assert not any(line != line.rstrip() for line in lines)
+
+
+def test_a_difference_is_a_line_that_names_both(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was recorded, and what came out."""
+    was = RECORD[0].now
+    now = Verdict(was.ring, was.revision, was.gaps, was.property, "unknown")
+    (line,) = (x for x in shown(capsys, terminal=False, judged=[Judged(now, was, 0.1)]) if "DIFFERS" in x)
+    assert line == f"DIFFERS from the record: split v6 {was.property}: unknown, was {was.verdict}"
+
+
+def test_on_a_terminal_there_are_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    """One of the defaults and one of the deviations, for each ring."""
+    text = "\n".join(shown(capsys, terminal=True))
+    assert [text.count(f"{ring} ring, every gap at its default") for ring in protocol.RINGS] == [1, 1]
+    assert [text.count(f"{ring} ring, one gap at another choice") for ring in protocol.RINGS] == [1, 1]
+    assert not re.search(r"^split v6", text, re.MULTILINE)
+
+
+# Files.
+
+
+def test_what_is_recorded_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a folder nothing is written but what is in no record."""
+    monkeypatch.chdir(tmp_path)
+    files = counterexamples([*BROKEN, RECORD[0], FOUND], None)
+    assert [path.name for path in files if path] == [
+        *(Path(str(one.now.counterexample)).name for one in BROKEN), NEW.file_name()
+    ]  # fmt: skip
+    assert files[len(BROKEN)] is None
+    assert [str(path) for path in tmp_path.rglob("*.json")] == [str(tmp_path / FOLDER / NEW.file_name())]
+    assert load_schedule(FOLDER / NEW.file_name()) == NEW
+
+
+def test_all_are_written_to_a_folder(tmp_path: Path) -> None:
+    """It is made; both rings have a revision v6, and their runs are two files."""
+    folder = tmp_path / "a" / "b"
+    files = counterexamples([*BROKEN, FOUND], folder)
+    assert sorted(path for path in files if path) == sorted(folder.iterdir())
+    assert {"v6-order.json", "packed-v6-order.json"} <= {path.name for path in folder.iterdir()}
+    source = recorded_folder("packed") / "counterexamples" / "v6-order.json"
+    assert (folder / "packed-v6-order.json").read_text() == source.read_text()
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder in which nothing can be written, and go there; root may write anywhere, so a file is in the way."""
+    monkeypatch.chdir(tmp_path)
+    Path(FOLDER).write_text("in the way")
+    (tmp_path / "out").write_text("in the way")
+    return tmp_path / "out"
+
+
+def test_what_cannot_be_written_is_said_once(refused: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One warning, on standard error; what is in the record can still be shown from there."""
+    assert counterexamples([*BROKEN, FOUND], refused) == [None] * (len(BROKEN) + 1)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith(f"warning: {refused} cannot be written: ")
+    assert counterexamples([*BROKEN, FOUND], None)[-1] is None
+    assert None not in counterexamples(BROKEN, None)
+
+
+@pytest.mark.usefixtures("refused")
+@pytest.mark.parametrize("out", [None, Path("out")])
+def test_the_answer_comes_first_and_stands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: Path | None
+) -> None:
+    """A folder that cannot be written changes neither what is printed nor the exit code, nor does a JSON file."""
+    monkeypatch.setattr(verify, "_judge", lambda run, *_: run.judged.extend(BROKEN))
+    asked: dict[str, Any] = {"ring": "packed", "revision": None, "property_name": None, "gaps": {}, "search": False}
+    assert verify.run(**asked, write=partial(write_json, Path("out/x.json")), out=out)
+    told = capsys.readouterr()
+    assert f"{len(BROKEN)} of {len(BROKEN)} as recorded" in told.out
+    assert "out/x.json cannot be written" in told.err
+
+
+def test_json_says_where_a_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that was written, or that of the record."""
+    monkeypatch.setattr(verify, "_judge", lambda run, *_: run.judged.extend(BROKEN))
+    asked: dict[str, Any] = {"ring": "packed", "revision": None, "property_name": None, "gaps": {}, "search": False}
+    for out in (None, tmp_path / "out"):
+        answers: list[dict[str, Any]] = []
+        verify.run(**asked, write=answers.extend, out=out)
+        paths = [Path(answer["counterexample"]["path"]) for answer in answers]
+        assert len(paths) == len(BROKEN)
+        assert all(path.is_file() for path in paths)
+        folders = {recorded_folder(ring) / "counterexamples" for ring in protocol.RINGS}
+        assert {path.parent for path in paths} == ({out} if out else folders)
+    assert len({answer["property"] for answer in answers}) == len(NAMES)
