@@ -7,14 +7,16 @@ with what `block` gives, or writes it anew.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import diagrams
 from diagrams import Event
+from diagrams._play import play
 from model import protocol
 from model.properties import NAMES
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder
-from tools import claims, readings, sentences, tour
+from tools import claims, firsts, readings, sentences, tour
 
 __all__ = ["PAGES", "block", "filled"]
 
@@ -30,10 +32,11 @@ def filled(text: str) -> str:
 
 
 def block(name: str) -> str:
-    """Give a part by its name: ``verdicts``, ``properties``, ``gaps RING``, ``readings``, ``run`` or ``end of`` NAME.
+    """Give a part by its name; raise `LookupError` if there is none of that name.
 
-    Or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``; or of the tour: ``pictures``,
-    ``crashes RING``. Raise `LookupError` if there is none of that name.
+    They are ``verdicts``, ``properties``, ``firsts``, ``runs first``, ``readings``, ``gaps RING``, ``run NAME`` and
+    ``end of NAME``; or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``; or of the tour:
+    ``pictures``, ``crashes RING``.
     """
     told = sentences.part(name) or tour.part(name)
     return _recorded(name) if told is None else _table(*told)
@@ -41,10 +44,9 @@ def block(name: str) -> str:
 
 def _recorded(name: str) -> str:
     kind, _, rest = name.partition(" ")
-    if name == "verdicts":
-        return _verdicts()
-    if name == "readings":
-        return _readings()
+    parts = {"verdicts": _verdicts, "readings": _readings, "firsts": _firsts, "runs first": _runs_first}
+    if name in parts:
+        return parts[name]()
     if name == "properties":
         return _table(("it says", "said by", "sentences of its proof", "killed mutants", "judges"), claims.rows())
     if kind == "gaps" and rest in protocol.RINGS:
@@ -52,7 +54,9 @@ def _recorded(name: str) -> str:
     events = _events(name.removeprefix("end of ").removeprefix("run "))
     if kind == "run":
         return f"<details><summary>The whole run, store by store</summary>\n\n{_rows(events)}\n</details>\n"
-    return _rows(events[_last_part(events) :])
+    return (
+        f"{_rows(events[_last_part(events) :])}\nBroken first: {_first(diagrams.erratum(rest.removeprefix('of ')))}.\n"
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -98,6 +102,60 @@ def _rows(events: Sequence[Event]) -> str:
         if not event.changes and (event.step in diagrams.DECISIONS or event.choice >= 0 or "submit" in event.step):
             rows.append((str(event.number), step, f"(no store) {event.sentence}", ""))
     return _table(("event", "step", "field", "from → to"), rows)
+
+
+# What breaks first.
+
+
+def _first(schedule: Mapping[str, Any]) -> str:
+    """Say which properties a run breaks before any other, and by which event."""
+    number, names = firsts.broken_first(play(schedule).machine, schedule["schedule"])
+    return f"{_names(names)}, by event {number}, `{schedule['schedule'][number - 1][0]}`"
+
+
+def _names(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _runs_first() -> str:
+    """Print of each recorded run of the defaults how long it is, and what it breaks first."""
+    rows = []
+    for verdict in (v for ring in protocol.RINGS for v in recorded(ring) if v.counterexample and not v.gaps):
+        schedule = load_schedule(recorded_folder(verdict.ring) / str(verdict.counterexample))
+        number, names = firsts.broken_first(schedule.machine(), [list(event) for event in schedule.events])
+        itself = "itself" if names == [verdict.property] else _names(names)
+        also = verdict.property in names and len(names) > 1
+        told = f"{itself}, by one event" if also else itself if number == len(schedule.events) else f"**{itself}**"
+        rows.append(
+            (f"{verdict.ring} {verdict.revision}", verdict.property, str(len(schedule.events)), told, str(number))
+        )
+    return _table(("text", "its shortest run breaks", "events", "on it breaks first", "by event"), rows)
+
+
+def _firsts() -> str:
+    """Print of each defect alone which properties it breaks before any other, and by how long a run."""
+    rows = []
+    for defect, ring in firsts.DEFECTS:
+        entries = [entry for entry in firsts.recorded(ring) if entry["defect"] == defect]
+        shortest: dict[str, int] = {}
+        for name, events in ((n, len(run)) for entry in entries for n, run in entry["first"].items()):
+            shortest[name] = min(events, shortest.get(name, events))
+        told = ", ".join(f"{name} ({shortest[name]} events)" for name in NAMES if name in shortest)
+        rows.append((f"[{defect}](#{defect})", ring, told, _never(ring, entries, shortest)))
+    return _table(("defect, alone", "ring", "breaks before any other property", "never before another"), rows)
+
+
+def _never(ring: str, entries: Sequence[Mapping[str, Any]], first: Iterable[str]) -> str:
+    """Say what a defect does not break first, and whether that is proved; a dash where not all was searched to the end.
+
+    The split ring has one defect, and v6 has no other: what is proved of v6 is proved of the defect.
+    """
+    if len(entries) < len(list(firsts.searches(ring))) or not all(entry["complete"] for entry in entries):
+        return "-"
+    kept = {v.property for v in recorded(ring) if (v.revision, v.gaps, v.verdict) == ("v6", {}, "proved")}
+    left = [name for name in NAMES if name not in first]
+    return f"{', '.join(left)}: {'proved' if kept >= set(left) else 'bounded'}"
 
 
 # Verdicts.
@@ -150,12 +208,14 @@ def _gaps(ring: str) -> str:
 
 
 def _difference(verdicts: Sequence[Verdict] | None, usual: Sequence[Verdict] | None) -> str:
-    """Say what a choice violates that the defaults do not."""
+    """Say what a choice violates that the defaults do not, and what of it is bounded: neither violated nor proved."""
     if verdicts is None or usual is None:
         return "-"
     anyway = {v.property for v in usual if v.verdict == "violated"}
     broken = [v.property for v in verdicts if v.verdict == "violated" and v.property not in anyway]
-    return f"also violates {', '.join(broken)}" if broken else "violates nothing more"
+    bounded = [v.property for v in verdicts if v.verdict == "bounded"]
+    told = f"also violates {', '.join(broken)}" if broken else "violates nothing more"
+    return f"{told}; *bounded*: {', '.join(bounded)}" if bounded else told
 
 
 # Readings.

@@ -81,14 +81,16 @@ def explore(
     properties: frozenset[str],
     *,
     every: bool = False,
+    pruned: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Found:
     """Search until a property is violated, or, with `every`, until each is or all has been seen.
 
-    `progress` is called with depth and number of states after each depth.
+    `pruned`: go no further where one is violated, so that each is found only where it is violated before all others, or
+    by the same event. `progress` is called with depth and number of states after each depth.
     """
     started = time.monotonic()
-    search = _Search(table, sizes, bounds, properties, every=every)
+    search = _Search(table, sizes, bounds, properties, every=every, pruned=pruned)
     frontier, depth = [search.start], 0
     while frontier and not search.enough and len(search.parents) <= bounds.states:
         following: list[_Key] = []
@@ -113,11 +115,13 @@ def explore(
 class _Search:
     """The states seen so far, and what was violated."""
 
-    def __init__(self, table: Table, sizes: Sizes, bounds: Bounds, properties: frozenset[str], *, every: bool) -> None:
+    def __init__(
+        self, table: Table, sizes: Sizes, bounds: Bounds, properties: frozenset[str], *, every: bool, pruned: bool
+    ) -> None:
         self._owed = Owed(table, sizes) if "drains" in properties else None
         alone = self._owed is not None and len(properties) == 1  # then what else there is makes no difference
         self.machine = machine = self._owed.machine if self._owed and alone else Machine(table, sizes)
-        self.bounds, self._every = bounds, every
+        self.bounds, self._every, self._pruned = bounds, every, pruned
         self.judge = Judge(machine, protocol.judgements(machine.table.ring), properties)
         self._beyond = machine.predicate(runs(machine.table.ring).beyond)
         self._make, self._crash = machine.index["driver.make.1"], machine.index["crash"]
@@ -153,6 +157,8 @@ class _Search:
         state = key[0]
         if self._judge_states and (names := self.judge.state(state)):
             self._violated(names, key)
+            if self._pruned:
+                return
         for number, chosen, after in self.machine.successors(state):
             new = self._within(key, number, after)
             if new is None:
@@ -160,6 +166,8 @@ class _Search:
             self.transitions += 1
             if names := self.judge.event(state, (number, chosen, after)):
                 self._violated(names, key, _event(self.machine, number, chosen))
+                if self._pruned:
+                    continue
             if new not in self.parents and not self._beyond(after):
                 self.parents[new] = (key, number, chosen)
                 following.append(new)
