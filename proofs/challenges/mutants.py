@@ -32,7 +32,7 @@ from proofs.search.judges import Judge
 from proofs.search.livelock import is_round
 from proofs.search.runs import runs
 
-__all__ = ["Checked", "check", "find", "orders", "record", "subjects"]
+__all__ = ["Checked", "Fate", "check", "find", "load", "orders", "record", "subjects"]
 
 SAFETY = frozenset(NAMES) - {"drains"}
 DRAINS = frozenset({"drains"})
