@@ -177,12 +177,10 @@ def violates(schedule: Schedule) -> bool:
     states = [machine.initial()]
     for place, event in enumerate(schedule.events):
         chosen = event[1] if len(event) > 1 else -1
-        states.append(machine.take(states[-1], event[0], chosen))
-        last = place == len(schedule.events) - 1
-        if name in judge.event(states[-2], (machine.index[event[0]], chosen, states[-1])) or name in judge.state(
-            states[-1]
-        ):
-            return last and schedule.repeats_from is None
+        after = machine.take(states[-1], event[0], chosen)
+        if name in {*judge.event(states[-1], (machine.index[event[0]], chosen, after)), *judge.state(after)}:
+            return place == len(schedule.events) - 1 and schedule.repeats_from is None
+        states.append(after)
     if schedule.repeats_from is None or name != "drains":
         return False
     begin = schedule.repeats_from - 1

@@ -155,11 +155,12 @@ class _Search:
     def expand(self, key: _Key, following: list[_Key]) -> None:
         """Judge a state and the events that leave it; append the states that are new."""
         state = key[0]
-        if self._judge_states and (names := self.judge.state(state)):
+        successors = self.machine.successors(state)
+        if self._judge_states and (names := self.judge.state(state, successors)):
             self._violated(names, key)
             if self._pruned:
                 return
-        for number, chosen, after in self.machine.successors(state):
+        for number, chosen, after in successors:
             new = self._within(key, number, after)
             if new is None:
                 continue

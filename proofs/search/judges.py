@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cached_property
 
 from model.both.words import DEAD, RUNNING
 from model.interpret import Machine, StateTuple, Successor
@@ -113,11 +112,7 @@ class Judge:
         self._all_seen = machine.predicate(runs(machine.table.ring).all_seen)
         self._restarts = Restarts(machine) if "restartable" in self.properties else None
         self._drains = "drains" in self.properties
-
-    @cached_property
-    def _fair(self) -> Callable[[StateTuple], list[Successor]]:
-        """Give what is owed in a state; compiled when it is first asked for, since that takes longer than most runs."""
-        return self.machine.only(lambda r: r.step.id not in UNFAIR)
+        self._owed = [recorded.step.id not in UNFAIR for recorded in steps]
 
     def event(self, state: StateTuple, successor: Successor) -> list[str]:
         """Name the properties that this event violates."""
@@ -125,13 +120,16 @@ class Judge:
         broken = [name for name, predicate in self._before[number] if not predicate(state, chosen)]
         return broken + [name for name, predicate in self._after[number] if not predicate(after)]
 
-    def state(self, state: StateTuple) -> list[str]:
-        """Name the properties that this state violates."""
-        broken = ["drains"] if self._drains and self.stuck(state) else []
+    def state(self, state: StateTuple, successors: Iterable[Successor] | None = None) -> list[str]:
+        """Name the properties that this state violates; its successors may be given, if they are known."""
+        broken = ["drains"] if self._drains and self.stuck(state, successors) else []
         if self._restarts is not None and not self._restarts.same_after_crash(state):
             broken.append("restartable")
         return broken
 
-    def stuck(self, state: StateTuple) -> bool:
+    def stuck(self, state: StateTuple, successors: Iterable[Successor] | None = None) -> bool:
         """Whether the driver waits for a request and nothing that is owed can happen."""
-        return not self._all_seen(state) and not self._fair(state)
+        if self._all_seen(state):
+            return False
+        following = self.machine.successors(state) if successors is None else successors
+        return not any(self._owed[number] for number, _, _ in following)
