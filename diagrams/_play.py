@@ -14,6 +14,7 @@ from model.steps import Recorded, Table
 from model.terms import ModelError, Term
 from proofs.induction.kits import kit
 from proofs.search.judges import Judge
+from proofs.search.livelock import is_round
 from proofs.search.runs import runs
 
 __all__ = ["FORMAT", "Moment", "Run", "Store", "play"]
@@ -56,7 +57,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Run:
-    """A schedule that was played."""
+    """A schedule that was played; `repeats_from` is the number of the event from which it goes round for ever."""
 
     subject: Subject
     machine: Machine
@@ -64,6 +65,7 @@ class Run:
     mutant: str | None
     property: str | None
     violated: str | None
+    repeats_from: int | None = None
 
     def value(self, state: StateTuple, name: str) -> Any:
         """Read a variable by its full name."""
@@ -95,9 +97,14 @@ def _run(subject: Subject, sizes: Sizes, schedule: Mapping[str, Any], *, quiet: 
     judge = Judge(machine, protocol.judgements(subject.ring), [wanted] if wanted else [])
     moments = tuple(_moments(machine, judge, schedule["schedule"]))
     violated = next((m.violates for m in moments if m.violates), None)
-    if violated is None and moments:
+    begin = schedule.get("repeats_from")
+    if begin is not None:
+        round_ = [tuple(event) for event in schedule["schedule"][begin - 1 :]]
+        states = [moments[begin - 1].before, *(m.after for m in moments[begin - 1 :])]
+        violated = violated or ("drains" if is_round(machine, states, round_) else None)
+    elif violated is None and moments:
         violated = next(iter(judge.state(moments[-1].after)), None)
-    return Run(subject, machine, moments, schedule.get("mutant"), wanted, violated)
+    return Run(subject, machine, moments, schedule.get("mutant"), wanted, violated, begin)
 
 
 def _table(subject: Subject, schedule: Mapping[str, Any], *, quiet: bool) -> Table:

@@ -179,6 +179,8 @@ def _said(run: Run, moment: Moment) -> str:
 def _end(run: Run, width: int) -> str:
     if run.violated:
         text = f"violates {run.violated}: {SENTENCES[run.violated]}"
+        if run.repeats_from is not None:
+            text = f"and so on from {run.repeats_from}, again and again: {text}"
         return row(cell(bold(balanced(text, 114)), colspan=width, bgcolor=Palette.store, border=1, color=Palette.crash))
     text = f"{run.property} is not violated" if run.property else "nothing is judged"
     return row(cell(balanced(text, 114), colspan=width, bgcolor=Palette.good, border=1))

@@ -137,6 +137,14 @@ def test_region_has_every_field_in_its_width(ring: str) -> None:
         assert f"{shown.header.size} bytes, then {shown.entry.size} bytes for each descriptor" in dot
 
 
+def test_a_run_that_goes_round_as_timeline() -> None:
+    """Its end says from which event on it goes round."""
+    path = ROOT / "proofs" / "recorded" / "split" / "rounds" / "merged-round-recovery.json"
+    dot = diagrams.timeline(json.loads(path.read_text()))
+    assert "and so on from 38, again and again" in dot
+    assert "violates drains" in dot
+
+
 def test_counterexample_as_timeline() -> None:
     """The timeline of v6's counterexample has its crash, its stores, and the property that it violates."""
     schedule = counterexample("split", "v6", "order")

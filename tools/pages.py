@@ -15,6 +15,7 @@ from diagrams import Event
 from diagrams._play import play
 from model import protocol
 from model.properties import NAMES
+from proofs.search.bounds import Bounds
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder
 from tools import claims, firsts, readings, sentences, tour
 
@@ -222,11 +223,32 @@ def _difference(verdicts: Sequence[Verdict] | None, usual: Sequence[Verdict] | N
 
 
 def _readings() -> str:
-    """Print what each reading of the packed ring's gaps violates when it is put into `hardened`."""
-    known = {(e["gap"], e["choice"]): e for e in readings.recorded()}
+    """Print what each reading of the packed ring's gaps violates when it is put into `hardened`, and how it drains."""
+    known, drains = {(e["gap"], e["choice"]): e for e in readings.recorded()}, readings.drains()
     rows = []
     for gap, alternative in readings.open_readings():
-        entry = known[gap.name, alternative.name]
-        said = ", ".join(entry["violated"]) or "nothing" + ("" if entry["complete"] else " (search not complete)")
-        rows.append((f"`{gap.name}`", gap.alternatives[0].meaning, f"{alternative.name}: {alternative.meaning}", said))
-    return _table(("gap", "the reading that holds (default)", "another reading", "violates"), rows)
+        entry, searches = known[gap.name, alternative.name], drains.get((gap.name, alternative.name), [])
+        said = [", ".join(name for name in entry["violated"] if name != "drains") or "nothing"]
+        if len(entry["violated"]) < len(NAMES):
+            said.append("the rest: bounded" if entry["complete"] else "the rest: not searched to the end")
+        other = f"{alternative.name}: {alternative.meaning}"
+        rows.append((f"`{gap.name}`", gap.alternatives[0].meaning, other, "; ".join(said), _drains(searches)))
+    return _table(("gap", "the reading that holds (default)", "another reading", "violates", "`drains`"), rows)
+
+
+def _drains(searches: Sequence[Mapping[str, Any]]) -> str:
+    """Say what the searches of a reading for `drains` found."""
+    for entry in searches:
+        if "schedule" in entry:
+            return f"**violated**: {len(entry['schedule'])} events ({_within(entry)})"
+    complete = [_within(entry) for entry in searches if entry["complete"]]
+    return f"bounded: {'; '.join(complete)}" if complete else "-"
+
+
+def _within(entry: Mapping[str, Any]) -> str:
+    bounds = Bounds(**entry["bounds"])
+    told = f"ring of {bounds.size}, {bounds.requests} requests, {bounds.crashes} crashes".replace(
+        "1 requests", "1 request"
+    )
+    told = told.replace("1 crashes", "1 crash").replace("0 crashes", "no crash")
+    return told + (f", {bounds.rare} rare" if bounds.rare else "") + (", in use" if bounds.first else "")

@@ -131,7 +131,10 @@ def schedule(events: list[list[Any]], again: int) -> Schedule:
 def test_a_round_by_crashes_is_none() -> None:
     """A back-end that dies as soon as it starts gives nothing back, and no one owes that."""
     crashing = [["crash"], ["split.start.adopt"]]
-    played = replay(schedule([*served(), ["crash"], ["split.start.adopt"], *crashing], 2))
+    asleep = [["driver.sleep.1"], ["driver.sleep.2"]]
+    resting = [["driver.kick.look"], ["driver.kick.none"], *asleep, ["driver.wake"], *asleep]
+    played = replay(schedule([*served(), *resting, *crashing, *crashing], 2))
+    assert played.refused == ""
     assert not played.reproduced
     assert played.violations == ()
 

@@ -157,6 +157,20 @@ def test_a_schedule_says_where_it_repeats(monkeypatch: pytest.MonkeyPatch) -> No
     assert "repeats_from" not in schedule(found, repeats_from=None)[1].json()
 
 
+@pytest.mark.parametrize("finishes", [True, False])
+def test_a_round_that_leaves_somebody_out_is_no_violation(finishes: bool) -> None:
+    """A back-end that polls while the device works: it could finish, so the round is not fair; if it cannot, it is."""
+    polling = Replace("split.idle.look", {"to": "look"})
+    never = () if finishes else (Replace("device.finish", {"when": lambda s, i: s.device.state[i] == 7}),)
+    machine = Machine(text("split", polling, *never), protocol.sizes(SUBJECTS["split"], 1))
+    found = search(text("split", polling, Replace("device.finish", {"when": lambda s, i: s.device.state[i] == 7})),
+                   Bounds(1, 1, 0))  # fmt: skip
+    states, begin = [machine.initial()], (found.repeats_from or 0) - 1
+    for step, *chosen in found.violations["drains"]:
+        states.append(machine.take(states[-1], step, *chosen))
+    assert is_round(machine, states[begin:], found.violations["drains"][begin:]) == (not finishes)
+
+
 def test_going_round_by_a_crash_is_no_violation() -> None:
     """Nobody owes a crash."""
     machine = Machine(text("split"), protocol.sizes(SUBJECTS["split"], 1))

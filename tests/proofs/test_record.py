@@ -93,7 +93,9 @@ def test_search_agrees(ring: str, bounds: Bounds) -> None:
 @pytest.mark.parametrize("ring", protocol.RINGS)
 def test_searches_of_the_campaign_agree(ring: str) -> None:
     """What the campaign's searches found is what is recorded as violated, no more and no less."""
-    searches = json.loads((recorded_folder(ring) / "searches.json").read_text())
+    searches = [
+        s for name in ("searches", "drains") for s in json.loads((recorded_folder(ring) / f"{name}.json").read_text())
+    ]
     found = {(protocol.Subject.of(ring, s["revision"], s["gaps"]), name) for s in searches for name in s["violated"]}
     assert found == {(v.subject(), v.property) for v in VIOLATED if v.ring == ring}
     told = runs(ring).campaign
@@ -103,3 +105,13 @@ def test_searches_of_the_campaign_agree(ring: str) -> None:
         asked = {b for b in (*told.bounds, *told.drains) if protocol.sizes(subject, b.size).entries}
         assert asked, subject
         assert asked <= set(done), subject
+
+
+@pytest.mark.parametrize("ring", protocol.RINGS)
+def test_what_is_bounded_was_searched_for_rounds(ring: str) -> None:
+    """`drains` is bounded or proved where a search that finds what goes round found nothing, within the same bounds."""
+    searches = json.loads((recorded_folder(ring) / "drains.json").read_text())
+    for verdict in (v for v in RECORDS[ring] if v.property == "drains" and v.verdict != "violated"):
+        mine = [s for s in searches if (s["revision"], s["gaps"]) == (verdict.revision, verdict.gaps)]
+        done = {Bounds(**s["bounds"]) for s in mine if s["complete"] and not s["violated"]}
+        assert {*verdict.bounds, *runs(ring).campaign.drains} <= done, verdict

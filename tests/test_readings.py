@@ -1,0 +1,68 @@
+"""The readings of the packed ring: what was searched for `drains`, and that its runs are runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from model.interpret import Machine
+from proofs.search.bounds import Bounds
+from proofs.search.judges import Judge
+from tools import pages, readings
+
+FOUND = [e for entries in readings.drains().values() for e in entries if "schedule" in e]
+READINGS = {(gap.name, choice.name): (gap, choice) for gap, choice in readings.open_readings()}
+
+
+def test_every_reading_is_searched() -> None:
+    """Within all bounds for it, to the end, up to the first that finds a run."""
+    told = readings.drains()
+    assert set(told) == set(READINGS)
+    for key, entries in told.items():
+        wanted = readings.drains_bounds(*READINGS[key])
+        done = [Bounds(**e["bounds"]) for e in entries]
+        assert done == wanted[: len(done)], key
+        assert not any("schedule" in e for e in entries[:-1]), key
+        assert "schedule" in entries[-1] or done == wanted, key
+        assert all(e["complete"] for e in entries), key
+
+
+def test_the_two_records_agree() -> None:
+    """What is violated by one is violated by the other."""
+    violated = {(e["gap"], e["choice"]) for e in FOUND}
+    assert violated == {(e["gap"], e["choice"]) for e in readings.recorded() if "drains" in e["violated"]}
+
+
+def test_what_a_ring_of_one_cannot_show() -> None:
+    """A chain of two descriptors, and two requests at once, hang two readings."""
+    lengths = {
+        (e["gap"], e["choice"]): (len(e["schedule"]), e["bounds"]["requests"], e["bounds"]["size"]) for e in FOUND
+    }
+    assert lengths["flags-compare", "whole"] == (88, 1, 2)
+    assert lengths["batch-size", "requests"] == (100, 2, 2)
+    rows = pages.block("readings").splitlines()
+    (whole,) = (row for row in rows if "| whole: all" in row)
+    assert "**violated**: 88 events (ring of 2, 1 request, 1 crash" in whole
+
+
+@pytest.mark.parametrize("entry", FOUND, ids=lambda e: f"{e['gap']}-{e['choice']}")
+def test_a_run_gets_stuck_where_it_ends(entry: dict[str, Any]) -> None:
+    """Played on `hardened` read so: nothing owed can happen at its end, and something can before."""
+    assert "repeats_from" not in entry
+    gap, choice = READINGS[entry["gap"], entry["choice"]]
+    machine = Machine(
+        readings.hardened_with(choice), readings.sizes(gap, choice, Bounds(**entry["bounds"])), check=True
+    )
+    judge, state = Judge(machine, (), {"drains"}), machine.initial()
+    for number, (step, *chosen) in enumerate(entry["schedule"], start=1):
+        state = machine.take(state, step, *chosen)
+        assert judge.stuck(state) == (number == len(entry["schedule"]))
+
+
+@pytest.mark.parametrize("key", [("ring-at-start", "wait"), ("signal-at-start", "never")], ids="-".join)
+def test_a_search_finds_what_is_recorded(key: tuple[str, str]) -> None:
+    """The quickest ones are done again."""
+    (told,) = readings.drains()[key]
+    found = readings.search_drains((*key, Bounds(**told["bounds"])))
+    assert (len(found["schedule"]), found["states"]) == (len(told["schedule"]), told["states"])
