@@ -179,7 +179,9 @@ def _verdict(verdict: Verdict | None) -> str:
     if verdict.counterexample is None:
         return _TOLD[verdict.verdict]
     schedule = load_schedule(recorded_folder(verdict.ring) / verdict.counterexample)
-    return f"{_TOLD[verdict.verdict]} ({schedule.stores()} stores)"
+    _, names = firsts.broken_first(schedule.machine(), [list(event) for event in schedule.events])
+    first = "" if verdict.property in names else f"; {names[0]} first"
+    return f"{_TOLD[verdict.verdict]} ({schedule.stores()} stores{first})"
 
 
 def _gaps(ring: str) -> str:
@@ -228,11 +230,12 @@ def _readings() -> str:
     rows = []
     for gap, alternative in readings.open_readings():
         entry, searches = known[gap.name, alternative.name], drains.get((gap.name, alternative.name), [])
-        said = [", ".join(name for name in entry["violated"] if name != "drains") or "nothing"]
-        if len(entry["violated"]) < len(NAMES):
-            said.append("the rest: bounded" if entry["complete"] else "the rest: not searched to the end")
+        broken = [name for name in entry["violated"] if name != "drains"]
+        rest = "bounded" if entry["complete"] else "not searched to the end"
+        said = f"{', '.join(broken)}; the rest: {rest}" if broken else f"nothing: {rest}"
+        said = ", ".join(broken) if len(broken) == len(NAMES) - 1 else said
         other = f"{alternative.name}: {alternative.meaning}"
-        rows.append((f"`{gap.name}`", gap.alternatives[0].meaning, other, "; ".join(said), _drains(searches)))
+        rows.append((f"`{gap.name}`", gap.alternatives[0].meaning, other, said, _drains(searches)))
     return _table(("gap", "the reading that holds (default)", "another reading", "violates", "`drains`"), rows)
 
 
