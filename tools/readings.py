@@ -172,7 +172,18 @@ def _search_all_for_drains() -> None:
             with Pool(1) as pool:
                 entry = pool.apply(search_drains, ((gap.name, alternative.name, bounds),))
             _write(DRAINS_RECORD, [*_read(DRAINS_RECORD), entry])
+            _tell_violated()
             print(gap.name, alternative.name, bounds.text(), len(entry.get("schedule", ())), "events", flush=True)
+
+
+def _tell_violated() -> None:
+    """Write into the record of all properties which readings violate `drains` too."""
+    hang = {key for key, entries in drains().items() if any("schedule" in e for e in entries)}
+    entries = recorded()
+    for entry in entries:
+        broken = {*entry["violated"], *(["drains"] if (entry["gap"], entry["choice"]) in hang else ())}
+        entry["violated"] = [name for name in NAMES if name in broken]
+    _write(RECORD, entries)
 
 
 if __name__ == "__main__":
