@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from rich.console import Console
 from model import protocol
 from model.properties import NAMES
 from proofs import report, verify
+from proofs.induction.engine import Outcome
 from proofs.search.bounds import Bounds
 from proofs.verdicts import Judged, Schedule, Verdict, load_schedule, recorded, recorded_folder
 from proofs.written import FOLDER, counterexamples
 from vhost_inflight.telling import write_json
 
+ROOT = Path(__file__).parents[2]
 RECORD = [Judged(v, v, 0.1) for ring in protocol.RINGS for v in recorded(ring)]
 BROKEN = [one for one in RECORD if one.now.counterexample and not one.now.gaps]
 NEW = Schedule("split", "v6", {"reset": "kept"}, "order", 2, 2, 0, False, (("split.start.fresh",),))
@@ -134,3 +137,27 @@ def test_json_says_where_a_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         folders = {recorded_folder(ring) / "counterexamples" for ring in protocol.RINGS}
         assert {path.parent for path in paths} == ({out} if out else folders)
     assert len({answer["property"] for answer in answers}) == len(NAMES)
+
+
+@pytest.mark.parametrize("ring", protocol.RINGS)
+def test_what_is_not_recorded_is_searched_with_rare_events(ring: str) -> None:
+    """A choice that only a reset or a second kick turns on is not called bounded without one."""
+    for name in NAMES:
+        bounds = verify.default_bounds(ring, name)
+        assert max(b.rare for b in bounds) == 1
+        assert max(b.crashes for b in bounds) >= 1
+
+
+def test_drains_is_searched_again_within_the_quickest_bounds() -> None:
+    """With notifications a search has many states: the others are the campaign's, and --search's."""
+    subject = protocol.Subject.of("split", "merged", {"fresh-used-idx": "zero"})
+    record = {(v.subject(), v.property): v for v in recorded("split")}
+    assert len(record[subject, "drains"].bounds) > 1
+    again = verify._search_again([(subject, "drains")], record, False, Outcome())
+    assert set(again) == {(subject, Bounds(2, 1, 1))}
+
+
+def test_clean_removes_what_verify_leaves() -> None:
+    """The folder is one that `make clean` names."""
+    told = subprocess.run(["make", "-n", "clean"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert str(FOLDER) in told.split()
