@@ -122,3 +122,81 @@ def test_searches_are_those_of_the_ring(ring: str) -> None:
     assert not {b for b, _ in searches(deviation)} & set(told.wide)
     proved = {b for b, p in searches(Subject(ring, "hardened")) if "drains" in p}
     assert proved == set(told.drains)
+    batch = {b for b, p in searches(Subject.of(ring, "merged", {"fetch-in-batch": "always"})) if "drains" in p}
+    assert batch == {*told.drains, *told.batches}
+
+
+def drains_of(folder: Path, name: str, gaps: dict[str, str]) -> list[dict[str, object]]:
+    """Give what a file of the record has of merged with some choices, as far as it is about `drains`."""
+    told = json.loads((folder / name).read_text())
+    mine = [e for e in told if (e["revision"], e["gaps"]) == ("merged", gaps)]
+    return [e for e in mine if "drains" in e.get("properties", [e.get("property")])]
+
+
+def forget(folder: Path, gaps: dict[str, str], bounds: Bounds, verdict: str) -> None:
+    """Take one search for `drains` out of the record, and what it found."""
+    told = json.loads((folder / "drains.json").read_text())
+    kept = [e for e in told if (e["revision"], e["gaps"], Bounds(**e["bounds"])) != ("merged", gaps, bounds)]
+    assert len(kept) == len(told) - 1
+    (folder / "drains.json").write_text(json.dumps(kept))
+    verdicts_ = json.loads((folder / "verdicts.json").read_text())
+    for entry in verdicts_:
+        if (entry["revision"], entry["gaps"], entry["property"]) == ("merged", gaps, "drains"):
+            entry["verdict"] = verdict
+            entry.pop("counterexample", None)
+    (folder / "verdicts.json").write_text(json.dumps(verdicts_))
+
+
+def test_a_search_for_drains_changes_a_verdict(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What has an entry is not searched again; a run that is found goes into the record, and is said."""
+    kept, bounds = {"reset": "kept"}, Bounds(2, 1, 1, 1)
+    before = (folder / "verdicts.json").read_text()
+    run = folder / "counterexamples" / "merged-reset-kept-drains.json"
+    told = run.read_text()
+    forget(folder, kept, bounds, "bounded")
+    run.unlink()
+    record.search_for_drains([Subject.of("split", "merged", kept)])
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "merged reset=kept: drains was bounded, and is violated by 53 events"
+    assert (folder / "verdicts.json").read_text() == before
+    assert run.read_text() == told
+    seen = drains_of(folder, "drains.json", kept)
+    assert len(seen) == len(runs("split").campaign.drains)
+    record.search_for_drains([Subject.of("split", "merged", kept)])
+    assert drains_of(folder, "drains.json", kept) == seen
+
+
+def test_a_search_for_drains_widens_what_is_bounded(folder: Path) -> None:
+    """What was searched, and found nothing, is among the bounds; nothing else of the verdict changes."""
+    choice = {"fresh-used-idx": "zero"}
+    before = (folder / "verdicts.json").read_text()
+    told = json.loads(before)
+    (mine,) = (e for e in told if (e["revision"], e["gaps"], e["property"]) == ("merged", choice, "drains"))
+    assert Bounds(**mine["bounds"].pop()) == Bounds(2, 1, 1, 0, 65535)
+    forget(folder, choice, Bounds(2, 1, 1, 0, 65535), "bounded")
+    (folder / "verdicts.json").write_text(json.dumps(told))
+    record.search_for_drains([Subject.of("split", "merged", choice)])
+    assert (folder / "verdicts.json").read_text() == before
+
+
+def test_a_shorter_run_takes_the_place_of_a_longer_one(folder: Path) -> None:
+    """The record has the shortest that was found."""
+    kept, run = {"reset": "kept"}, folder / "counterexamples" / "merged-reset-kept-drains.json"
+    before = run.read_text()
+    told = json.loads(before)
+    forget(folder, kept, Bounds(2, 1, 1, 1), "violated")
+    verdicts_ = json.loads((folder / "verdicts.json").read_text())
+    for entry in verdicts_:
+        if (entry["revision"], entry["gaps"], entry["property"]) == ("merged", kept, "drains"):
+            entry["counterexample"] = f"counterexamples/{run.name}"
+    (folder / "verdicts.json").write_text(json.dumps(verdicts_))
+    run.write_text(json.dumps({**told, "schedule": [*told["schedule"], ["driver.wake"]]}))
+    record.search_for_drains([Subject.of("split", "merged", kept)])
+    assert run.read_text() == before
+
+
+def test_a_search_that_breaks_a_proof_stops(folder: Path) -> None:
+    """One of the two is wrong."""
+    forget(folder, {"reset": "kept"}, Bounds(2, 1, 1, 1), "proved")
+    with pytest.raises(SystemExit, match="the proof is wrong"):
+        record.search_for_drains([Subject.of("split", "merged", {"reset": "kept"})])
