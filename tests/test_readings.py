@@ -28,6 +28,24 @@ def test_every_reading_is_searched() -> None:
         assert all(e["complete"] for e in entries), key
 
 
+def test_a_row_says_what_was_searched() -> None:
+    """The record of all other properties has the bounds within which those were searched, and no others."""
+    told = {(e["gap"], e["choice"]): e["bounds"] for e in readings.recorded()}
+    assert told == {key: [b.text() for b in readings.safe_bounds(*reading)] for key, reading in READINGS.items()}
+
+
+def test_a_row_of_the_page_says_what_was_searched_for_drains() -> None:
+    """Every complete search of a reading that hangs in none of them, and that this is bounded."""
+    rows = pages.block("readings").splitlines()[2:]
+    for row, entries in zip(rows, (readings.drains()[key] for key in READINGS), strict=True):
+        said = row.split(" | ")[-1]
+        if "schedule" in entries[-1]:
+            assert said.startswith(f"**violated**: {len(entries[-1]['schedule'])} events (ring of ")
+        else:
+            assert said.startswith("bounded: ring of ")
+            assert said.count("ring of") == len(entries)
+
+
 def test_the_two_records_agree() -> None:
     """What is violated by one is violated by the other."""
     violated = {(e["gap"], e["choice"]) for e in FOUND}
@@ -40,10 +58,14 @@ def test_what_a_ring_of_one_cannot_show() -> None:
         (e["gap"], e["choice"]): (len(e["schedule"]), e["bounds"]["requests"], e["bounds"]["size"]) for e in FOUND
     }
     assert lengths["flags-compare", "whole"] == (88, 1, 2)
-    assert lengths["batch-size", "requests"] == (100, 2, 2)
+    assert lengths["batch-size", "requests"] == (114, 2, 2)
     rows = pages.block("readings").splitlines()
-    (whole,) = (row for row in rows if "| whole: all" in row)
-    assert "**violated**: 88 events (ring of 2, 1 request, 1 crash" in whole
+    for name, said in (
+        ("whole: all", "**violated**: 88 events (ring of 2, 1 request, 1 crash, 1 rare)"),
+        ("requests: requests", "**violated**: 114 events (ring of 2, 2 requests, no crash)"),
+    ):
+        (row,) = (row for row in rows if f"| {name}" in row)
+        assert said in row
 
 
 @pytest.mark.parametrize("entry", FOUND, ids=lambda e: f"{e['gap']}-{e['choice']}")

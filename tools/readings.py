@@ -36,11 +36,14 @@ __all__ = [
     "DRAINS_RECORD",
     "RECORD",
     "drains",
+    "drains_bounds",
     "hardened_with",
     "main",
     "open_readings",
     "recorded",
+    "safe_bounds",
     "search",
+    "search_drains",
     "sizes",
 ]
 
@@ -60,7 +63,7 @@ COUNTERS = (Bounds(2, 3, 2, states=3_000_000),)
 IN_USE = (Bounds(2, 2, 1, 0, 3, states=300_000),)
 """Besides, for the gaps of a fresh region, on a ring that has been in use."""
 
-DRAINS = (Bounds(1, 2, 1), Bounds(2, 1, 1, 1), Bounds(2, 1, 1, 0, 3), Bounds(2, 2, 0), Bounds(2, 2, 1))
+DRAINS = (Bounds(1, 2, 1), Bounds(2, 1, 1, 1), Bounds(2, 1, 1, 0, 3), Bounds(2, 2, 0))
 """The searches for `drains`, up to the first that finds a run. On a ring of 1 no chain has two descriptors and no batch
 two requests; a ring that has been in use is for the gaps of a fresh region, and no other reading turns on it."""
 
@@ -88,20 +91,25 @@ def _of_fresh_region(gap: Gap) -> bool:
     return gap.name in {"init-order", "fresh-used-idx"}
 
 
+def safe_bounds(gap: Gap, alternative: Alternative) -> list[Bounds]:
+    """Give the searches of a reading for every property but `drains`."""
+    counters = COUNTERS if gap.name.startswith("counter") else ()
+    in_use = IN_USE if _of_fresh_region(gap) else ()
+    return [b for b in (*BOUNDS, *counters, *in_use) if sizes(gap, alternative, b).entries]
+
+
 def search(gap: Gap, alternative: Alternative) -> dict[str, Any]:
     """Search one reading: what it violates but for `drains`, in the order of the properties, within which bounds."""
     table, safe = runs("packed").quiet(hardened_with(alternative)), frozenset(NAMES) - {"drains"}
-    counters = COUNTERS if gap.name.startswith("counter") else ()
-    in_use = IN_USE if _of_fresh_region(gap) else ()
-    bounds = [b for b in (*BOUNDS, *counters, *in_use) if sizes(gap, alternative, b).entries]
-    found = [explore(table, sizes(gap, alternative, b), b, safe, every=True) for b in bounds]
+    wanted = safe_bounds(gap, alternative)
+    found = [explore(table, sizes(gap, alternative, b), b, safe, every=True) for b in wanted]
     violated = {name for f in found for name in f.violations}
     return {
         "gap": gap.name,
         "choice": alternative.name,
         "violated": [name for name in NAMES if name in violated],
         "complete": all(f.complete for f in found),
-        "bounds": [b.text() for b in bounds],
+        "bounds": [b.text() for b in wanted],
     }
 
 
