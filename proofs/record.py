@@ -48,8 +48,9 @@ def searches(subject: protocol.Subject) -> list[tuple[Bounds, frozenset[str]]]:
     fresh = {"fresh", "init"} & gaps or subject.revision == "hardened"
     in_use = told.in_use if fresh else ()
     more = told.wide_drains if subject.revision != "hardened" and (not gaps or "event" in gaps) else ()
+    resets = told.resets if "reset" in gaps else ()
     found = [*((b, safe) for b in (*told.bounds, *counters, *in_use, *wide)),
-             *((b, frozenset({"drains"})) for b in (*told.drains, *more))]  # fmt: skip
+             *((b, frozenset({"drains"})) for b in (*told.drains, *resets, *more))]  # fmt: skip
     return [(b, p) for b, p in found if protocol.sizes(subject, b.size).entries]  # no region has none
 
 

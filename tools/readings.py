@@ -55,6 +55,10 @@ LONGER = (Bounds(2, 1, 1, 0, 3, states=500_000),)
 """Besides, for `drains`, for the gaps of a fresh region, and of a region smaller than a chain may be."""
 
 
+RESETS = (Bounds(2, 1, 1, 1, states=1_500_000),)
+"""Besides, for `drains`, for the gap of resets, which are rare events."""
+
+
 def open_readings() -> Iterator[tuple[Gap, Alternative]]:
     """Give each alternative but the default of each gap that `merged` leaves open and `hardened` closes."""
     for gap in protocol.gaps("packed").values():
@@ -81,7 +85,8 @@ def search(gap: Gap, alternative: Alternative) -> dict[str, Any]:
     in_use = IN_USE if gap.name in {"init-order", "fresh-used-idx"} else ()
     smaller = alternative.name == "smaller"
     bounds = [b for b in (*BOUNDS, *counters, *in_use) if b.size > 1 or not smaller]
-    drains = [b for b in (*DRAINS, *(LONGER if in_use or smaller else ())) if b.size > 1 or not smaller]
+    more = (*(LONGER if in_use or smaller else ()), *(RESETS if gap.name == "reset" else ()))
+    drains = [b for b in (*DRAINS, *more) if b.size > 1 or not smaller]
     looked = [(runs("packed").quiet(table), b, safe) for b in bounds]
     looked += [(table, b, frozenset({"drains"})) for b in drains]
     found = [explore(t, sizes(gap, alternative, b), b, p, every=True) for t, b, p in looked]

@@ -56,15 +56,16 @@ class Campaign:
 
     `bounds`: for every property but `drains`. `counters`: besides, for the gaps of the global counter, which need a
     second crash to show. `in_use`: besides, for the gaps of a fresh region, on a ring that has been in use, and for the
-    proved revision. `drains`: for `drains`, where notifications make many more states. `wide`: besides, for the
-    defaults. `wide_drains`: besides, for `drains` under the defaults and for the gaps of events, which need a second
-    request to show; not for `hardened`, which is proved: where nothing is stuck, a search this wide ends with the
-    machine's memory.
+    proved revision. `drains`: for `drains`, where notifications make many more states. `resets`: besides, for `drains`
+    and the gap of resets, which are rare events. `wide`: besides, for the defaults. `wide_drains`: besides, for
+    `drains` under the defaults and for the gaps of events, which need a second request to show; not for `hardened`,
+    which is proved: where nothing is stuck, a search this wide ends with the machine's memory.
     """
 
     bounds: tuple[Bounds, ...]
     counters: tuple[Bounds, ...]
     in_use: tuple[Bounds, ...]
     drains: tuple[Bounds, ...]
+    resets: tuple[Bounds, ...]
     wide: tuple[Bounds, ...]
     wide_drains: tuple[Bounds, ...]

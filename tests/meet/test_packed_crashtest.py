@@ -105,6 +105,9 @@ def test_lives() -> None:
     assert last.plan()["batch"] == 1
     with pytest.raises(UsageError, match="only `replay` plays this file"):
         crashes_of(parse({**document(Subject.of("packed", "merged", {}), "order", 2, ()), "mutant": "x"}), Path())
+    reset = document(Subject.of("packed", "merged", {"reset": "kept-alive"}), "order", 2, (("connection.reset",),))
+    with pytest.raises(UsageError, match="resets its VM"):
+        crashes_of(parse(reset), Path())
 
 
 def test_plan() -> None:

@@ -99,10 +99,13 @@ def _requests(events: list[Event]) -> Iterator[tuple[int, int]]:
 def crashes_of(schedule: Schedule, file: Path) -> Outcome:
     """Play the crashes of a schedule with real processes, and judge each life, and what comes after the last.
 
-    ``file`` is where the schedule is from. Raises UsageError for a mutant, and for a ring that is too small for a disk.
+    ``file`` is where the schedule is from. Raises UsageError for a mutant, a reset of the VM, and a ring that is too
+    small for a disk.
     """
     if schedule.mutant is not None:
         raise UsageError("the reference has no mutants: only `replay` plays this file, on the model")
+    if any(event.step.endswith(".reset") for event in schedule.events):
+        raise UsageError("no process here resets its VM: only `replay` plays this file")
     if schedule.size < 2:
         raise UsageError("a request to a disk takes two descriptors at least, and a ring of 1 has no room for them")
     outcome = Outcome(schedule.ring, schedule.revision, schedule.size, 0, file=file, gaps=schedule.choices().changed())
