@@ -53,6 +53,7 @@ class Backend:
         self.features = 0
         self.protocol_features = 0
         self._negotiated = False
+        self.last: Request | None = None
         self.memory = MappedMemory(device.mem_slots)
         counter = Counter()
         self.rings = [Vring(number, device, self.memory, counter) for number in range(device.disk.queues)]
@@ -67,6 +68,7 @@ class Backend:
         """
         with received:
             message = received.message
+            self.last = message.request
             _LOG.debug("%s %s, %d file descriptors", message, message.payload, len(received.fds))
             needed = NEEDS.get(message.request, 0)
             if needed & ~self.protocol_features:
@@ -275,7 +277,7 @@ class Backend:
 
     def set_vring_call(self, received: Received) -> None:
         """Take the call file descriptor, or none."""
-        self._set_fd(received, "call_fd")
+        self._set_fd(received, "call_fd").call_again()
 
     def set_vring_err(self, received: Received) -> None:
         """Take the err file descriptor, or none."""
@@ -291,7 +293,18 @@ class Backend:
         self._start(ring)
 
     def reset_device(self, _received: Received) -> None:
-        """Stop and disable every ring without finishing anything: the driver has forgotten it all."""
+        """Stop and disable every ring without finishing anything, and forget the shared buffer: so has the driver."""
+        self._stop_rings()
+        if self.device.choices_of(self._kind).reset != "kept-alive":
+            self._drop_inflight()
+        self.device.hook("connection.reset", None)
+
+    def reset_owner(self, _received: Received) -> None:
+        """Stop and disable every ring without finishing anything. The driver knows nothing of it: the buffer stays."""
+        self._stop_rings()
+
+    def _stop_rings(self) -> None:
+        """Stop and disable every ring without finishing anything."""
         for ring in self.rings:
             ring.drop()
             ring.enable(enabled=False)
@@ -306,11 +319,12 @@ class Backend:
                 raise FrontEndError(f"the shared buffer is for {buffer.choices.ring} rings; ring {ring.number} is not")
             ring.start(None if buffer is None else lambda: buffer.region(ring.number))
 
-    def _set_fd(self, received: Received, name: str) -> None:
-        """Take a call or err file descriptor."""
+    def _set_fd(self, received: Received, name: str) -> Vring:
+        """Take a call or err file descriptor, and return its ring."""
         payload = _payload(received, VringFd)
         ring = self._ring(payload.index, received)
         ring.set_fd(name, received.take_fd() if payload.has_fd else None)
+        return ring
 
     def _ring(self, index: int, received: Received) -> Vring:
         """Return the ring of an index. Raises FrontEndError when there is none."""
@@ -350,7 +364,7 @@ _HANDLERS: Final[Mapping[Request, Handler]] = MappingProxyType(
         Request.GET_FEATURES: Backend.get_features,
         Request.SET_FEATURES: Backend.set_features,
         Request.SET_OWNER: Backend.set_owner,
-        Request.RESET_OWNER: Backend.reset_device,
+        Request.RESET_OWNER: Backend.reset_owner,
         Request.SET_MEM_TABLE: Backend.set_mem_table,
         Request.SET_VRING_NUM: Backend.set_vring_num,
         Request.SET_VRING_ADDR: Backend.set_vring_addr,

@@ -2,12 +2,17 @@
 
 A ring runs from the moment when it has a kick file descriptor and is enabled, whichever comes last: then it recovers,
 once. It runs until GET_VRING_BASE, a reset, or the end of the connection. While disabled it fetches nothing.
+
+What its driver or its region has wrong stops it too, and nothing else: the log says whose fault it is, the front-end is
+told by the err file descriptor, and other rings go on. What was in flight stays so in the region, so the ring starts
+again with the next kick file descriptor, and stops again, until the driver has reset it.
 """
 
+import contextlib
 import logging
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +37,7 @@ from refimpl.backend.queue import (
     starved,
 )
 from refimpl.choices import Choices, open_in
-from refimpl.errors import FrontEndError
+from refimpl.errors import DriverError, FrontEndError, RegionError
 from refimpl.hooks import Hook
 from refimpl.split.queue import SplitQueue
 from refimpl.split.state import Counter
@@ -126,9 +131,13 @@ class Vring:
     def start(self, find_region: Callable[[], Any] | None) -> None:
         """Recover, and run; ``find_region`` finds the region in the shared buffer, None: the ring is not tracked.
 
-        Raises FrontEndError when the ring was not described, lies outside the memory or does not fit the region;
-        RegionError and DriverError as the recovery does.
+        Raises FrontEndError when the ring was not described, lies outside the memory or does not fit the region.
         """
+        with self._at_its_own_risk():
+            self._start(find_region)
+
+    def _start(self, find_region: Callable[[], Any] | None) -> None:
+        """Recover, and run. Raises as ``start``, and RegionError and DriverError as the recovery does."""
         ring, device = self._lay_ring(), self.device
         choices, base = device.choices_of(self.kind), self._base
         region = find_region() if find_region else private_region(choices, ring.size, base)
@@ -200,8 +209,9 @@ class Vring:
     def kick_fd_again(self) -> None:
         """Go on after another kick file descriptor came; recover again only if gap recovery-start says so."""
         if self.queue is not None:
-            self._recover(self.queue.kick_fd_again)
-            self.queue.resting = False  # a kick may have gone to the descriptor before
+            with self._at_its_own_risk():
+                self._recover(self.queue.kick_fd_again)
+                self.queue.resting = False  # a kick may have gone to the descriptor before
 
     def enable(self, *, enabled: bool) -> None:
         """Let the ring fetch, or not."""
@@ -216,9 +226,10 @@ class Vring:
 
     def stop(self) -> int:
         """Finish and supply everything in flight and stop; return the position of the next fetch."""
-        if self.queue is not None and self.blk is not None:
-            while self.blk.busy:
+        with self._at_its_own_risk():
+            while self.queue is not None and self.blk is not None and self.blk.busy:
                 self._supply(self.queue, self.blk)
+        if self.queue is not None:
             self.base = position(self.queue)
             _LOG.info("ring %d is drained and stops; fetching goes on at %s", self.number, place_of(self.queue))
         self.drop()
@@ -239,6 +250,18 @@ class Vring:
         self.drop()
         self.set_fd("call_fd", None)
         self.set_fd("err_fd", None)
+
+    @contextlib.contextmanager
+    def _at_its_own_risk(self) -> Iterator[None]:
+        """Let what the driver or the region has wrong stop this ring, and no other."""
+        try:
+            yield
+        except (DriverError, RegionError) as error:
+            _LOG.error("ring %d stops: %s", self.number, error)
+            if self.queue is not None and self.blk is not None and not self.blk.recovering:
+                self.base = position(self.queue)
+            self.drop()
+            self.signal_error()
 
     def signal_error(self) -> None:
         """Tell the front-end through the err file descriptor, if there is one."""
@@ -267,11 +290,13 @@ class Vring:
     def turn(self) -> None:
         """Do one turn of the main loop: fetch what is available, supply one batch if due, rest if nothing is left.
 
-        Raises DriverError for what the driver did wrong, FrontEndError for a call file descriptor of no use.
+        Raises FrontEndError for a call file descriptor of no use.
         """
-        queue, blk = self.queue, self.blk
-        if queue is None or blk is None:
-            return
+        if self.queue is not None and self.blk is not None:
+            with self._at_its_own_risk():
+                self._turn(self.queue, self.blk)
+
+    def _turn(self, queue: Queue, blk: BlkQueue) -> None:
         if self.enabled and not queue.resting:
             self._fetch(queue)
         if blk.due():
@@ -330,6 +355,11 @@ class Vring:
             raise FrontEndError(f"ring {self.number}: the kick fd cannot be read: {error}") from error
         if len(data) != 8:
             raise FrontEndError(f"ring {self.number}: the kick fd is no eventfd")
+
+    def call_again(self) -> None:
+        """Notify the driver where a call file descriptor has come: what it was not told without one, it is told now."""
+        if self.queue is not None:
+            self._call()
 
     def _call(self) -> None:
         """Notify the driver."""

@@ -19,6 +19,7 @@ from typing import Final, Self
 from refimpl.backend.connection import Backend
 from refimpl.backend.ring import Device, Vring
 from refimpl.errors import InflightError
+from refimpl.wire.codec import Request
 from refimpl.wire.transport import Connection, Disconnected
 
 Log = Callable[[str], None]
@@ -182,11 +183,14 @@ class Server:
 
     def _watch_kicks(self, backend: Backend) -> None:
         """Watch the kick file descriptors of the rings that run and are enabled, and no others."""
+        running = (ring for ring in backend.rings if ring.queue is not None and ring.enabled)
+        wanted = {ring.kick_fd: ring for ring in running if ring.kick_fd is not None}
+        if wanted == self._kicks:
+            return
         self._watch_no_kicks()
-        for ring in backend.rings:
-            if ring.queue is not None and ring.enabled and ring.kick_fd is not None:
-                self._selector.register(ring.kick_fd, selectors.EVENT_READ, ring)
-                self._kicks[ring.kick_fd] = ring
+        for fd, ring in wanted.items():
+            self._selector.register(fd, selectors.EVENT_READ, ring)
+        self._kicks = wanted
 
     def _watch_no_kicks(self) -> None:
         """Watch no kick file descriptor; they may be closed already."""
@@ -199,6 +203,7 @@ class Server:
         if self.backend is not None:
             for ring in self.backend.rings:
                 ring.turn()
+            self._watch_kicks(self.backend)  # one that its driver has stopped has no kick any more
 
     def _finish(self) -> None:
         """Finish what is in flight."""
@@ -221,12 +226,19 @@ class Server:
         try:
             action()
         except Disconnected:
+            self._say_why_it_left()
             self._disconnect()
         except InflightError as error:
             self.log(str(error))
             if self.backend is not None:
                 self.backend.signal_errors()
             self._disconnect()
+
+    def _say_why_it_left(self) -> None:
+        """Log what an orderly end of the connection is likely to mean, where it would leave no word otherwise."""
+        if self.backend is not None and self.backend.last == Request.GET_QUEUE_NUM:
+            queues = self.device.disk.queues
+            self.log(f"the front-end left when it was told that there are {queues} queues: it may want more (--queues)")
 
     def _disconnect(self) -> None:
         """End the connection, if there is one, and listen for the next."""

@@ -26,6 +26,7 @@ from refimpl.wire.features import (
     PROTOCOL_INFLIGHT_SHMFD,
     PROTOCOL_MQ,
     PROTOCOL_REPLY_ACK,
+    PROTOCOL_RESET_DEVICE,
     RING_PACKED,
     VERSION_1,
     VHOST_USER_PROTOCOL_FEATURES,
@@ -54,6 +55,7 @@ WANTED_PROTOCOL: Final = (
     | PROTOCOL_BACKEND_REQ
     | PROTOCOL_CONFIG
     | PROTOCOL_INFLIGHT_SHMFD
+    | PROTOCOL_RESET_DEVICE
     | PROTOCOL_CONFIGURE_MEM_SLOTS
 )
 """The protocol features that the front-end accepts when they are offered."""
@@ -67,8 +69,8 @@ _P = TypeVar("_P", bound=Payload)
 class FrontEnd:
     """A front-end for the rings of one guest.
 
-    ``kicks`` and ``calls`` are an eventfd for each queue; they and the shared buffer, which is ``held``, outlive a
-    connection. ``config`` is the configuration space as last read.
+    ``kicks``, ``calls`` and ``errs`` are an eventfd for each queue; they and the shared buffer, which is ``held``,
+    outlive a connection. ``config`` is the configuration space as last read.
     """
 
     def __init__(
@@ -103,8 +105,9 @@ class FrontEnd:
         self.bases = [PACKED_BASE if ram.packed else 0] * ram.queues
         self.reconnects = 0
         self._ours: socket.socket | None = None
-        self.kicks = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)]
-        self.calls = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)]
+        self.kicks, self.calls, self.errs = (
+            [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)] for _ in range(3)
+        )
 
     @property
     def inflight(self) -> SharedMemory | None:
@@ -198,6 +201,13 @@ class FrontEnd:
             raise BackEndError(f"{received.message} came, which nobody asked for")
         return False
 
+    def given_up(self, queue: int) -> bool:
+        """Return whether the back-end said by the err eventfd that it gave a queue up, since it was asked last."""
+        try:
+            return os.eventfd_read(self.errs[queue]) > 0
+        except BlockingIOError:
+            return False
+
     def disconnect(self) -> None:
         """Close the connection, if there is one; everything else stays."""
         if self.connection is not None:
@@ -211,7 +221,8 @@ class FrontEnd:
         """Close everything. A second call does nothing."""
         self.disconnect()
         self.held.free()
-        fds, self.kicks, self.calls = self.kicks + self.calls, [], []
+        fds = self.kicks + self.calls + self.errs
+        self.kicks, self.calls, self.errs = [], [], []
         for fd in fds:
             os.close(fd)
 
@@ -260,8 +271,8 @@ class FrontEnd:
         self._send(Request.SET_OWNER)
         self.features = self._ask_number(Request.GET_FEATURES) & self.wanted
         self._give_calls()
-        for queue in range(self.ram.queues):
-            self._send(Request.SET_VRING_ERR, VringFd(queue, has_fd=False))
+        for queue, err in enumerate(self.errs):
+            self._send(Request.SET_VRING_ERR, VringFd(queue), err)
         if self._has(PROTOCOL_CONFIG) and not again:
             asked = ConfigSpace(0, 0, bytes(CONFIG_BYTES))
             self.config = self._ask(Request.GET_CONFIG, asked, ConfigSpace).data

@@ -10,7 +10,7 @@ import pytest
 
 from refimpl.backend.disk import Disk
 from refimpl.choices import Choices
-from refimpl.errors import FrontEndError, RegionError
+from refimpl.errors import FrontEndError
 from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
 from refimpl.memory import SharedMemory
@@ -233,14 +233,15 @@ def test_reset(peer: Peer, request_: Request) -> None:
     assert peer.backend.rings[0].queue is None
 
 
-def test_wrong_version(peer: Peer) -> None:
-    """A region of an unknown version is refused when its queue starts, and so is a queue without a region."""
+def test_wrong_version(peer: Peer, caplog: pytest.LogCaptureFixture) -> None:
+    """A queue whose region has an unknown version does not start, and a queue without a region is refused."""
     with SharedMemory.create(STRIDE, "region") as memory:
         peer.say(Request.SET_INFLIGHT_FD, Inflight(STRIDE, 0, 1, QUEUE_SIZE), memory.fd)
         peer.describe()
         memory.view()[8] = 2
-        with pytest.raises(RegionError, match="version is 2"):
-            peer.start()
+        peer.start()
+        assert peer.backend.rings[0].queue is None
+        assert caplog.messages == ["ring 0 stops: the region: version is 2; this back-end knows 1"]
     peer.describe(1)
     with pytest.raises(FrontEndError, match="not for 1"):
         peer.start(1)
@@ -369,6 +370,22 @@ def test_fds_are_replaced(peer: Peer) -> None:
     peer.say(Request.SET_VRING_ERR, VringFd(0, has_fd=False))
     os.close(fd)
     assert open_fds() == before + 1
+
+
+def test_completed_without_a_call_fd(peer: Peer) -> None:
+    """What came back while there was no call fd is told when one comes; while the ring is stopped, nothing is."""
+    fd = os.eventfd(0, os.EFD_NONBLOCK)
+    try:
+        peer.say(Request.SET_VRING_CALL, VringFd(0), fd)
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(fd)
+        peer.say(Request.SET_VRING_CALL, VringFd(0, has_fd=False))
+        peer.describe()
+        peer.start()
+        peer.say(Request.SET_VRING_CALL, VringFd(0), fd)
+        assert os.eventfd_read(fd) == 1
+    finally:
+        os.close(fd)
 
 
 def test_ring_without_protocol_features_is_enabled(peer: Peer) -> None:
