@@ -149,10 +149,11 @@ class BlkQueue:
         trace: Trace,
         hook: Hook,
         packed: bool = False,
+        wrote: Callable[[BlkRequest], None] = lambda _request: None,
     ) -> None:
         """Begin with nothing. ``read(head)`` gives the request of a head (on a packed ring: of an entry).
 
-        ``number`` is the queue's; ``packed`` says which steps the trace has.
+        ``number`` is the queue's; ``packed`` says which steps the trace has; ``wrote`` is told what was performed.
         """
         self._submitted = "packed.fetch.submit" if packed else "split.fetch.submit"
         self._resubmitted = "packed.reconnect.4.submit" if packed else "split.reconnect.2"
@@ -163,6 +164,7 @@ class BlkQueue:
         self.trace = trace
         self.hook = hook
         self.read = read
+        self.wrote = wrote
         self.recovering = False
         self.resubmitted: list[int] = []
         self.held: list[BlkRequest] = []
@@ -201,6 +203,7 @@ class BlkQueue:
         for _ in range(min(number, len(self.round))):
             request = self.round.popleft()
             self.lengths[request.head] = request.perform(self.disk)
+            self.wrote(request)
             self.trace.write("device.finish", self.number, request)
             self.finished.append(request.head)
             self.hook("device.finish", request.head)

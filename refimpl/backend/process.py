@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from refimpl import hooks
+from refimpl.backend.device import Device
 from refimpl.backend.disk import Disk
 from refimpl.backend.disk_queue import Schedule, Trace
 from refimpl.backend.memory import MEM_SLOTS
-from refimpl.backend.ring import Device
 from refimpl.backend.server import Log, Server
 from refimpl.choices import Choices, of_each_ring
 from refimpl.errors import InflightError, UsageError

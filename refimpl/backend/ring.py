@@ -11,16 +11,15 @@ again with the next kick file descriptor, and stops again, until the driver has 
 import contextlib
 import logging
 import os
-import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from refimpl.backend.disk import BlkRequest, Disk
-from refimpl.backend.disk_queue import BlkQueue, Schedule, Trace
+from refimpl.backend.device import Device
+from refimpl.backend.dirty import DirtyLog, RingLog
+from refimpl.backend.disk import BlkRequest
+from refimpl.backend.disk_queue import BlkQueue
 from refimpl.backend.dump import dump_state
-from refimpl.backend.memory import MEM_SLOTS, MappedMemory
+from refimpl.backend.memory import MappedMemory
 from refimpl.backend.queue import (
     Queue,
     Ring,
@@ -35,10 +34,10 @@ from refimpl.backend.queue import (
     read_request,
     set_fetch_position,
     starved,
+    written_areas,
 )
 from refimpl.choices import Choices, open_in
 from refimpl.errors import DriverError, FrontEndError, RegionError
-from refimpl.hooks import Hook
 from refimpl.split.queue import SplitQueue
 from refimpl.split.state import Counter
 from refimpl.wire.payload import VringAddress
@@ -52,54 +51,20 @@ QEMU_RING_MAX: Final = 1024
 """The most entries of a ring under such a QEMU, whatever its option queue-size says."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """What all rings and connections of one process share.
-
-    ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` how many regions of
-    memory may be given one by one (ADD_MEM_REG); 0: they come as one table (SET_MEM_TABLE). ``stride`` is how far the
-    regions of a shared buffer are apart (STRIDES).
-    With ``choices`` of the packed ring, packed rings are offered; split ones, which firmware uses, are served still,
-    with the choices ``beside``, or the defaults. Of rings of a kind that is ``loose``, memory safety alone is checked
-    (see SplitState, ``strict``).
-    """
-
-    disk: Disk
-    choices: Choices
-    hook: Hook
-    schedule: Schedule
-    trace: Trace
-    rng: random.Random
-    beside: Choices | None = None
-    loose: frozenset[str] = frozenset()
-    dump: Path | None = None
-    mem_slots: int = MEM_SLOTS
-    stride: str = "64"
-
-    @property
-    def packed(self) -> bool:
-        """Whether packed rings are offered."""
-        return self.choices.ring == "packed"
-
-    def choices_of(self, kind: str) -> Choices:
-        """Return the choices of one kind of ring."""
-        if kind == self.choices.ring:
-            return self.choices
-        return self.beside or Choices(revision=self.choices.revision, ring=kind)
-
-
 class Vring:
     """One ring, ``kind`` "split" or "packed", as was negotiated.
 
     ``size``, ``address``, ``base`` and the file descriptors are None until the front-end gives them.
     """
 
-    def __init__(self, number: int, device: Device, memory: MappedMemory, counter: Counter) -> None:
-        """Begin stopped and disabled; ``counter`` is the device's, for the gap counter-scope."""
+    def __init__(self, number: int, device: Device, memory: MappedMemory, counter: Counter, log: DirtyLog) -> None:
+        """Begin stopped and disabled; ``counter`` is the device's (gap counter-scope), ``log`` that of dirty pages."""
         self.number = number
         self.device = device
         self.memory = memory
         self.counter = counter
+        self.log = log
+        self.ring_log = RingLog(log)
         self.size: int | None = None
         self.address: VringAddress | None = None
         self.base: int | None = None
@@ -116,7 +81,13 @@ class Vring:
     # What the front-end says
 
     def describe(self, address: VringAddress) -> None:
-        """Take where the ring is."""
+        """Take where the ring is; of one that runs, whether it is to be logged. Raises FrontEndError if it is moved."""
+        if self.queue is not None:
+            before = self.address
+            assert before is not None, "a ring that runs and is nowhere"
+            if (before.desc, before.used, before.avail) != (address.desc, address.used, address.avail):
+                raise FrontEndError(f"SET_VRING_ADDR came while ring {self.number} runs, with other addresses")
+            self.ring_log.areas = written_areas(self.queue.ring, address, self.memory)
         self.address = address
 
     def set_fd(self, name: str, fd: int | None) -> None:
@@ -152,6 +123,7 @@ class Vring:
             trace=device.trace,
             hook=device.hook,
             packed=self.kind == "packed",
+            wrote=self._log_data,
         )
         queue = make_queue(
             ring,
@@ -167,6 +139,9 @@ class Vring:
             strict=self.kind not in device.loose,
         )
         self.queue, self.blk = queue, blk
+        self._log_ring(ring)
+        self.ring_log.wrote_all()
+        queue.wrote = self.ring_log.wrote
         fresh = not region.version
         if device.dump is not None and find_region is not None:
             path = dump_state(device.dump, self.number, ring, region, choices=choices, memory=self.memory.guest)
@@ -222,7 +197,9 @@ class Vring:
     def lay_again(self) -> None:
         """Find a running ring anew after the memory table changed. Raises FrontEndError when it is not there now."""
         if self.queue is not None:
-            lay_again(self.queue, self._lay_ring())
+            ring = self._lay_ring()
+            lay_again(self.queue, ring)
+            self._log_ring(ring)
 
     def stop(self) -> int:
         """Finish and supply everything in flight and stop; return the position of the next fetch."""
@@ -290,7 +267,7 @@ class Vring:
     def turn(self) -> None:
         """Do one turn of the main loop: fetch what is available, supply one batch if due, rest if nothing is left.
 
-        Raises FrontEndError for a call file descriptor of no use.
+        Raises FrontEndError for a call file descriptor of no use, and for a page that cannot be logged.
         """
         if self.queue is not None and self.blk is not None:
             with self._at_its_own_risk():
@@ -339,6 +316,17 @@ class Vring:
         self.untracked += 1
         head = self.queue.ring.avail.ring[(self.queue.last_avail - 1) % self.queue.ring.size]
         _LOG.log(level, "ring %d: head %d has no entry in its region: it is served, and not tracked", self.number, head)
+
+    def _log_ring(self, ring: Ring) -> None:
+        """Log what the device writes to the ring from now on, if the front-end wants that."""
+        assert self.address is not None, "a ring that was laid and is nowhere"
+        self.ring_log.areas = written_areas(ring, self.address, self.memory)
+
+    def _log_data(self, request: BlkRequest) -> None:
+        """Log what a request wrote to the guest's memory, if the front-end wants that."""
+        if self.log.everything:
+            for address, length in request.written():
+                self.log.mark(address, length)
 
     def _read_request(self, head: int) -> BlkRequest:
         """Read the request at ``head``. Raises DriverError for a wrong chain."""

@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from refimpl.backend.connection import Backend
-from refimpl.backend.ring import Device, Vring
+from refimpl.backend.device import Device
+from refimpl.backend.ring import Vring
 from refimpl.errors import InflightError
 from refimpl.wire.codec import Request
 from refimpl.wire.transport import Connection, Disconnected

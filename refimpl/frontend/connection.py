@@ -13,6 +13,7 @@ from typing import Final, Self, TypeVar
 
 from refimpl.backend.disk import CONFIG_BYTES
 from refimpl.errors import BackEndError, InflightError
+from refimpl.frontend.dirty import DirtyPages
 from refimpl.frontend.inflight import HeldInflight
 from refimpl.frontend.memory import GuestRam
 from refimpl.memory import SharedMemory
@@ -24,11 +25,13 @@ from refimpl.wire.features import (
     PROTOCOL_CONFIG,
     PROTOCOL_CONFIGURE_MEM_SLOTS,
     PROTOCOL_INFLIGHT_SHMFD,
+    PROTOCOL_LOG_SHMFD,
     PROTOCOL_MQ,
     PROTOCOL_REPLY_ACK,
     PROTOCOL_RESET_DEVICE,
     RING_PACKED,
     VERSION_1,
+    VHOST_LOG_ALL,
     VHOST_USER_PROTOCOL_FEATURES,
 )
 from refimpl.wire.payload import (
@@ -51,6 +54,7 @@ NEEDED: Final = VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
 
 WANTED_PROTOCOL: Final = (
     PROTOCOL_MQ
+    | PROTOCOL_LOG_SHMFD
     | PROTOCOL_REPLY_ACK
     | PROTOCOL_BACKEND_REQ
     | PROTOCOL_CONFIG
@@ -104,6 +108,7 @@ class FrontEnd:
         self.config = b""
         self.bases = [PACKED_BASE if ram.packed else 0] * ram.queues
         self.reconnects = 0
+        self.log: DirtyPages | None = None
         self._ours: socket.socket | None = None
         self.kicks, self.calls, self.errs = (
             [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)] for _ in range(3)
@@ -163,6 +168,17 @@ class FrontEnd:
         """
         self.held.free()
         self.bases = [PACKED_BASE if self.ram.packed else 0] * self.ram.queues
+
+    def log_to(self, log: DirtyPages | None) -> None:
+        """Let the back-end that runs log what it writes, as at the begin of a migration; None: no more.
+
+        A back-end that comes later is told too. The log stays the caller's. Raises as above.
+        """
+        self.log = log
+        self._give_log()
+        self._send(Request.SET_FEATURES, Number(self._accepted))
+        for queue in range(self.ram.queues):
+            self._send(Request.SET_VRING_ADDR, self.ram.ring_address(queue, logged=log is not None))
 
     def reconnect(self) -> None:
         """Come back after the back-end was lost: connect, and start with the same shared buffer.
@@ -280,8 +296,8 @@ class FrontEnd:
                 raise BackEndError(f"{len(self.config)} bytes of configuration, {CONFIG_BYTES} were asked for")
 
     def _start(self) -> None:
-        """Say what QEMU says at each start: 2, 31 without a buffer, 32, 13, 2, 37 or 5, 8, 10, 9, 12, 18."""
-        self._send(Request.SET_FEATURES, Number(self.features))
+        """Say what QEMU says at each start: 2, 31 without a buffer, 32, 13, 2, 37 or 5, 8, 10, 9, 12, [6,] 18."""
+        self._send(Request.SET_FEATURES, Number(self._accepted))
         if self._has(PROTOCOL_INFLIGHT_SHMFD):
             if self.inflight is None:
                 self.held.get(self._connected(), self.ram.queues, self.region_entries)
@@ -289,15 +305,27 @@ class FrontEnd:
             if handed is not None:
                 self._send(Request.SET_INFLIGHT_FD, handed[0].payload, handed[1])
         self._give_calls()
-        self._send(Request.SET_FEATURES, Number(self.features))
+        self._send(Request.SET_FEATURES, Number(self._accepted))
         self._give_memory()
         for queue in range(self.ram.queues):
             self._send(Request.SET_VRING_NUM, VringState(queue, self.ram.queue_size))
             self._send(Request.SET_VRING_BASE, VringState(queue, self.bases[queue]))
-            self._send(Request.SET_VRING_ADDR, self.ram.ring_address(queue))
+            self._send(Request.SET_VRING_ADDR, self.ram.ring_address(queue, logged=self.log is not None))
             self._send(Request.SET_VRING_KICK, VringFd(queue), self.kicks[queue])
+        self._give_log()
         for queue in range(self.ram.queues):
             self._send(Request.SET_VRING_ENABLE, VringState(queue, 1))
+
+    @property
+    def _accepted(self) -> int:
+        """The features that are accepted now."""
+        return self.features | (VHOST_LOG_ALL if self.log is not None else 0)
+
+    def _give_log(self) -> None:
+        """Give the back-end the log of dirty pages, if there is one."""
+        if self.log is not None:
+            self._send(Request.SET_LOG_BASE, self.log.area, self.log.memory.fd)
+            self._reply(Request.SET_LOG_BASE, Number)
 
     def _give_request_socket(self) -> None:
         """Give the back-end a socket for its own requests; none is expected on it."""

@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from refimpl.backend.disk import Disk
 from refimpl.choices import Choices
 from refimpl.errors import FrontEndError
-from refimpl.frontend.memory import GuestRam
+from refimpl.frontend.memory import GUEST_BASE, GuestRam
 from refimpl.layout import region_at
 from refimpl.memory import SharedMemory
 from refimpl.split.queue import SplitQueue
@@ -61,8 +62,8 @@ def one_peer(make_peer: Callable[[], Peer]) -> Peer:
 def test_numbers(peer: Peer) -> None:
     """What is offered is what protocol.md lists."""
     virtio = 1 << 2 | 1 << 6 | 1 << 9 | 1 << 12
-    assert peer.number(Request.GET_FEATURES) == 1 << 28 | 1 << 29 | 1 << 30 | 1 << 32 | virtio
-    bits = [0, 3, 5, 9, 12, 13, 15]
+    assert peer.number(Request.GET_FEATURES) == 1 << 26 | 1 << 28 | 1 << 29 | 1 << 30 | 1 << 32 | virtio
+    bits = [0, 1, 3, 5, 9, 12, 13, 15]
     assert peer.number(Request.GET_PROTOCOL_FEATURES) == sum(1 << bit for bit in bits)
     assert peer.number(Request.GET_QUEUE_NUM) == 2
     assert peer.number(Request.GET_MAX_MEM_SLOTS) == 64
@@ -264,13 +265,15 @@ def test_region_smaller_than_the_ring(make_peer: Callable[..., Peer]) -> None:
 
 
 def test_not_while_running(peer: Peer) -> None:
-    """Size, base, address and shared buffer of a ring that runs cannot be changed."""
+    """Size, base, place and shared buffer of a ring that runs cannot be changed; whether it is logged can."""
     peer.describe()
     peer.start()
+    place = peer.ram.ring_address(0)
+    peer.say(Request.SET_VRING_ADDR, replace(place, flags=1, log=GUEST_BASE))
     for request, payload in (
         (Request.SET_VRING_NUM, VringState(0, 4)),
         (Request.SET_VRING_BASE, VringState(0, 4)),
-        (Request.SET_VRING_ADDR, peer.ram.ring_address(0)),
+        *((Request.SET_VRING_ADDR, replace(place, **{part: 0})) for part in ("desc", "used", "avail")),
     ):
         with pytest.raises(FrontEndError, match="runs"):
             peer.say(request, payload)
