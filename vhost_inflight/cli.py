@@ -236,6 +236,9 @@ def crash_test(
     qemu: Annotated[
         Path | None, typer.Option(metavar="PROGRAM", help="with --guest, this QEMU (or set VHOST_INFLIGHT_QEMU)")
     ] = None,
+    moves: Annotated[
+        int, typer.Option(min=0, max=20, help="with --guest, take it to another QEMU so often: live migrations")
+    ] = 0,
     schedule: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="kill where this schedule has its crashes; it says ring, revision and size"),
@@ -259,11 +262,11 @@ def crash_test(
         _exit(
             crash.run(
                 ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
-                qemu=qemu, json_file=json_file,
+                qemu=qemu, moves=moves, json_file=json_file,
             )
         )  # fmt: skip
-    if queues != 1 or at is not None or qemu is not None:
-        raise typer.BadParameter("--queues, --at and --qemu are for --guest")
+    if queues != 1 or at is not None or qemu is not None or moves:
+        raise typer.BadParameter("--queues, --at, --qemu and --moves are for --guest")
     if gaps and schedule is not None:
         raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
 
