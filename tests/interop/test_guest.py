@@ -1,7 +1,6 @@
 """A Linux guest in QEMU: it writes and reads back while its back-end is killed; at the end the image is compared."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,21 +10,20 @@ from pathlib import Path
 import pytest
 
 from refimpl.errors import UsageError
+from tests.conftest import lacking
 from vhost_inflight.guest import crash
 from vhost_inflight.guest.crash import guest_crash_test
 from vhost_inflight.guest.machine import GuestError, Machine, is_packed
-from vhost_inflight.guest.prepare import Parts, missing_tools, prepared
-
-CI = os.environ.get("CI") == "true"
+from vhost_inflight.guest.prepare import MissingError, Parts, prepared
 
 
 @pytest.fixture(scope="session")
 def parts() -> Parts:
-    """Give the kernel and the file system; where programs are missing, say which, and in CI fail."""
-    missing = missing_tools()
-    if missing and not CI:
-        pytest.skip(f"a guest needs more programs: apt-get install {' '.join(missing)}")
-    return prepared()
+    """Give the kernel and the file system; where they cannot be had, say what is missing."""
+    try:
+        return prepared()
+    except MissingError as error:
+        lacking(str(error))
 
 
 @pytest.mark.usefixtures("parts")
@@ -91,6 +89,7 @@ def test_sizes_stop_and_reset(tmp_path: Path, parts: Parts, ring: str, queue_siz
         back_end.wait()
 
 
+@pytest.mark.needs("qemu-system-x86_64")
 def test_qemu_that_does_not_start(tmp_path: Path) -> None:
     """Without a kernel QEMU ends, and the error has what it said."""
     with (
@@ -112,8 +111,17 @@ def test_sizes_that_qemu_refuses(size: int, queues: int, words: str) -> None:
 def test_missing_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Debian packages that have them are named."""
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UsageError, match=r"apt-get install .*busybox-static.*qemu-system-x86"):
+    with pytest.raises(MissingError, match=r"apt-get install .*busybox-static.*qemu-system-x86"):
         prepared()
+
+
+def test_machine_without_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where QEMU cannot be started, the error says so, and nothing stays open."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    before = sorted(Path("/proc/self/fd").iterdir())
+    with pytest.raises(FileNotFoundError, match="qemu-system-x86_64"):
+        Machine(Parts(tmp_path / "none", tmp_path / "none"), tmp_path, tmp_path / "socket")
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

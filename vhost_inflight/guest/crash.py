@@ -265,8 +265,8 @@ def guest_crash_test(
     """Kill the back-end of a guest so many times, and judge what the guest has; what is wrong ends it.
 
     ``hold`` is how many requests the back-end holds back before it finishes any; ``at`` is ``STEP[:N]``: it always dies
-    there. Raises UsageError for a step that stores nothing, sizes that QEMU does not allow, and when a program is
-    missing.
+    there. Raises UsageError for a step that stores nothing and sizes that QEMU does not allow, MissingError when a
+    program is missing.
     """
     always = None if at is None else _kill_at(at, ring, revision)
     if not 4 <= queue_size <= 1024 or queue_size & (queue_size - 1):
