@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
@@ -34,6 +32,7 @@ from proofs.verdicts import (
     table_and_sizes,
     violates,
 )
+from proofs.workers import workers
 
 __all__ = ["FOLDER", "run"]
 
@@ -162,7 +161,7 @@ def _search_again(
             jobs.setdefault((subject, bound), set()).add(name)
     if not jobs:
         return {}
-    with report.progress("searching") as step, ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+    with report.progress("searching") as step, workers() as pool:
         results = {}
         work = [(s, b, frozenset(names)) for (s, b), names in jobs.items()]
         for done, (key, result) in enumerate(zip(jobs, pool.map(_search, work), strict=True), start=1):
