@@ -80,6 +80,9 @@ def test_no_command_is_help(run: Run) -> None:
         (["crash-test", "--guest", "--gap", "settle=wide"], "--gap is not for --guest, which has the defaults"),
         (["crash-test", "--gap", "settle=wide", "--schedule", "x"], "the schedule says what is chosen"),
         (["crash-test", "--gap", "settle=wide"], "there is no gap 'settle'"),
+        (["crash-test", "--free", "--record", "x"], "--free leaves it to the processes"),
+        (["crash-test", "--schedule", "x", "--record", "y"], "--record writes a schedule, and --schedule has one"),
+        (["crash-test", "--guest", "--free"], "not for --guest, which always runs free"),
     ],
 )
 def test_bad_usage_is_exit_2(run: Run, arguments: list[str], message: str) -> None:
@@ -167,7 +170,9 @@ CRASH_TEST: dict[str, Any] = {
     "kills": 100,
     "gaps": {},
     "seed": 0,
+    "free": False,
     "schedule": None,
+    "record": None,
     "json_file": None,
 }
 
@@ -202,6 +207,8 @@ CRASH_TEST: dict[str, Any] = {
             "vhost_inflight.judging.crash.command",
             CRASH_TEST | {"gaps": {"settle": "wide"}},
         ),
+        ("crash-test --free", "vhost_inflight.judging.crash.command", CRASH_TEST | {"free": True}),
+        ("crash-test --record x", "vhost_inflight.judging.crash.command", CRASH_TEST | {"record": Path("x")}),
         (
             "crash-test --revision v6 --queue-size 8 --kills 9 --seed 7",
             "vhost_inflight.judging.crash.command",

@@ -187,8 +187,14 @@ def crash_test(
     at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="with --guest, always die right there")] = None,
     schedule: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="kill where this schedule has its crashes; it says ring, revision and size"),
+        typer.Option(metavar="FILE", help="play this schedule, which says ring, revision and size"),
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write what happened as a schedule, for `replay`")
+    ] = None,
+    free: Annotated[
+        bool, typer.Option("--free", help="both processes at their own pace: the seed does not decide all")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Kill a real back-end at its stores and judge what happened. Exit 1: a property was violated.
@@ -203,6 +209,8 @@ def crash_test(
 
         if schedule is not None:
             raise typer.BadParameter("--schedule is for the driver that the schedule is of, not for --guest")
+        if free or record is not None:
+            raise typer.BadParameter("--free and --record are not for --guest, which always runs free")
         if gaps:
             raise typer.BadParameter("--gap is not for --guest, which has the defaults")
         size = 16 if queue_size is None else queue_size
@@ -216,6 +224,10 @@ def crash_test(
         raise typer.BadParameter("--queues and --at are for --guest")
     if gaps and schedule is not None:
         raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
+    if schedule is not None and record is not None:
+        raise typer.BadParameter("--record writes a schedule, and --schedule has one")
+    if free and (schedule is not None or record is not None):
+        raise typer.BadParameter("--free leaves it to the processes what happens when: no --schedule, no --record")
 
     from vhost_inflight.judging.crash.command import run
 
@@ -227,7 +239,9 @@ def crash_test(
             kills=kills,
             seed=seed,
             gaps=gaps,
+            free=free,
             schedule=schedule,
+            record=record,
             json_file=json_file,
         )
     )

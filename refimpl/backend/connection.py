@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from refimpl.backend.disk import WCE_OFFSET
 from refimpl.backend.memory import MEM_SLOTS, InflightBuffer, MappedMemory, create_inflight
 from refimpl.backend.ring import Device, Vring
+from refimpl.backend.steered import SteeredVring
 from refimpl.errors import FrontEndError, InflightError
 from refimpl.layout import RING_SIZE_MAX
 from refimpl.split.state import Counter
@@ -53,7 +54,8 @@ class Backend:
         self.protocol_features = 0
         self.memory = MappedMemory()
         counter = Counter()
-        self.rings = [Vring(number, device, self.memory, counter) for number in range(device.disk.queues)]
+        kind = Vring if device.reins is None else SteeredVring
+        self.rings = [kind(number, device, self.memory, counter) for number in range(device.disk.queues)]
         self.inflight: InflightBuffer | None = None
         self._request_fd: int | None = None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from refimpl import hooks
 from refimpl.backend.disk import Disk
 from refimpl.backend.disk_queue import Schedule, Trace
+from refimpl.backend.reins import Reins
 from refimpl.backend.ring import Device
 from refimpl.backend.server import Log, Server
 from refimpl.choices import Choices
@@ -45,6 +46,7 @@ def run_backend(
     log_level: str = "error",
     dump: Path | None = None,
     mem_slots: bool = True,
+    reins: Reins | None = None,
 ) -> None:
     """Serve ``image`` as a vhost-user-blk device at ``socket`` until SIGTERM or SIGINT.
 
@@ -66,7 +68,11 @@ def run_backend(
         raise UsageError(f"crash-at {crash_at}: packed rings are not offered")
     if not 1 <= queues <= QUEUES_MAX:
         raise UsageError(f"{queues} queues; there can be 1 to {QUEUES_MAX}")
+    if reins is not None and queues != 1:
+        raise UsageError(f"a back-end that is steered has one queue, not {queues}")
     hook = hooks.crash_at(crash_at) if crash_at is not None else hooks.silent
+    if reins is not None:
+        hook = hooks.chain(hook, reins.hook)
     plan = Schedule.load(schedule) if schedule is not None else Schedule()
     if dump is not None:
         _make_folder(dump)
@@ -81,6 +87,7 @@ def run_backend(
             strict=not choices.changed(),
             dump=dump,
             mem_slots=mem_slots,
+            reins=reins,
         )
         with Server(socket, device, log) as server:
             _serve_until_signal(server)
@@ -133,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log-level", default="error")
     parser.add_argument("--dump", type=Path)
     parser.add_argument("--no-mem-slots", action="store_true")
+    parser.add_argument("--reins", type=int, metavar="FD", help="be steered: see refimpl.backend.reins")
     given = parser.parse_args(arguments)
     try:
         run_backend(
@@ -147,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log_level=given.log_level,
             dump=given.dump,
             mem_slots=not given.no_mem_slots,
+            reins=None if given.reins is None else Reins(given.reins),
         )
     except InflightError as error:
         log_to_stderr(str(error))

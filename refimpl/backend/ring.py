@@ -7,6 +7,7 @@ once. It runs until GET_VRING_BASE, a reset, or the end of the connection. While
 import logging
 import os
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from refimpl.backend.queue import (
     set_fetch_position,
     starved,
 )
+from refimpl.backend.reins import Reins
 from refimpl.choices import Choices
 from refimpl.errors import FrontEndError
 from refimpl.hooks import Hook
@@ -45,7 +47,7 @@ class Device:
     """What all rings and connections of one process share; ``strict`` as in SplitState.
 
     ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` whether memory may be
-    given region by region (ADD_MEM_REG) and not as one table (SET_MEM_TABLE) alone.
+    given region by region (ADD_MEM_REG) and not as one table (SET_MEM_TABLE) alone, ``reins`` who steers this process.
     With choices of the packed ring, packed rings are offered; split ones, which firmware uses, are served still.
     """
 
@@ -58,6 +60,12 @@ class Device:
     strict: bool = True
     dump: Path | None = None
     mem_slots: bool = True
+    reins: Reins | None = None
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What gives the time in seconds."""
+        return time.monotonic if self.reins is None else self.reins.clock
 
     @property
     def packed(self) -> bool:
@@ -131,6 +139,7 @@ class Vring:
             trace=device.trace,
             hook=device.hook,
             packed=self.kind == "packed",
+            clock=device.clock,
         )
         queue = make_queue(
             ring,
@@ -221,7 +230,7 @@ class Vring:
 
     @property
     def deadline(self) -> float | None:
-        """When the device is to finish something though nothing more comes (monotonic clock); None: never."""
+        """When the device is to finish something though nothing more comes (by its clock); None: never."""
         return self.blk.deadline if self.blk is not None else None
 
     @property

@@ -10,7 +10,6 @@ import os
 import selectors
 import socket
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -88,7 +87,11 @@ class Server:
         self._stopping = False
         self._kicks: dict[int, Vring] = {}
         self._listener = listen(path)
-        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        with contextlib.ExitStack() as stack:
+            stack.callback(path.unlink)
+            stack.enter_context(self._listener)
+            self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            stack.pop_all()
         # not epoll: that goes on reporting a descriptor closed here as long as the front-end has the same file open
         self._selector = selectors.PollSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, _ACCEPT)
@@ -194,7 +197,10 @@ class Server:
         if any(ring.ready for ring in self.backend.rings):
             return 0.0
         deadlines = [ring.deadline for ring in self.backend.rings if ring.deadline is not None]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        seconds = max(0.0, min(deadlines) - self.device.clock()) if deadlines else None
+        if self.device.reins is None or not any(ring.queue for ring in self.backend.rings):
+            return seconds
+        return self.device.reins.rest(seconds)
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Do something for the connection; a broken rule is logged and ends it, as its orderly end does."""

@@ -103,8 +103,14 @@ class FrontEnd:
         self.bases = [PACKED_BASE if ram.packed else 0] * ram.queues
         self.reconnects = 0
         self._ours: socket.socket | None = None
-        self.kicks = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)]
-        self.calls = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)]
+        self.kicks: list[int] = []
+        self.calls: list[int] = []
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
+            for _ in range(ram.queues):
+                for fds in (self.kicks, self.calls):
+                    fds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+            stack.pop_all()
 
     @property
     def inflight(self) -> SharedMemory | None:
@@ -284,9 +290,13 @@ class FrontEnd:
             self._send(Request.SET_VRING_NUM, VringState(queue, self.ram.queue_size))
             self._send(Request.SET_VRING_BASE, VringState(queue, self.bases[queue]))
             self._send(Request.SET_VRING_ADDR, self.ram.ring_address(queue))
-            self._send(Request.SET_VRING_KICK, VringFd(queue), self.kicks[queue])
+            self.give_kick(queue)
         for queue in range(self.ram.queues):
             self._send(Request.SET_VRING_ENABLE, VringState(queue, 1))
+
+    def give_kick(self, queue: int) -> None:
+        """Give the back-end a queue's kick eventfd; once more, where it has it."""
+        self._send(Request.SET_VRING_KICK, VringFd(queue), self.kicks[queue])
 
     def _give_request_socket(self) -> None:
         """Give the back-end a socket for its own requests; none is expected on it."""
