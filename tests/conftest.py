@@ -18,8 +18,9 @@ _FOLDER = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark of a test that needs programs besides Python, make and a C compiler."""
+    """Declare the marks: of what a test needs besides Python, make and a C compiler; of the steps it is about."""
     config.addinivalue_line("markers", "needs(*programs): skip the test where one is not on PATH; in CI, fail")
+    config.addinivalue_line("markers", "reaches(*steps): fail the test where the reference did not report all of them")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -43,6 +44,22 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
         lacking(f"{', '.join(missing)} not found")
     _temporary(item.config.stash[_FOLDER])
     yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that did not reach the steps that it is about."""
+    names = [name for mark in item.iter_markers("reaches") for name in mark.args]
+    if not names:
+        yield
+        return
+    from tests.marks import named, recorded
+
+    wanted = named(names)
+    with recorded() as steps:
+        yield
+    if missed := sorted(wanted - steps):
+        pytest.fail(f"not reached: {', '.join(missed)}", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)

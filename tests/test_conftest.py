@@ -53,6 +53,29 @@ def test_leaks_and_needs(tmp_path: Path, ci: str, ended: str) -> None:
     assert ("in CI nothing may be missing: no-such-program not found" in said) == bool(ci)
 
 
+MARKED = """
+import pytest
+from tests.refimpl.rig import Rig
+
+@pytest.mark.reaches("split.start.fresh", "split.init.*")
+def test_reaches():
+    Rig().queue().start()
+
+@pytest.mark.reaches("split.start.adopt")
+def test_does_not():
+    Rig().queue().start()
+"""
+
+
+def test_steps_that_are_not_reached(tmp_path: Path) -> None:
+    """A test that is about a step fails where it is not reached, though nothing in it does."""
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "test_it.py").write_text(MARKED)
+    said = run_pytest(tmp_path, "test_it.py", tmp_path / "scratch", PYTHONPATH=str(ROOT))
+    assert "1 failed, 1 passed" in said
+    assert "not reached: split.start.adopt" in said
+
+
 @pytest.mark.parametrize(("ci", "ended"), [("", "5 skipped"), ("true", "5 errors")])
 def test_without_qemu(tmp_path: Path, ci: str, ended: str) -> None:
     """README asks for Python, make and a C compiler: without QEMU the tests with a guest skip; in CI they fail."""
