@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from diagrams._flow import procedures
 from diagrams._regions import region_layout
 from diagrams._render import render
-from diagrams._states import procedures, states
-from diagrams._timeline import timeline
+from diagrams._slides import pieces, slides
+from diagrams._states import states
+from diagrams._timeline import rows_of, timeline
 from model import layout, protocol
 
 __all__ = ["check", "counterexample", "draw", "errata", "erratum", "names", "write"]
@@ -24,27 +26,49 @@ _ERRATA = files("proofs") / "recorded" / "packed" / "errata"
 """The runs of docs/errata.md, as schedule files."""
 
 
+_LONG = 20
+"""Rows: a run of more has a second picture, of its end."""
+
+_LAST = 15
+"""Rows of such a picture: what fits a slide."""
+
+
+@cache
 def _pictures() -> Mapping[str, Callable[[], str]]:
     """Give all pictures by name, as functions that give DOT."""
     pictures: dict[str, Callable[[], str]] = {}
     for ring in layout.RINGS:
         pictures[f"{ring}-region"] = partial(region_layout, ring)
+        for place, revision in enumerate(layout.REVISIONS, start=1):
+            pictures[f"{ring}-region-slide-{place}"] = partial(region_layout, ring, [revision])
     for ring in protocol.RINGS:
         for procedure in procedures(ring, _REVISION):
-            pictures[f"{ring}-{procedure}"] = partial(states, ring, _REVISION, procedure)
-    pictures["split-v6-order"] = partial(_counterexample, "split", "v6", "order")
-    pictures["packed-recover-hardened"] = partial(states, "packed", "hardened", "recover")
+            pictures |= _procedure(f"{ring}-{procedure}", ring, _REVISION, procedure)
+    pictures |= _procedure("packed-recover-hardened", "packed", "hardened", "recover")
+    pictures |= _run("split-v6-order", counterexample("split", "v6", "order"))
     for name in errata():
-        pictures[f"packed-{name}"] = partial(_erratum, name)
+        pictures |= _run(f"packed-{name}", erratum(name))
     return dict(sorted(pictures.items()))
 
 
-def _counterexample(ring: str, revision: str, judged: str) -> str:
-    return timeline(counterexample(ring, revision, judged))
+def _procedure(name: str, ring: str, revision: str, procedure: str) -> Mapping[str, Callable[[], str]]:
+    """Give the pictures of a procedure: the whole, and its slides by number, from 1."""
+    drawn: dict[str, Callable[[], str]] = {name: partial(states, ring, revision, procedure)}
+    for place in range(pieces(ring, procedure)):
+        drawn[f"{name}-slide-{place + 1}"] = partial(_slide, ring, revision, procedure, place)
+    return drawn
 
 
-def _erratum(name: str) -> str:
-    return timeline(erratum(name))
+def _slide(ring: str, revision: str, procedure: str, place: int) -> str:
+    return slides(ring, revision, procedure)[place]
+
+
+def _run(name: str, schedule: Mapping[str, Any]) -> Mapping[str, Callable[[], str]]:
+    """Give the pictures of a run: the whole, and its end where it is long."""
+    drawn: dict[str, Callable[[], str]] = {name: partial(timeline, schedule)}
+    if rows_of(schedule) > _LONG:
+        drawn[f"{name}-end"] = partial(timeline, schedule, _LAST)
+    return drawn
 
 
 def names() -> tuple[str, ...]:
@@ -52,8 +76,9 @@ def names() -> tuple[str, ...]:
     return tuple(_pictures())
 
 
+@cache
 def draw(name: str) -> str:
-    """Draw one picture as DOT; raise `KeyError` if there is none of that name."""
+    """Draw one picture as DOT, once; raise `KeyError` if there is none of that name."""
     return _pictures()[name]()
 
 
@@ -65,8 +90,8 @@ def write(out: Path, *, render: bool = True) -> list[Path]:
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, picture in _pictures().items():
-        dot = picture()
+    for name in names():
+        dot = draw(name)
         written.append(_put(out / f"{name}.dot", dot.encode()))
         if render:
             written.append(_put(out / f"{name}.svg", _rendered(dot)))
@@ -83,9 +108,9 @@ def _put(path: Path, content: bytes) -> Path:
 
 def check(out: Path) -> list[str]:
     """Name, sorted, the DOT files in `out` that differ from what the tables give, are missing, or are of no table."""
-    wanted = {f"{name}.dot": picture for name, picture in _pictures().items()}
+    wanted = {f"{name}.dot": name for name in names()}
     found = {path.name for path in out.glob("*.dot")}
-    stale = {name for name in wanted.keys() & found if (out / name).read_text(encoding="utf-8") != wanted[name]()}
+    stale = {name for name in wanted.keys() & found if (out / name).read_text(encoding="utf-8") != draw(wanted[name])}
     return sorted(stale | (wanted.keys() ^ found))
 
 

@@ -1,7 +1,7 @@
 """The columns of a timeline: what of shared memory, of the driver and of the device stands beside each row.
 
 On a split ring a column is a variable of the model. On a packed ring most are put together: a slot of the ring is its
-buffer id and, as words, the AVAIL and USED bits of its flags; an index stands with its wrap counter, as ``1/0``; the
+buffer id and, as words, the bits of its flags; an index stands with its wrap counter, as ``1/0``; the
 free list is walked, so that the reader sees the list and not its links.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diagrams._fields import BITS
 from diagrams._play import Run
 
 __all__ = ["Column", "columns"]
@@ -93,11 +94,10 @@ def _slot(number: int) -> Column:
     """Make the column of a slot: the buffer id in it, and its flags."""
 
     def show(run: Run, state: tuple[Any, ...]) -> Cell:
-        value = {name: run.value(state, f"ring.desc[].{name}")[number] for name in ("id", "flags.avail", "flags.used")}
-        words = [word for word in ("avail", "used") if value[f"flags.{word}"]]
-        return (f"id {value['id']}", " ".join(words).upper() or "-")
+        words = [bit.upper() for bit in BITS if run.value(state, f"ring.desc[].flags.{bit}")[number]]
+        return (str(run.value(state, "ring.desc[].id")[number]), " ".join(words) or "-")
 
-    return Column((f"slot {number}",), show, "<BR/>")
+    return Column((f"slot {number}", "id, flags"), show)
 
 
 def _pair(index: str, wrap_counter: str, *heading: str) -> Column:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diagrams._dot import Graph
 from diagrams._html import Palette, bold, cell, lines, mono, row, small, table
 from model import layout
@@ -16,13 +18,13 @@ _BYTE = 58
 """The width of a byte in points."""
 
 
-def region_layout(ring: str) -> str:
+def region_layout(ring: str, revisions: Sequence[str] = layout.REVISIONS) -> str:
     """Draw the layouts of a ring's regions, as DOT, a revision above the other.
 
     Raise `ModelError` if there is no such ring.
     """
     graph = Graph(f"{ring} region", {"rankdir": "TB"})
-    parts = [row(cell(_region(ring, revision))) for revision in layout.REVISIONS]
+    parts = [row(cell(_region(ring, revision))) for revision in revisions]
     graph.node("region", label=table(*parts, cellpadding=6), shape="plain")
     return graph.source()
 
@@ -77,7 +79,7 @@ def _cells(struct: Struct, begin: int, colour: str) -> list[str]:
     cells = []
     for field, width in _pieces(struct, begin):
         size = {"colspan": width, "width": width * _BYTE, "height": 28}
-        style = {**size, "align": "center", "border": 1, "color": Palette.line}
+        style = {**size, "align": "center", "balign": "center", "border": 1, "color": Palette.line}
         if field is None or field.name == "padding":
             cells.append(cell(small("padding by C" if field is None else "padding"), **style))
         else:

@@ -7,23 +7,42 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from model import gaps as gap_rules
+from model.both.proposal import NO_ORDER, STORE_ORDER
 from model.gaps import Gap
 from model.interpret import Sizes
 from model.packed.gaps import GAPS as PACKED_GAPS
 from model.packed.properties import JUDGEMENTS as PACKED_JUDGEMENTS
+from model.packed.proposal import ERRATA
+from model.packed.proposal import SENTENCES as PACKED_SENTENCES
 from model.packed.quiet import quiet as packed_quiet
+from model.packed.revisions import HARDENED_EDITS, MERGED
 from model.packed.revisions import REVISIONS as PACKED_REVISIONS
 from model.packed.revisions import V6 as PACKED_V6
 from model.properties import Judgement
+from model.proposal import Mend, Sentence
 from model.split.gaps import GAPS as SPLIT_GAPS
 from model.split.properties import JUDGEMENTS as SPLIT_JUDGEMENTS
+from model.split.proposal import SENTENCES as SPLIT_SENTENCES
 from model.split.quiet import quiet as split_quiet
 from model.split.revisions import REVISIONS as SPLIT_REVISIONS
 from model.split.revisions import V6 as SPLIT_V6
 from model.steps import Table
 from model.terms import ModelError
 
-__all__ = ["RINGS", "Subject", "gaps", "judgements", "revisions", "sizes", "table"]
+__all__ = [
+    "RINGS",
+    "Subject",
+    "edits",
+    "errata",
+    "gaps",
+    "judgements",
+    "mends",
+    "revisions",
+    "sentences",
+    "sizes",
+    "table",
+    "without",
+]
 
 RINGS: tuple[str, ...] = ("split", "packed")
 
@@ -74,6 +93,34 @@ def gaps(ring: str) -> dict[str, Gap]:
 def judgements(ring: str) -> tuple[Judgement, ...]:
     """Give what is judged, and where."""
     return {"split": SPLIT_JUDGEMENTS, "packed": PACKED_JUDGEMENTS}[ring]
+
+
+def sentences(ring: str) -> tuple[Sentence, ...]:
+    """Give what the text should say of a ring, in the order of the text."""
+    return {"split": SPLIT_SENTENCES, "packed": PACKED_SENTENCES}[ring]
+
+
+def mends() -> dict[str, Mend]:
+    """Give what the text should be mended for: its defects, the order of its stores, the gaps that need a default."""
+    named = {name for ring in RINGS for sentence in sentences(ring) for name in sentence.mends}
+    questions = {name: gap.question for ring in reversed(RINGS) for name, gap in gaps(ring).items()}
+    chosen = (Mend(name, "gap", question) for name, question in questions.items() if name in named)
+    return {mend.name: mend for mend in (*ERRATA, STORE_ORDER, *chosen)}
+
+
+def errata() -> dict[str, Mend]:
+    """Give the defects of the text, that of v6 which merged has mended among them."""
+    return {mend.name: mend for mend in (NO_ORDER, *ERRATA)}
+
+
+def edits() -> tuple[str, ...]:
+    """Give the named edits that make hardened of merged, on the packed ring."""
+    return tuple(HARDENED_EDITS)
+
+
+def without(edit: str) -> Table:
+    """Build the table of hardened without one of its named edits."""
+    return PACKED_V6.edited((*MERGED, *(e for name, made in HARDENED_EDITS.items() if name != edit for e in made)))
 
 
 @cache

@@ -78,7 +78,7 @@ def test_every_step_and_label_is_drawn(ring: str, revision: str, procedure: str)
     steps = table.of(procedure)
     labels = {label for s in steps for label in (*s.at, s.to) if label is not None}
     assert {s.id for s in steps} | {f"at {label}" for label in labels} <= nodes(dot)
-    arrows = {(a, b) for a, b, text in edges(dot) if 'dir="none"' not in text}
+    arrows = {(a, b) for a, b, text in edges(dot) if '"vee"' not in text}
     assert {(s.id, f"at {target}") for s in steps for target in ([s.to] if s.to else s.at)} <= arrows
     assert all(a.startswith("from ") or a == "start" or a in table.steps for a, _ in arrows)
 
@@ -163,12 +163,12 @@ def test_packed_timeline_shows_slots_and_lists() -> None:
     inflight, no_list, start = "1 1", "-", "0/1"
     # Event 69 marks the later slot of a batch of two: then comes the crash, and nothing takes the mark back.
     assert cells(dot, 69)[2:] == [
-        "ring.desc[1].flags := AVAIL USED", "id 0 AVAIL", "id 1 AVAIL USED", inflight, "1 0", no_list, "0/0", start,
+        "ring.desc[1].flags := AVAIL USED", "0 AVAIL", "1 AVAIL USED", inflight, "1 0", no_list, "0/0", start,
         start, "-",
     ]  # fmt: skip
     assert ">70  the back-end is killed" in dot
     assert cells(dot, 95)[2:8] == [
-        "ring.desc[0].flags := AVAIL USED", "id 0 AVAIL USED", "id 1 AVAIL USED", inflight, "0", no_list,
+        "ring.desc[0].flags := AVAIL USED", "0 AVAIL USED", "1 AVAIL USED", inflight, "0", no_list,
     ]  # fmt: skip
     assert "packed.init" not in dot
 

@@ -14,14 +14,14 @@ from diagrams import Event
 from model import protocol
 from model.properties import NAMES
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder
-from tools import claims, readings
+from tools import claims, readings, sentences, tour
 
 __all__ = ["PAGES", "block", "filled"]
 
-PAGES = ("README.md", "docs/errata.md", "docs/gaps.md", "docs/properties.md")
+PAGES = ("README.md", "docs/errata.md", "docs/gaps.md", "docs/properties.md", "docs/tour.md")
 """The documents that have such parts."""
 
-_PART = re.compile(r"(<!-- generated: ([\w -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PART = re.compile(r"(<!-- generated: ([\w. -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(text: str) -> str:
@@ -32,8 +32,14 @@ def filled(text: str) -> str:
 def block(name: str) -> str:
     """Give a part by its name: ``verdicts``, ``properties``, ``gaps RING``, ``readings``, ``run`` or ``end of`` NAME.
 
-    Raise `LookupError` if there is none of that name.
+    Or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``; or of the tour: ``pictures``,
+    ``crashes RING``. Raise `LookupError` if there is none of that name.
     """
+    told = sentences.part(name) or tour.part(name)
+    return _recorded(name) if told is None else _table(*told)
+
+
+def _recorded(name: str) -> str:
     kind, _, rest = name.partition(" ")
     if name == "verdicts":
         return _verdicts()

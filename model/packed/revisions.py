@@ -67,7 +67,7 @@ _hardened = Procedure("recover")
     "packed.reconnect.1.settled",
     at="compared",
     to="submitted?",
-    text="hardened reconnecting, 1",
+    text="hardened reconnecting, 1(c)",
     when=lambda s: all_of(s.recover.mismatch == 1, s.region.free_head == s.region.old_free_head),
 )
 def being_settled(s: Any) -> None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from refimpl.backend.disk import WCE_OFFSET
-from refimpl.backend.memory import MEM_SLOTS, InflightBuffer, MappedMemory, create_inflight
+from refimpl.backend.memory import InflightBuffer, MappedMemory, create_inflight
 from refimpl.backend.ring import Device, Vring
 from refimpl.backend.steered import SteeredVring
 from refimpl.errors import FrontEndError, InflightError
@@ -21,6 +21,7 @@ from refimpl.wire.codec import KINDS, Message, Request
 from refimpl.wire.features import (
     EVENT_IDX,
     FEATURES,
+    MORE_FEATURES,
     NEEDS,
     PROTOCOL_CONFIGURE_MEM_SLOTS,
     PROTOCOL_FEATURES,
@@ -52,7 +53,8 @@ class Backend:
         self.device = device
         self.features = 0
         self.protocol_features = 0
-        self.memory = MappedMemory()
+        self._negotiated = False
+        self.memory = MappedMemory(device.mem_slots)
         counter = Counter()
         kind = Vring if device.reins is None else SteeredVring
         self.rings = [kind(number, device, self.memory, counter) for number in range(device.disk.queues)]
@@ -70,7 +72,7 @@ class Backend:
             _LOG.debug("%s %s, %d file descriptors", message, message.payload, len(received.fds))
             needed = NEEDS.get(message.request, 0)
             if needed & ~self.protocol_features:
-                raise FrontEndError(f"{message} came though bit {needed.bit_length() - 1} was not negotiated")
+                self._take_as_negotiated(message, needed)
             handler = _HANDLERS.get(message.request)
             if handler is None:
                 raise FrontEndError(f"{message} came, which needs a feature that is not offered")
@@ -80,6 +82,21 @@ class Backend:
                 reply = Number(0)
             if reply is not None:
                 self.connection.send(Message(message.request, reply, reply=True))
+
+    def _take_as_negotiated(self, message: Message, needed: int) -> None:
+        """Take what is offered as negotiated, if the front-end goes on where it was with a back-end before this one.
+
+        QEMU 7.2 does so when a back-end dies while the machine is paused: it accepts protocol features (a bit of
+        SET_FEATURES), says nothing of which, and hands over a region. Raises FrontEndError for anything else.
+        """
+        goes_on = message.request is Request.SET_INFLIGHT_FD and self.features & VHOST_USER_PROTOCOL_FEATURES
+        if self._negotiated or not goes_on or needed & ~self._protocol_offered:
+            raise FrontEndError(f"{message} came though bit {needed.bit_length() - 1} was not negotiated")
+        self.protocol_features = self._protocol_offered
+        _LOG.warning(
+            "%s came with nothing negotiated on this connection, as QEMU 7.2 sends it when a back-end dies while the "
+            "machine is paused: what is offered, %#x, is taken as negotiated", message, self.protocol_features,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close the connection, and everything that it brought. What is inflight stays so in the region."""
@@ -110,7 +127,7 @@ class Backend:
     @property
     def _offered(self) -> int:
         """The virtio features that are offered."""
-        return FEATURES | RING_PACKED if self.device.packed else FEATURES
+        return FEATURES | self.device.disk.features | (RING_PACKED if self.device.packed else 0)
 
     @property
     def _protocol_offered(self) -> int:
@@ -145,6 +162,7 @@ class Backend:
     def set_protocol_features(self, received: Received) -> None:
         """Take the protocol features."""
         self.protocol_features = _accepted(received, self._protocol_offered)
+        self._negotiated = True
 
     def get_queue_num(self, _received: Received) -> Payload:
         """Say how many queues there are."""
@@ -173,7 +191,7 @@ class Backend:
 
     def get_max_mem_slots(self, _received: Received) -> Payload:
         """Say how many regions there may be."""
-        return Number(MEM_SLOTS)
+        return Number(self.device.mem_slots)
 
     def set_backend_req_fd(self, received: Received) -> None:
         """Take the socket for requests of the back-end; it sends none."""
@@ -199,7 +217,7 @@ class Backend:
     def get_inflight_fd(self, received: Received) -> None:
         """Create a fresh shared buffer and reply with it; it is used once the front-end has handed it back."""
         choices = self.device.choices_of(self._kind)
-        memory, payload = create_inflight(_payload(received, Inflight), len(self.rings), choices)
+        memory, payload = create_inflight(_payload(received, Inflight), len(self.rings), choices, self.device.stride)
         with memory:
             what = payload.num_queues, payload.queue_size, payload.mmap_size
             _LOG.info("made a fresh region for each of %d queues of %d entries, %d bytes in all", *what)
@@ -211,7 +229,7 @@ class Backend:
             raise FrontEndError("SET_INFLIGHT_FD came while a ring runs")
         payload = _payload(received, Inflight)
         choices = self.device.choices_of(self._kind)
-        fresh = InflightBuffer(payload, received.fds[0], len(self.rings), choices)
+        fresh = InflightBuffer(payload, received.fds[0], len(self.rings), choices, self.device.stride)
         self._drop_inflight()
         self.inflight = fresh
         _LOG.info("got the regions of %d queues of %d entries", payload.num_queues, payload.queue_size)
@@ -370,6 +388,8 @@ def _payload(received: Received, kind: type[_P]) -> _P:
 def _accepted(received: Received, offered: int) -> int:
     """Return the feature bits of a message. Raises FrontEndError for one that was not offered."""
     value = _payload(received, Number).value
-    if value & ~offered:
-        raise FrontEndError(f"{received.message} accepts {value & ~offered:#x}, which was not offered")
+    if wrong := value & ~offered:
+        more = received.message.request is Request.SET_FEATURES and not wrong & ~MORE_FEATURES
+        asked = f" (an earlier back-end may have done so: --offer {wrong:#x})" if more else ""
+        raise FrontEndError(f"{received.message} accepts {wrong:#x}, which was not offered{asked}")
     return value

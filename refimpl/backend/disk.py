@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from refimpl.errors import DriverError, InflightError
 from refimpl.split.chain import MappedBuffer
+from refimpl.wire.features import BLK_DISCARD, BLK_SIZE_MAX, BLK_WRITE_ZEROES
 
 SECTOR: Final = 512
 """Bytes in a sector, whatever the block size is."""
@@ -23,10 +24,21 @@ READ: Final = 0
 WRITE: Final = 1
 FLUSH: Final = 4
 GET_ID: Final = 8
+DISCARD: Final = 11
+WRITE_ZEROES: Final = 13
 
 OK: Final = 0
 IO_ERROR: Final = 1
 UNSUPPORTED: Final = 2
+
+SEGMENT: Final = struct.Struct("<QII")
+"""What DISCARD and WRITE_ZEROES name: sector, number of sectors, flags (bit 0: the sectors may be unmapped)."""
+
+SEGMENTS_MAX: Final = 32
+"""Most of these in one request."""
+
+SECTORS_MAX: Final = 1 << 16
+"""Most sectors of one of these: as much as is written at a time."""
 
 HEADER: Final = struct.Struct("<IIQ")
 """Type, reserved, sector: in little-endian, as virtio 1 has it."""
@@ -36,6 +48,9 @@ CONFIG_BYTES: Final = 60
 
 CONFIG_SPACE: Final = 256
 """Where the configuration space ends."""
+
+SIZE_MAX: Final = 1 << 22
+"""Most bytes of a data buffer, as SIZE_MAX tells; longer ones are served as well."""
 
 SEG_MAX: Final = 126
 """Most data buffers in one request: a chain of 128 with header and status."""
@@ -51,15 +66,21 @@ IDENTITY: Final = b"vhost-inflight".ljust(ID_BYTES, b"\0")
 """The answer to GET_ID."""
 
 
+_FEATURE_OF: Final = {DISCARD: BLK_DISCARD, WRITE_ZEROES: BLK_WRITE_ZEROES}
+
+
 class Disk:
     """The file behind the device, shared by its queues."""
 
-    def __init__(self, image: Path, queues: int = 1) -> None:
+    def __init__(self, image: Path, queues: int = 1, features: int = 0) -> None:
         """Open ``image``, a file whose size in sectors is the disk's capacity; a last part of a sector is left out.
+
+        ``features`` are those of MORE_FEATURES that are offered.
 
         Raises InflightError when it cannot be read and written, is neither a file nor a block device, or is empty.
         """
         self.queues = queues
+        self.features = features
         try:
             self.fd = os.open(image, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
@@ -71,7 +92,7 @@ class Disk:
         self.capacity = os.lseek(self.fd, 0, os.SEEK_END) // SECTOR
         if not self.capacity:
             os.close(self.fd)
-            raise InflightError(f"image {image}: empty: it has not one sector of {SECTOR} bytes")
+            raise InflightError(f"image {image}: it has less than one sector of {SECTOR} bytes")
         self.write_cache = 1
 
     def config(self, offset: int, size: int) -> bytes | None:
@@ -84,6 +105,13 @@ class Disk:
         struct.pack_into("<I", space, 20, SECTOR)
         struct.pack_into("<B", space, WCE_OFFSET, self.write_cache)
         struct.pack_into("<H", space, 34, self.queues)
+        if self.features & BLK_SIZE_MAX:
+            struct.pack_into("<I", space, 8, SIZE_MAX)
+        for feature, place in ((BLK_DISCARD, 36), (BLK_WRITE_ZEROES, 48)):
+            if self.features & feature:
+                struct.pack_into("<II", space, place, SECTORS_MAX, SEGMENTS_MAX)
+        if self.features & BLK_DISCARD:
+            struct.pack_into("<I", space, 44, 1)  # discard_sector_alignment
         return bytes(space[offset : offset + size])
 
     def close(self) -> None:
@@ -151,20 +179,45 @@ class BlkRequest:
 
     def _do(self, disk: Disk) -> tuple[int, int]:
         """Do it; return the status and how many bytes of data were written to the guest's memory."""
-        if self.type in {READ, WRITE} and not self._in_range(disk):
-            return IO_ERROR, 0
-        if self.type == READ:
-            _read(disk.fd, self.outgoing, self.sector * SECTOR)
-            return OK, self.length
-        if self.type == WRITE:
-            _write(disk.fd, self.incoming, self.sector * SECTOR)
-            return OK, 0
+        if self.type in {READ, WRITE}:
+            return self._transfer(disk)
         if self.type == FLUSH:
             os.fdatasync(disk.fd)
             return OK, 0
         if self.type == GET_ID:
             return OK, _fill(self.outgoing, IDENTITY)
+        if self.type in _FEATURE_OF and disk.features & _FEATURE_OF[self.type]:
+            return self._zero(disk), 0
         return UNSUPPORTED, 0
+
+    def _transfer(self, disk: Disk) -> tuple[int, int]:
+        """Read or write; without a write cache, what was written is on the disk then. Return as ``_do``."""
+        if not self._in_range(disk):
+            return IO_ERROR, 0
+        if self.type == READ:
+            _read(disk.fd, self.outgoing, self.sector * SECTOR)
+            return OK, self.length
+        _write(disk.fd, self.incoming, self.sector * SECTOR)
+        if not disk.write_cache:
+            os.fdatasync(disk.fd)
+        return OK, 0
+
+    def _zero(self, disk: Disk) -> int:
+        """Write zeros where the segments of a request say; what is discarded may stay as it is. Return the status."""
+        data = b"".join(self.incoming)
+        if not data or len(data) % SEGMENT.size or len(data) > SEGMENTS_MAX * SEGMENT.size:
+            return IO_ERROR
+        segments = list(SEGMENT.iter_unpack(data))
+        if any(flags & ~(self.type == WRITE_ZEROES) for _, _, flags in segments):
+            return UNSUPPORTED
+        if any(sectors > SECTORS_MAX or sector + sectors > disk.capacity for sector, sectors, _ in segments):
+            return IO_ERROR
+        if self.type == WRITE_ZEROES:
+            for sector, sectors, _ in segments:
+                _write(disk.fd, [memoryview(bytes(sectors * SECTOR))], sector * SECTOR)
+            if not disk.write_cache:
+                os.fdatasync(disk.fd)
+        return OK
 
     def _in_range(self, disk: Disk) -> bool:
         """Return whether the data is whole sectors inside the disk."""

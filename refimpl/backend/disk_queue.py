@@ -17,11 +17,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from refimpl.backend.disk import BlkRequest, Disk
+from refimpl.documents import DocumentError, read_document, shown
 from refimpl.errors import InflightError, UsageError
 from refimpl.hooks import Hook
 
 ORDERS: Final = ("shuffle", "reverse", "fifo")
 """Orders of completion with a name: by the seed, the newest first, the oldest first."""
+
+_EXAMPLE: Final = '{"hold": 4, "order": "shuffle", "batch": 2, "idle": 0.2}'
 
 BATCH_MAX: Final = 8
 """Most requests in a batch when the schedule does not say."""
@@ -45,14 +48,14 @@ class Schedule:
     def __post_init__(self) -> None:
         """Check the values."""
         if not _is_whole(self.hold) or self.hold < 1:
-            raise UsageError(f"schedule: hold is {self.hold!r}, not a positive number")
+            raise UsageError(f"schedule: hold is {shown(self.hold)}, not a positive number")
         if self.batch is not None and (not _is_whole(self.batch) or self.batch < 1):
-            raise UsageError(f"schedule: batch is {self.batch!r}, not a positive number")
+            raise UsageError(f"schedule: batch is {shown(self.batch)}, not a positive number")
         heads = isinstance(self.order, tuple) and all(_is_whole(head) for head in self.order)
         if not heads and self.order not in ORDERS:
-            raise UsageError(f"schedule: order is {self.order!r}, neither heads nor one of {', '.join(ORDERS)}")
+            raise UsageError(f"schedule: order is {shown(self.order)}, neither heads nor one of {', '.join(ORDERS)}")
         if isinstance(self.idle, bool) or not isinstance(self.idle, int | float) or not 0 <= self.idle <= 3600:
-            raise UsageError(f"schedule: idle is {self.idle!r}, not seconds up to 3600")
+            raise UsageError(f"schedule: idle is {shown(self.idle)}, not seconds up to 3600")
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -61,14 +64,18 @@ class Schedule:
         Raises InflightError for a file that cannot be read or is no JSON object, UsageError for what is in it.
         """
         try:
-            content: Any = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InflightError(f"schedule {path}: {error}") from error
+            content: Any = read_document(path)
+        except OSError as error:
+            raise InflightError(f"schedule {path}: {error.strerror}") from error
+        except DocumentError as error:
+            raise InflightError(f"schedule {error}") from error
         if not isinstance(content, dict):
-            raise InflightError(f"schedule {path}: not a JSON object")
+            raise InflightError(f"schedule {path}: not a JSON object, such as {_EXAMPLE}")
         unknown = content.keys() - {"hold", "order", "batch", "idle"}
+        if "schedule" in unknown:
+            raise UsageError(f"schedule {path}: steps, as `replay` plays them; wanted is an object such as {_EXAMPLE}")
         if unknown:
-            raise UsageError(f"schedule {path}: there is no {', '.join(sorted(unknown))}")
+            raise UsageError(f"schedule {path}: there is no {', '.join(sorted(unknown))}; an example: {_EXAMPLE}")
         if isinstance(content.get("order"), list):
             content["order"] = tuple(content["order"])
         return cls(**{"idle": 0.2, **content})

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from refimpl.choices import Choices
 from refimpl.errors import DriverError, FrontEndError, UsageError
-from refimpl.layout import region_at, region_size
+from refimpl.layout import HEADER_PADDING, region_at, region_size
 from refimpl.memory import SharedMemory
 from refimpl.packed.recover import prepare_packed_region
 from refimpl.split.chain import GuestMemory, GuestRegion
@@ -12,14 +12,18 @@ from refimpl.split.recover import prepare_region
 from refimpl.wire.payload import Inflight, MemoryRegion
 
 MEM_SLOTS: Final = 64
-"""Most regions of guest memory at a time, counting those added one by one."""
+"""Most regions of guest memory at a time, counting those added one by one, where nobody says otherwise."""
+
+TABLE_REGIONS: Final = 8
+"""Most regions that come as one table."""
 
 
 class MappedMemory:
     """The guest's memory in its two address spaces: ``guest`` for descriptors, and the front-end's own for rings."""
 
-    def __init__(self) -> None:
-        """Begin with nothing mapped."""
+    def __init__(self, slots: int = MEM_SLOTS) -> None:
+        """Begin with nothing mapped; ``slots`` is how many regions there may be, though a table always fits."""
+        self.slots = max(slots, TABLE_REGIONS)
         self.guest = GuestMemory()
         self._user = GuestMemory()
         self._files: dict[MemoryRegion, SharedMemory] = {}
@@ -32,8 +36,8 @@ class MappedMemory:
         Raises FrontEndError for a file that is too short or cannot be mapped, a region that overlaps another in either
         address space, leaves 64 bits or is empty, and for too many of them; nothing is changed then.
         """
-        if self._known(region) is None and len(self._files) >= MEM_SLOTS:
-            raise FrontEndError(f"more than {MEM_SLOTS} regions of memory")
+        if self._known(region) is None and len(self._files) >= self.slots:
+            raise FrontEndError(f"more than {self.slots} regions of memory")
         memory = SharedMemory.map(fd, region.size, region.mmap_offset, blame=FrontEndError)
         try:
             if self._known(region) is not None:
@@ -71,17 +75,22 @@ class MappedMemory:
 
     def at_user(self, address: int, length: int, what: str) -> memoryview:
         """Return ``length`` bytes at a user address of the front-end. Raises FrontEndError, naming ``what``."""
+        if not self._files:
+            raise FrontEndError(
+                f"{what}: no memory was given on this connection (QEMU 7.2 does not repeat it after a pause in which "
+                "a back-end died, unless it comes as one table: --mem-slots 0)"
+            )
         try:
             return self._user.translate(address, length)
         except DriverError as error:
-            raise FrontEndError(f"{what}: {error.args[0]}") from error
+            raise FrontEndError(f"{what}: {error.rule}") from error
 
 
 class InflightBuffer:
     """The shared buffer that holds the region of each queue, as the front-end handed it over."""
 
-    def __init__(self, payload: Inflight, fd: int, queues: int, choices: Choices) -> None:
-        """Map it; ``fd`` stays the caller's. The regions are those of the ring of ``choices``.
+    def __init__(self, payload: Inflight, fd: int, queues: int, choices: Choices, stride: str = "64") -> None:
+        """Map it; ``fd`` stays the caller's. The regions are those of the ring of ``choices``, ``stride`` apart.
 
         Raises FrontEndError for a number or size of queues that cannot be, a buffer too small for them, a file too
         short for the buffer, and a misaligned offset.
@@ -89,28 +98,36 @@ class InflightBuffer:
         check_inflight(payload, queues)
         self.payload = payload
         self.choices = choices
-        stride = region_size(choices.ring, choices.revision, payload.queue_size)
-        if payload.mmap_size < payload.num_queues * stride:
-            wanted = f"{payload.num_queues} regions of {stride} bytes"
-            raise FrontEndError(f"SET_INFLIGHT_FD: {payload.mmap_size} bytes are too few for {wanted}")
-        self._stride = stride
+        self._stride = region_size(choices.ring, choices.revision, payload.queue_size, stride)
+        self._size = region_size(choices.ring, choices.revision, payload.queue_size, "none")
+        if payload.mmap_size < (payload.num_queues - 1) * self._stride + self._size:
+            raise FrontEndError(f"SET_INFLIGHT_FD: {self._too_few(payload)}")
         self._memory = SharedMemory.map(fd, payload.mmap_size, payload.mmap_offset, blame=FrontEndError)
         try:
             self.region(0)
         except UsageError as error:
             self._memory.close()
-            raise FrontEndError(f"SET_INFLIGHT_FD: {error.args[0]}") from error
+            raise FrontEndError(f"SET_INFLIGHT_FD: {error.rule}") from error
 
     def region(self, queue: int) -> Any:
         """Return the region of one queue, laid over the buffer. Raises FrontEndError when the buffer has none."""
         if queue >= self.payload.num_queues:
             raise FrontEndError(f"the shared buffer has regions for {self.payload.num_queues} queues, not for {queue}")
-        view = self._memory.view(queue * self._stride, self._stride)
+        view = self._memory.view(queue * self._stride, self._size)
         return region_at(view, self.choices.ring, self.choices.revision, self.payload.queue_size)
 
     def close(self) -> None:
         """Unmap."""
         self._memory.close()
+
+    def _too_few(self, payload: Inflight) -> str:
+        """Say that the buffer is too short, and which other layout its size would be right for."""
+        what = f"{payload.mmap_size} bytes are too few for {payload.num_queues} regions of {self._stride} bytes"
+        if payload.mmap_size == payload.num_queues * self._size:
+            return f"{what}; they are enough for {self._size} each: regions that are not rounded up (stride none)"
+        if self.choices.ring == "packed" and payload.mmap_size == payload.num_queues * (self._size - HEADER_PADDING):
+            return f"{what}; they are enough for headers of 29 bytes, which lack C's padding to 32"
+        return what
 
 
 def check_inflight(payload: Inflight, queues: int) -> None:
@@ -121,21 +138,24 @@ def check_inflight(payload: Inflight, queues: int) -> None:
         raise FrontEndError(f"a shared buffer for queues of {payload.queue_size} entries")
 
 
-def create_inflight(payload: Inflight, queues: int, choices: Choices) -> tuple[SharedMemory, Inflight]:
+def create_inflight(
+    payload: Inflight, queues: int, choices: Choices, stride: str = "64"
+) -> tuple[SharedMemory, Inflight]:
     """Return a fresh shared buffer for the queues that ``payload`` asks for, and the payload that describes it.
 
     Its regions are those of the ring of ``choices``.
 
-    It is a sealed memfd of zeros, one region a queue, each rounded up to 64 bytes; with gap init-order=before-hand-over
-    they are initialised here. The caller closes it. Raises FrontEndError as ``check_inflight`` does.
+    It is a sealed memfd of zeros, one region a queue, each rounded up as ``stride`` says; with gap
+    init-order=before-hand-over they are initialised here. The caller closes it. Raises FrontEndError as
+    ``check_inflight`` does.
     """
     check_inflight(payload, queues)
-    stride = region_size(choices.ring, choices.revision, payload.queue_size)
-    size = payload.num_queues * stride
+    apart = region_size(choices.ring, choices.revision, payload.queue_size, stride)
+    size = payload.num_queues * apart
     memory = SharedMemory.create(size, "vhost-inflight")
     if choices.init_order == "before-hand-over":
         for queue in range(payload.num_queues):
-            view = memory.view(queue * stride, stride)
+            view = memory.view(queue * apart, apart)
             prepare(region_at(view, choices.ring, choices.revision, payload.queue_size), choices)
     return memory, Inflight(size, 0, payload.num_queues, payload.queue_size)
 

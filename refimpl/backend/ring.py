@@ -16,7 +16,7 @@ from typing import Any, Final
 from refimpl.backend.disk import BlkRequest, Disk
 from refimpl.backend.disk_queue import BlkQueue, Schedule, Trace
 from refimpl.backend.dump import dump_state
-from refimpl.backend.memory import MappedMemory
+from refimpl.backend.memory import MEM_SLOTS, MappedMemory
 from refimpl.backend.queue import (
     Queue,
     Ring,
@@ -33,22 +33,32 @@ from refimpl.backend.queue import (
     starved,
 )
 from refimpl.backend.reins import Reins
-from refimpl.choices import Choices
+from refimpl.choices import Choices, open_in
 from refimpl.errors import FrontEndError
 from refimpl.hooks import Hook
+from refimpl.split.queue import SplitQueue
 from refimpl.split.state import Counter
 from refimpl.wire.payload import VringAddress
 
 _LOG: Final = logging.getLogger(__name__)
 
+QEMU_ANY_SIZE: Final = 10
+"""The first version of QEMU known to let a driver make a ring of any size up to QEMU_RING_MAX."""
+
+QEMU_RING_MAX: Final = 1024
+"""The most entries of a ring under such a QEMU, whatever its option queue-size says."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What all rings and connections of one process share; ``strict`` as in SplitState.
+    """What all rings and connections of one process share.
 
-    ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` whether memory may be
-    given region by region (ADD_MEM_REG) and not as one table (SET_MEM_TABLE) alone, ``reins`` who steers this process.
-    With choices of the packed ring, packed rings are offered; split ones, which firmware uses, are served still.
+    ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` how many regions of
+    memory may be given one by one (ADD_MEM_REG); 0: they come as one table (SET_MEM_TABLE). ``stride`` is how far the
+    regions of a shared buffer are apart (STRIDES), ``reins`` who steers this process.
+    With ``choices`` of the packed ring, packed rings are offered; split ones, which firmware uses, are served still,
+    with the choices ``beside``, or the defaults. Of rings of a kind that is ``loose``, memory safety alone is checked
+    (see SplitState, ``strict``).
     """
 
     disk: Disk
@@ -57,9 +67,11 @@ class Device:
     schedule: Schedule
     trace: Trace
     rng: random.Random
-    strict: bool = True
+    beside: Choices | None = None
+    loose: frozenset[str] = frozenset()
     dump: Path | None = None
-    mem_slots: bool = True
+    mem_slots: int = MEM_SLOTS
+    stride: str = "64"
     reins: Reins | None = None
 
     @property
@@ -73,8 +85,10 @@ class Device:
         return self.choices.ring == "packed"
 
     def choices_of(self, kind: str) -> Choices:
-        """Return the choices of one kind of ring: the defaults, for a kind other than that of ``choices``."""
-        return self.choices if kind == self.choices.ring else Choices(revision=self.choices.revision, ring=kind)
+        """Return the choices of one kind of ring."""
+        if kind == self.choices.ring:
+            return self.choices
+        return self.beside or Choices(revision=self.choices.revision, ring=kind)
 
 
 class Vring:
@@ -100,6 +114,7 @@ class Vring:
         self.err_fd: int | None = None
         self.queue: Queue | None = None
         self.blk: BlkQueue | None = None
+        self.untracked = 0
 
     # What the front-end says
 
@@ -125,11 +140,8 @@ class Vring:
         ring, device = self._lay_ring(), self.device
         choices, base = device.choices_of(self.kind), self._base
         region = find_region() if find_region else private_region(choices, ring.size, base)
-        if len(region.desc) < ring.size and choices.region_size != "smaller":
-            raise FrontEndError(
-                f"ring {self.number} has {ring.size} entries, its region {len(region.desc)}: the front-end should ask "
-                "for a region as large as the ring (QEMU: queue-size), or the back-end be told region-size=smaller"
-            )
+        if len(region.desc) < ring.size:
+            self._too_small(len(region.desc), choices)
         blk = BlkQueue(
             device.disk,
             self._read_request,
@@ -152,7 +164,7 @@ class Vring:
             call=self._call,
             counter=self.counter,
             event_index=self.event_index,
-            strict=device.strict,
+            strict=self.kind not in device.loose,
         )
         self.queue, self.blk = queue, blk
         fresh = not region.version
@@ -163,6 +175,22 @@ class Vring:
         if find_region is None:
             set_fetch_position(queue, base)
         self._tell(blk, fresh=fresh, tracked=find_region is not None)
+
+    def _too_small(self, entries: int, choices: Choices) -> None:
+        """Raise FrontEndError for a region that is smaller than the ring, or say what that means (gap region-size)."""
+        what = f"ring {self.number} has {self.size} entries, its region {entries}"
+        if choices.region_size == "smaller":
+            if self.kind == "split":
+                _LOG.warning("%s: heads from %d on are not tracked, and lost if this process dies", what, entries)
+            return
+        # a packed ring waits for entries to come back, so that nothing is lost; a split one cannot choose the heads
+        safe = self.kind == "packed" and choices.revision in open_in("region-size")
+        other = ", or the back-end be told packed.region-size=smaller: requests then wait for entries" if safe else ""
+        raise FrontEndError(
+            f"{what}: the front-end should ask for a region as large as its rings can be (QEMU: queue-size; since "
+            f"version {QEMU_ANY_SIZE} guests make rings of up to {QEMU_RING_MAX} whatever it says, so "
+            f"queue-size={QEMU_RING_MAX}){other}"
+        )
 
     def _tell(self, blk: BlkQueue, *, fresh: bool, tracked: bool) -> None:
         """Log how the ring started."""
@@ -282,9 +310,19 @@ class Vring:
 
     def _step(self, step: str, choice: int | None) -> None:
         """Report a step of the queue, and fetch inside a batch where the choices say so."""
+        if step == "split.fetch.untracked":
+            self._tell_untracked()
         self.device.hook(step, choice)
         if self.queue is not None and self.enabled and fetches_after(self.queue.choices, step):
             self._fetch(self.queue)
+
+    def _tell_untracked(self) -> None:
+        """Log a head that the region has no entry for: the first one of a ring always, others with every message."""
+        assert isinstance(self.queue, SplitQueue)
+        level = logging.DEBUG if self.untracked else logging.WARNING
+        self.untracked += 1
+        head = self.queue.ring.avail.ring[(self.queue.last_avail - 1) % self.queue.ring.size]
+        _LOG.log(level, "ring %d: head %d has no entry in its region: it is served, and not tracked", self.number, head)
 
     def _read_request(self, head: int) -> BlkRequest:
         """Read the request at ``head``. Raises DriverError for a wrong chain."""

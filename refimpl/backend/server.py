@@ -10,6 +10,7 @@ import os
 import selectors
 import socket
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,9 @@ _LOG: Final = logging.getLogger(__name__)
 
 PATH_MAX: Final = 107
 """Bytes of a unix socket's path on Linux, without the zero at its end."""
+
+SILENCE: Final = 3.0
+"""Seconds after which a front-end that has connected and said nothing is told of."""
 
 _ACCEPT: Final = "accept"
 _MESSAGE: Final = "message"
@@ -85,6 +89,7 @@ class Server:
         self.log = log
         self.backend: Backend | None = None
         self._stopping = False
+        self._told_of_silence_at: float | None = None
         self._kicks: dict[int, Vring] = {}
         self._listener = listen(path)
         with contextlib.ExitStack() as stack:
@@ -107,6 +112,7 @@ class Server:
         while not self._stopping:
             for key, _ in self._selector.select(self._timeout()):
                 self._event(key.data)
+            self._tell_of_silence()
             self._guarded(self._turn)
         self._guarded(self._finish)
         self._disconnect()
@@ -154,7 +160,19 @@ class Server:
         self.backend = Backend(connection, self.device)
         self._selector.unregister(self._listener)
         self._selector.register(connection, selectors.EVENT_READ, _MESSAGE)
+        self._told_of_silence_at = time.monotonic() + SILENCE
         _LOG.info("a front-end connected")
+
+    def _tell_of_silence(self) -> None:
+        """Say what it is likely to be that a front-end connected and then said nothing; once."""
+        if self._told_of_silence_at is not None and time.monotonic() >= self._told_of_silence_at:
+            self._told_of_silence_at = None
+            _LOG.warning(
+                "the front-end has connected and said nothing for %.0f seconds. QEMU 7.2 does so while its machine is "
+                "paused, until that goes on; and for ever, whoever serves, once a back-end died, or was refused by "
+                "QEMU (its standard error says so), within the first messages of a connection: then QEMU has to be "
+                "started again", SILENCE,
+            )  # fmt: skip
 
     def _message(self) -> None:
         """Read what the front-end sent, and do it."""
@@ -162,6 +180,7 @@ class Server:
             return
         received = self.backend.connection.poll()
         if received is not None:
+            self._told_of_silence_at = None
             self.backend.handle(received)
             self._watch_kicks(self.backend)
 
@@ -197,7 +216,10 @@ class Server:
         if any(ring.ready for ring in self.backend.rings):
             return 0.0
         deadlines = [ring.deadline for ring in self.backend.rings if ring.deadline is not None]
-        seconds = max(0.0, min(deadlines) - self.device.clock()) if deadlines else None
+        waits = [max(0.0, deadline - self.device.clock()) for deadline in deadlines]
+        if self._told_of_silence_at is not None:
+            waits.append(max(0.0, self._told_of_silence_at - time.monotonic()))
+        seconds = min(waits, default=None)
         if self.device.reins is None or not any(ring.queue for ring in self.backend.rings):
             return seconds
         return self.device.reins.rest(seconds)
@@ -222,5 +244,6 @@ class Server:
         self._selector.unregister(self.backend.connection)
         self.backend.close()
         self.backend = None
+        self._told_of_silence_at = None
         _LOG.info("the front-end is disconnected")
         self._selector.register(self._listener, selectors.EVENT_READ, _ACCEPT)

@@ -209,7 +209,7 @@ class PackedDriver(Driver):
         if tables is None or len(chain) > tables.entries:
             raise UsageError(f"there is no indirect table for a chain of {len(chain)}")
         offset = identity * tables.entries * 16
-        table = overlay(PackedDesc * len(chain), tables.view[offset:])
+        table = overlay(PackedDesc * len(chain), tables.view[offset:], "an indirect table")
         for desc, buffer in zip(table, chain, strict=True):
             store(desc, "addr", buffer.address)
             store(desc, "len", buffer.length)

@@ -9,6 +9,7 @@ from typing import Any
 from refimpl.errors import RegionError
 from refimpl.layout import DESC_AVAIL, DESC_USED, VERSION
 from refimpl.memory import store
+from refimpl.packed.padding import begins_early
 from refimpl.packed.resubmit import find_position, inflight_entries, resubmit, set_counter
 from refimpl.packed.ring import available_flags, is_used
 from refimpl.packed.state import PackedState
@@ -118,6 +119,11 @@ def _check_region(state: PackedState) -> None:
     for field, limit in limits.items():
         if getattr(region, field) > limit:
             raise RegionError(f"{field} is {getattr(region, field)}, more than {limit}")
+    if begins_early(region):
+        raise RegionError(
+            "its entries begin at byte 29, where the fields of the header end, and not at 32, as in C: whoever made it "
+            "leaves out the padding, and nobody else can go on with it"
+        )
 
 
 def _commit_last_batch(state: PackedState) -> None:

@@ -201,7 +201,7 @@ class SplitDriver(Driver):
         if tables is None or len(chain) > tables.entries:
             raise UsageError(f"there is no indirect table for a chain of {len(chain)}")
         offset = head * tables.entries * 16
-        table = overlay(VringDesc * len(chain), tables.view[offset:])
+        table = overlay(VringDesc * len(chain), tables.view[offset:], "an indirect table")
         self._write_chain(table, range(len(chain)), chain)
         return Buffer(tables.address + offset, 16 * len(chain))
 

@@ -26,9 +26,14 @@ PROTOCOL_FEATURES: Final = (
 """The protocol features that the back-end offers."""
 
 BLK_SEG_MAX: Final = 1 << 2
+BLK_SIZE_MAX: Final = 1 << 1
 BLK_SIZE: Final = 1 << 6
 BLK_FLUSH: Final = 1 << 9
+BLK_TOPOLOGY: Final = 1 << 10
+BLK_CONFIG_WCE: Final = 1 << 11
 BLK_MQ: Final = 1 << 12
+BLK_DISCARD: Final = 1 << 13
+BLK_WRITE_ZEROES: Final = 1 << 14
 INDIRECT_DESC: Final = 1 << 28
 EVENT_IDX: Final = 1 << 29
 VHOST_USER_PROTOCOL_FEATURES: Final = 1 << 30
@@ -39,6 +44,9 @@ FEATURES: Final = (
     BLK_SEG_MAX | BLK_SIZE | BLK_FLUSH | BLK_MQ | INDIRECT_DESC | EVENT_IDX | VHOST_USER_PROTOCOL_FEATURES | VERSION_1
 )
 """The features that the back-end offers; RING_PACKED too, when it is to serve packed rings."""
+
+MORE_FEATURES: Final = BLK_SIZE_MAX | BLK_TOPOLOGY | BLK_CONFIG_WCE | BLK_DISCARD | BLK_WRITE_ZEROES
+"""Features that it offers on demand: a driver that got them from an earlier back-end keeps them."""
 
 NEEDS: Final[Mapping[Request, int]] = MappingProxyType(
     {

@@ -11,10 +11,12 @@ import pytest
 
 from refimpl.errors import UsageError
 from tests.conftest import lacking
+from tests.refimpl.backend.test_server import wait_for
 from vhost_inflight.guest import crash
 from vhost_inflight.guest.crash import guest_crash_test
-from vhost_inflight.guest.machine import GuestError, Machine, is_packed
+from vhost_inflight.guest.machine import BOOT, GuestError, Machine, is_packed
 from vhost_inflight.guest.prepare import MissingError, Parts, prepared
+from vhost_inflight.guest.qemu import ANY_SIZE_SINCE, RELEASES, RING_MAX, beside, ring_size, version
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +28,25 @@ def parts() -> Parts:
         lacking(str(error))
 
 
+def had(major: int) -> Path:
+    """Return QEMU of a version; where it cannot be had, say why, and in CI fail."""
+    try:
+        return beside(major)
+    except MissingError as error:
+        lacking(str(error))
+
+
+@pytest.fixture(scope="session", params=RELEASES)
+def qemu(request: pytest.FixtureRequest) -> Path:
+    """Give each version of QEMU that is known to differ."""
+    return had(request.param)
+
+
 @pytest.mark.usefixtures("parts")
-@pytest.mark.parametrize(
-    ("ring", "revision", "queue_size", "queues"), [("split", "merged", 16, 2), ("packed", "hardened", 16, 2)]
-)
-def test_killed_under_a_guest(ring: str, revision: str, queue_size: int, queues: int) -> None:
+@pytest.mark.parametrize(("ring", "revision", "queues"), [("split", "merged", 2), ("packed", "hardened", 2)])
+def test_killed_under_a_guest(qemu: Path, ring: str, revision: str, queues: int) -> None:
     """Nothing is lost, torn or hung, wherever the back-end dies; a fresh region's first stores are among the places."""
-    done = guest_crash_test(ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=16, seed=7)
+    done = guest_crash_test(ring=ring, revision=revision, queues=queues, kills=16, seed=7, qemu=qemu)
     assert done.broken == []
     assert (done.kills >= 16, done.rounds > 0, done.writes > 0, done.resubmitted > 0) == (True,) * 4
     assert {f"{ring}.init.{n}" for n in (1, 2, 3)} <= set(done.steps)
@@ -46,21 +60,36 @@ def serve(folder: Path, *options: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([*command, "--image", str(folder / "image"), *options], stderr=log)
 
 
-OPTIONS = {"split": ["--no-mem-slots"], "packed": ["--packed", "--revision", "hardened"]}
+def test_a_region_that_does_not_fit_is_told_at_once(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A QEMU that makes larger rings than it was told is noticed by what the back-end says, long before the disk is."""
+    assert parts.kernel.is_file()
+    monkeypatch.setattr(crash, "ring_size", lambda *_: 16)
+    started = time.monotonic()
+    with pytest.raises(UsageError, match=r"QEMU 10.* do not fit .*ring 0 has 256 entries, its region 16"):
+        guest_crash_test(ring="split", revision="merged", kills=1, qemu=had(10))
+    assert time.monotonic() - started < BOOT / 2
+
+
+OPTIONS = {"split": ["--mem-slots", "0"], "packed": ["--packed", "--revision", "hardened"]}
 
 
 @pytest.mark.parametrize(("ring", "queue_size", "queues"), [("split", 4, 1), ("packed", 1024, 4)])
-def test_sizes_stop_and_reset(tmp_path: Path, parts: Parts, ring: str, queue_size: int, queues: int) -> None:
+def test_sizes_stop_and_reset(
+    *, tmp_path: Path, parts: Parts, qemu: Path, ring: str, queue_size: int, queues: int
+) -> None:
     """The smallest and the largest queue that QEMU allows; a stop of the machine, and a reset of the device.
+
+    Newer ones let the guest choose, so that there the largest is the only one.
 
     The guest's memory comes as one table (SET_MEM_TABLE) for the one, region by region (ADD_MEM_REG) for the other.
     """
     (tmp_path / "image").write_bytes(bytes(9 << 20))
     packed = ring == "packed"
+    queue_size = RING_MAX if version(qemu)[0] >= ANY_SIZE_SINCE else queue_size
     back_end = serve(tmp_path, "--queues", str(queues), "--log-level", "debug", *OPTIONS[ring])
     try:
         with Machine(
-            parts, tmp_path, tmp_path / "socket", packed=packed, queues=queues, queue_size=queue_size
+            parts, tmp_path, tmp_path / "socket", packed=packed, queues=queues, queue_size=queue_size, qemu=qemu
         ) as machine:
             disk = machine.booted()
             assert is_packed(disk) == packed
@@ -84,6 +113,35 @@ def test_sizes_stop_and_reset(tmp_path: Path, parts: Parts, ring: str, queue_siz
         assert " is drained and stops" in log
         assert not re.search("back-end: the (front-end|driver): ", log)
         assert back_end.poll() is None
+    finally:
+        back_end.kill()
+        back_end.wait()
+
+
+def test_deaths_in_a_pause(tmp_path: Path, parts: Parts, qemu: Path) -> None:
+    """The guest goes on, and what was in flight is tracked, though QEMU 7.2 then negotiates nothing."""
+    (tmp_path / "image").write_bytes(bytes(9 << 20))
+    size = ring_size(qemu, None)
+    back_end = serve(tmp_path, "--mem-slots", "0", "--log-level", "info")
+    try:
+        with Machine(parts, tmp_path, tmp_path / "socket", queue_size=size, qemu=qemu) as machine:
+            machine.booted()
+            machine.say("load verify /dev/vda 8")
+            machine.wait_for("LOAD", 30)
+            machine.monitor("stop")
+            for _ in range(2):
+                back_end.kill()
+                back_end.wait()
+                back_end = serve(tmp_path, "--mem-slots", "0", "--log-level", "info")
+                wait_for(lambda: "a front-end connected" in (tmp_path / "log").read_text())
+                time.sleep(0.5)
+            machine.monitor("cont")
+            machine.wait_for("LOAD", 30)
+            machine.say("stop")
+            assert machine.wait_for("RESULT", 60).startswith("RESULT ok")
+        log = (tmp_path / "log").read_text()
+        assert f"ring 0, split, {size} entries, starts with the region that it left" in log
+        assert ("came with nothing negotiated" in log) == (version(qemu)[0] < ANY_SIZE_SINCE)
     finally:
         back_end.kill()
         back_end.wait()

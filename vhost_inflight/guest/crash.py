@@ -12,6 +12,7 @@ import difflib
 import hashlib
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +28,9 @@ from refimpl.errors import UsageError
 from vhost_inflight.guest.machine import GuestError, Machine, is_packed
 from vhost_inflight.guest.plan import EACH, UNREACHED, GuestPlan
 from vhost_inflight.guest.prepare import prepared
+from vhost_inflight.guest.qemu import RING_MAX, program, ring_size, version
 from vhost_inflight.judging.crash.plan import Kill, stores
+from vhost_inflight.telling import STDIO, write_json
 
 __all__ = ["GuestOutcome", "guest_crash_test", "run"]
 
@@ -46,6 +49,7 @@ APART: Final = 10
 _LAST_LINES: Final = 6
 _MEGABYTE: Final = 1 << 20
 _COMPLAINTS: Final = ("I/O error", "is not a head", "virtio_blk", "BUG", "Kernel panic")
+_WRONG: Final = re.compile("^back-end: (the (?:front-end|driver|region): .*)", re.MULTILINE)
 _RESUBMITTED: Final = ('"split.reconnect.2"', '"packed.reconnect.4.submit"')
 
 
@@ -58,6 +62,7 @@ class GuestOutcome:
     queue_size: int
     queues: int
     seed: int
+    qemu: str = ""
     kills: int = 0
     resubmitted: int = 0
     rounds: int = 0
@@ -73,7 +78,7 @@ class GuestOutcome:
         """Give it as JSON has it."""
         return {
             "ring": self.ring, "revision": self.revision, "queue_size": self.queue_size, "queues": self.queues,
-            "seed": self.seed, "at": self.at, "kills": self.kills, "resubmitted": self.resubmitted,
+            "seed": self.seed, "qemu": self.qemu, "at": self.at, "kills": self.kills, "resubmitted": self.resubmitted,
             "rounds": self.rounds, "writes": self.writes, "seconds": round(self.seconds, 1),
             "steps": dict(sorted(self.steps.items())),
             "unreached": {s: UNREACHED[s] for s in stores(self.ring, self.revision) if s in UNREACHED},
@@ -83,7 +88,8 @@ class GuestOutcome:
     def report(self) -> Iterator[str]:
         """Give the lines of the report."""
         yield (
-            f"{self.ring}, {self.revision}, queue size {self.queue_size}, {self.queues} queues, seed {self.seed}: "
+            f"{self.ring}, {self.revision}, QEMU {self.qemu}, queue size {self.queue_size}, {self.queues} queues, "
+            f"seed {self.seed}: "
             f"{self.kills} kills in {self.seconds:.0f} seconds, {self.resubmitted} resubmissions; "
             f"the guest checked {self.writes} writes in {self.rounds} rounds"
         )
@@ -142,6 +148,12 @@ class _BackEnd:
             self.outcome.resubmitted += sum(any(step in line for step in _RESUBMITTED) for line in trace)
             self._read = trace.seek(0, 2)
 
+    def complain(self) -> None:
+        """Raise UsageError when it has named a culprit: nobody was killed yet, so this QEMU and it do not fit."""
+        told = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        if wrong := _WRONG.search(told):
+            raise UsageError(f"QEMU {self.outcome.qemu} and the back-end do not fit each other: {wrong.group(1)}")
+
     def said(self) -> str:
         """Return the last lines that it said."""
         return " | ".join(self.log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]) or "nothing"
@@ -159,7 +171,7 @@ class _Campaign:
         """Kill so many times; then let everything come back and compare."""
         back_end, machine = self.back_end, self.machine
         back_end.start()
-        self.outcome.disk = machine.booted()
+        self.outcome.disk = machine.booted(back_end.complain)
         if is_packed(self.outcome.disk) != (self.outcome.ring == "packed"):
             raise GuestError(f"the guest does not use the {self.outcome.ring} ring: {self.outcome.disk}")
         back_end.kill()
@@ -254,27 +266,30 @@ def guest_crash_test(
     *,
     ring: str,
     revision: str,
-    queue_size: int = 16,
+    queue_size: int | None = None,
     queues: int = 1,
     kills: int = 100,
     seed: int = 0,
     hold: int = 8,
     at: str | None = None,
+    qemu: Path | None = None,
     progress: Callable[[Kill], None] = lambda _kill: None,
 ) -> GuestOutcome:
     """Kill the back-end of a guest so many times, and judge what the guest has; what is wrong ends it.
 
-    ``hold`` is how many requests the back-end holds back before it finishes any; ``at`` is ``STEP[:N]``: it always dies
-    there. Raises UsageError for a step that stores nothing and sizes that QEMU does not allow, MissingError when a
-    program is missing.
+    ``queue_size`` is QEMU's queue-size, see `ring_size`; ``hold`` is how many requests the back-end holds back before
+    it finishes any; ``at`` is ``STEP[:N]``: it always dies there; ``qemu`` is the program, see `program`. Raises
+    UsageError for a step that stores nothing, sizes that QEMU does not allow, and when the back-end refuses QEMU before
+    the guest has its disk, MissingError when a program is missing.
     """
     always = None if at is None else _kill_at(at, ring, revision)
-    if not 4 <= queue_size <= 1024 or queue_size & (queue_size - 1):
+    if queue_size is not None and (not 4 <= queue_size <= RING_MAX or queue_size & (queue_size - 1)):
         raise UsageError(f"QEMU wants a queue size of 4 to 1024, a power of two, not {queue_size}")
     if not 1 <= queues <= 4:
         raise UsageError(f"a guest has 1 to 4 queues, not {queues}")
-    parts = prepared()
-    outcome = GuestOutcome(ring, revision, queue_size, queues, seed, at=at)
+    parts, runs = prepared(qemu=qemu), program(qemu)
+    size = ring_size(runs, queue_size)
+    outcome = GuestOutcome(ring, revision, size, queues, seed, ".".join(map(str, version(runs))), at=at)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="vhost-inflight-guest-") as name:
         folder = Path(name)
@@ -284,7 +299,7 @@ def guest_crash_test(
             stack.callback(back_end.kill)
             disk = back_end.socket
             machine = stack.enter_context(
-                Machine(parts, folder, disk, packed=ring == "packed", queues=queues, queue_size=queue_size)
+                Machine(parts, folder, disk, packed=ring == "packed", queues=queues, queue_size=size, qemu=runs)
             )
             try:
                 _Campaign(machine, back_end, plan, outcome).run(kills, progress)
@@ -311,11 +326,12 @@ def run(
     *,
     ring: str,
     revision: str,
-    queue_size: int,
+    queue_size: int | None,
     queues: int,
     kills: int,
     seed: int,
     at: str | None = None,
+    qemu: Path | None = None,
     json_file: Path | None = None,
 ) -> bool:
     """Run the guest's crash test, print what it found, and return whether nothing was wrong.
@@ -334,10 +350,11 @@ def run(
 
         outcome = guest_crash_test(
             ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
-            progress=progress,
+            qemu=qemu, progress=progress,
         )  # fmt: skip
+    if json_file != STDIO:
+        for line in outcome.report():
+            print(line)
     if json_file is not None:
-        json_file.write_text(json.dumps(outcome.document(), indent=2) + "\n", encoding="utf-8")
-    for line in outcome.report():
-        print(line)
+        write_json(json_file, outcome.document())
     return not outcome.broken

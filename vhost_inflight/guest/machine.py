@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from refimpl.errors import InflightError
 from vhost_inflight.guest.prepare import Parts
+from vhost_inflight.guest.qemu import program
 
 __all__ = ["BOOT", "GuestError", "Machine"]
 
@@ -46,13 +47,17 @@ class Machine:
         queues: int = 1,
         queue_size: int = 128,
         accelerator: str = "tcg",
+        qemu: Path | None = None,
     ) -> None:
-        """Start QEMU, which waits for the back-end that listens at ``disk``; files of its own go to ``folder``."""
+        """Start QEMU, which waits for the back-end that listens at ``disk``; files of its own go to ``folder``.
+
+        ``qemu`` is the program, the one that `program` finds, if left out.
+        """
         self.console: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         monitor = folder / "monitor"
         device = f"vhost-user-blk-pci,chardev=disk,disable-legacy=on,num-queues={queues},queue-size={queue_size}"
-        command = ["qemu-system-x86_64", "-machine", f"q35,accel={accelerator}", "-m", "256M", "-smp", str(queues)]
+        command = [str(program(qemu)), "-machine", f"q35,accel={accelerator}", "-m", "256M", "-smp", str(queues)]
         command += ["-object", "memory-backend-memfd,id=ram,size=256M,share=on", "-numa", "node,memdev=ram"]
         command += ["-chardev", f"socket,id=disk,path={disk},reconnect=1"]
         command += ["-device", f"{device},packed={'on' if packed else 'off'}"]

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +20,16 @@ from typing import Final
 
 from refimpl.errors import InflightError, UsageError
 
-__all__ = ["MODULES", "MissingError", "Parts", "missing_tools", "prepared"]
+__all__ = [
+    "MODULES",
+    "QEMU_VARIABLE",
+    "MissingError",
+    "Parts",
+    "default_folder",
+    "missing_tools",
+    "prepared",
+    "run_program",
+]
 
 MODULES: Final = (
     "virtio_ring",
@@ -31,6 +40,9 @@ MODULES: Final = (
     "virtio_blk",
 )
 """The kernel's modules that the guest loads, in this order."""
+
+QEMU_VARIABLE: Final = "VHOST_INFLIGHT_QEMU"
+"""The environment variable that names another QEMU than the installed one."""
 
 TOOLS: Final = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -59,9 +71,13 @@ class Parts:
     initrd: Path
 
 
-def missing_tools() -> list[str]:
-    """Return the Debian packages that have to be installed before a guest can be started."""
-    return sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
+def missing_tools(tools: Iterable[str] = TOOLS) -> list[str]:
+    """Return the Debian packages that have to be installed before a guest can be started, or those of some ``tools``.
+
+    QEMU is not missing where VHOST_INFLIGHT_QEMU names one.
+    """
+    named = {"qemu-system-x86_64"} if os.environ.get(QEMU_VARIABLE) else set()
+    return sorted({TOOLS[tool] for tool in tools if tool not in named and shutil.which(tool) is None})
 
 
 def default_folder() -> Path:
@@ -70,13 +86,13 @@ def default_folder() -> Path:
     return Path(os.environ.get("VHOST_INFLIGHT_GUEST") or Path(cache) / "vhost-inflight" / "guest")
 
 
-def prepared(folder: Path | None = None) -> Parts:
+def prepared(folder: Path | None = None, *, qemu: Path | None = None) -> Parts:
     """Return the parts in ``folder``, made first if they are not there or older than their sources.
 
     Raises MissingError when a program is missing, naming the package, and when the kernel cannot be had; UsageError
-    when the parts cannot be made.
+    when the parts cannot be made. QEMU is not missing where ``qemu`` is named.
     """
-    if missing := missing_tools():
+    if missing := missing_tools(set(TOOLS) - ({"qemu-system-x86_64"} if qemu else set())):
         raise MissingError(f"a guest needs more programs: apt-get install {' '.join(missing)}")
     folder = default_folder() if folder is None else folder
     parts = Parts(folder / "vmlinuz", folder / "initrd")
@@ -96,15 +112,24 @@ def _source(name: str) -> Path:
     return Path(str(files("vhost_inflight.guest").joinpath(name)))
 
 
-def _run(
+def run_program(
     command: Sequence[str | Path],
     folder: Path,
     what: str,
     data: bytes | None = None,
     kind: type[InflightError] = UsageError,
+    **variables: str,
 ) -> bytes:
-    """Run a program and return what it prints. Raises the kind of error with its last line when it fails."""
-    done = subprocess.run(list(command), cwd=folder, input=data, capture_output=True, check=False)
+    """Run a program and return what it prints; ``variables`` are added to its environment.
+
+    Raises the kind of error with its last line when it fails.
+    """
+    try:
+        done = subprocess.run(
+            list(command), cwd=folder, input=data, capture_output=True, check=False, env=os.environ | variables
+        )
+    except OSError as error:
+        raise kind(f"{what} failed: {error.strerror}") from error
     if done.returncode:
         said = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"])[-1]
         raise kind(f"{what} failed: {said}")
@@ -114,14 +139,14 @@ def _run(
 def _fetch_kernel(work: Path, kernel: Path, modules: Path) -> None:
     """Download and unpack the kernel, and keep its image and the modules."""
     looking = "looking up the kernel (apt-get update may help)"
-    told = _run(["apt-cache", "depends", KERNEL], work, looking, kind=MissingError)
+    told = run_program(["apt-cache", "depends", KERNEL], work, looking, kind=MissingError)
     names = [line.split()[-1] for line in told.decode().splitlines() if "Depends: linux-image" in line]
     if not names:
         raise MissingError(f"no package that {KERNEL} depends on is known; apt-get update may help")
     downloading = f"downloading {names[0]} (apt-get update may help)"
-    _run(["apt-get", "-q", "download", names[0]], work, downloading, kind=MissingError)
+    run_program(["apt-get", "-q", "download", names[0]], work, downloading, kind=MissingError)
     unpacked = work / "unpacked"
-    _run(["dpkg", "-x", next(work.glob("*.deb")), unpacked], work, f"unpacking {names[0]}")
+    run_program(["dpkg", "-x", next(work.glob("*.deb")), unpacked], work, f"unpacking {names[0]}")
     modules.mkdir(exist_ok=True)
     for name in MODULES:
         found = next(unpacked.rglob(f"{name}.ko*"), None)
@@ -144,12 +169,12 @@ def _pack(work: Path, modules: Path, initrd: Path) -> None:
     for name in MODULES:
         shutil.copy(modules / f"{name}.ko", root / "modules")
     (root / "modules" / "order").write_text("\n".join(f"{name}.ko" for name in MODULES) + "\n")
-    _run(["cc", "-O2", "-static", "-o", root / "load", _source("load.c")], work, "compiling load.c")
+    run_program(["cc", "-O2", "-static", "-o", root / "load", _source("load.c")], work, "compiling load.c")
     shutil.copy(_source("init.sh"), root / "init")
     (root / "init").chmod(0o755)
     names = "\n".join(sorted(str(path.relative_to(root)) for path in root.rglob("*")))
     archive = work / "initrd"
-    archive.write_bytes(_run(["cpio", "-o", "-H", "newc", "--quiet"], root, "packing", names.encode()))
+    archive.write_bytes(run_program(["cpio", "-o", "-H", "newc", "--quiet"], root, "packing", names.encode()))
     _move(archive, initrd)
 
 

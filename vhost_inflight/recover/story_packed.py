@@ -72,7 +72,8 @@ def _names(new: tuple[int, int], old: tuple[int, int], *, hardened: bool) -> str
 def _settled(_recovery: Recovery, events: list[Event]) -> Iterator[Line]:
     head = events[0].numbers["free_head"]
     yield Line(
-        "hardened, step 1", f"free_head is old_free_head, {head}: the batch was being settled, so it was published."
+        "hardened reconnecting, 1(c)",
+        f"free_head is old_free_head, {head}: the batch was being settled, so it was published.",
     )
 
 
@@ -89,7 +90,7 @@ def _read(recovery: Recovery, events: list[Event]) -> Iterator[Line]:
         "they differ, so the batch was published" if published else "they are equal, so the batch was not published"
     )
     yield Line(
-        "reconnecting, 1(a), (b)", f"Slot {slot}, old_used_idx, has flags {found:#06x}; {calculated}: {verdict}."
+        "reconnecting, 1(a) to 1(c)", f"Slot {slot}, old_used_idx, has flags {found:#06x}; {calculated}: {verdict}."
     )
 
 
@@ -115,11 +116,13 @@ def listed_names(names: list[str]) -> str:
 def _unmark(_recovery: Recovery, events: list[Event]) -> Iterator[Line]:
     slots = [store.entry for event in events for store in event.stores]
     if not slots:
-        yield Line("hardened, step 2", "No slot past the used position is marked used.")
+        yield Line("hardened reconnecting, 2", "No slot past the used position is marked used.")
         return
     what = among(slots, "Slot", "Slots")
     verb = "was" if len(slots) == 1 else "were"
-    yield Line("hardened, step 2", f"{what} {verb} marked used in the batch that is rolled back: available again.")
+    yield Line(
+        "hardened reconnecting, 2", f"{what} {verb} marked used in the batch that is rolled back: available again."
+    )
 
 
 def _clear(_recovery: Recovery, events: list[Event]) -> Iterator[Line]:

@@ -31,7 +31,7 @@ from refimpl.wire.payload import (
 from tests.refimpl.wire_peer import QUEUE_SIZE, Peer
 from tests.refimpl.wire_rig import make_image, open_fds
 
-STRIDE = 192
+SIZE, STRIDE = 144, 192
 
 
 @pytest.fixture(name="make_peer")
@@ -144,7 +144,7 @@ def test_impossible_inflight(peer: Peer, payload: Inflight) -> None:
 @pytest.mark.parametrize(
     ("payload", "rule"),
     [
-        (Inflight(STRIDE - 1, 0, 1, QUEUE_SIZE), "too few for 1 regions"),
+        (Inflight(SIZE - 1, 0, 1, QUEUE_SIZE), "too few for 1 regions"),
         (Inflight(STRIDE, 0, 2, QUEUE_SIZE), "too few for 2 regions"),
         (Inflight(2 * STRIDE, STRIDE, 2, QUEUE_SIZE), "too short"),
         (Inflight(1 << 63, 0, 2, QUEUE_SIZE), "cannot be mapped"),
@@ -255,7 +255,7 @@ def test_region_smaller_than_the_ring(make_peer: Callable[..., Peer]) -> None:
             peer.say(Request.SET_INFLIGHT_FD, payload, memory.fd)
             peer.describe()
             if choices.region_size == "equal":
-                with pytest.raises(FrontEndError, match="region-size=smaller"):
+                with pytest.raises(FrontEndError, match="queue-size=1024"):
                     peer.start()
             else:
                 peer.start()

@@ -1,12 +1,15 @@
 """Front-ends that differ: how they describe the memory, and how large a region they ask for."""
 
+import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from refimpl.backend.disk import WRITE
+from refimpl.errors import InflightError
 from refimpl.frontend.connection import WANTED_PROTOCOL, FrontEnd
 from refimpl.frontend.guest import Guest, check
 from refimpl.frontend.memory import GuestRam
@@ -14,7 +17,8 @@ from refimpl.wire.features import PROTOCOL_CONFIGURE_MEM_SLOTS
 from tests.refimpl.backend.test_server import wait_for
 from tests.refimpl.wire_rig import Spawn, spawning
 
-SMALLER = {ring: ["--gap", "region-size=smaller"] + ["--packed"] * (ring == "packed") for ring in ("split", "packed")}
+MERGED = {"split": ["--revision", "merged"], "packed": ["--revision", "merged", "--packed"]}
+SMALLER = {ring: [*options, "--gap", "region-size=smaller"] for ring, options in MERGED.items()}
 
 
 @pytest.fixture(name="start")
@@ -29,7 +33,7 @@ def starter(tmp_path: Path) -> Iterator[Spawn]:
 @pytest.mark.parametrize("accepted", [True, False])
 def test_memory_tables(tmp_path: Path, start: Spawn, *, packed: bool, offered: bool, accepted: bool) -> None:
     """Memory comes region by region where both sides want that, else as one table; after a kill likewise."""
-    options = ["--revision", "hardened", *(["--packed"] if packed else []), *([] if offered else ["--no-mem-slots"])]
+    options = ["--revision", "hardened", *(["--packed"] if packed else []), *([] if offered else ["--mem-slots", "0"])]
     features = WANTED_PROTOCOL if accepted else WANTED_PROTOCOL & ~PROTOCOL_CONFIGURE_MEM_SLOTS
     process = start(*options)
     with (
@@ -86,4 +90,81 @@ def test_hardened_wants_an_entry_for_each_slot(tmp_path: Path, start: Spawn, rin
     process.terminate()
     assert process.wait(20) == 0
     assert process.stderr is not None
-    assert "ring 0 has 16 entries, its region 6: the front-end should ask" in process.stderr.read()
+    said = process.stderr.read()
+    assert "ring 0 has 16 entries, its region 6: the front-end should ask" in said
+    assert "region-size=smaller" not in said
+
+
+def served(folder: Path, process: subprocess.Popen[str], *, packed: bool) -> tuple[bool, str]:
+    """Let a guest with rings of 16 and regions of 6 write; return whether it could, and what was logged."""
+    with (
+        GuestRam(1, 16, 512, packed=packed) as ram,
+        FrontEnd(folder / "socket", ram, timeout=2, region_entries=6) as front_end,
+    ):
+        front_end.connect()
+        guest = Guest(front_end)
+        try:
+            front_end.start()
+            front_end.stop()  # this is answered, so that a ring which was refused is known
+            front_end.start()
+            for sector in range(8):
+                guest.submit(WRITE, sector, b"\1" * 512, head=None if packed else sector, indirect=True)
+                check(guest.wait())
+            done = True
+        except InflightError:
+            done = False
+    process.terminate()
+    assert process.wait(20) == 0
+    assert process.stderr is not None
+    return done, process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("gap", "rings"),
+    [
+        ("region-size=smaller", {"split", "packed"}),
+        ("packed.region-size=smaller", {"packed"}),
+        ("split.region-size=smaller", {"split"}),
+    ],
+)
+@pytest.mark.parametrize("ring", ["split", "packed"])
+def test_a_gap_of_one_ring_or_of_both(tmp_path: Path, start: Spawn, ring: str, gap: str, rings: set[str]) -> None:
+    """A back-end of packed rings serves the firmware's split ones too: without a ring's name, a gap is for both."""
+    process = start(*MERGED["packed"], "--gap", gap)
+    done, said = served(tmp_path, process, packed=ring == "packed")
+    assert done == (ring in rings)
+    assert ("ring 0 has 16 entries, its region 6: the front-end should ask" in said) == (ring not in rings)
+
+
+@pytest.mark.parametrize(("ring", "offered"), [("split", False), ("packed", True)])
+def test_the_refusal_advises_what_is_safe(tmp_path: Path, start: Spawn, ring: str, offered: bool) -> None:
+    """It names the size that QEMU wants; a smaller region, where nothing is lost by it: not on a split ring."""
+    done, said = served(tmp_path, start(*MERGED[ring]), packed=ring == "packed")
+    assert not done
+    assert "queue-size=1024" in said
+    assert ("or the back-end be told packed.region-size=smaller" in said) == offered
+
+
+def test_untracked_heads_are_told(tmp_path: Path, start: Spawn) -> None:
+    """What a crash would lose is logged: that there may be such heads, and the first one that comes."""
+    done, said = served(tmp_path, start(*SMALLER["split"], "--log-level", "info"), packed=False)
+    assert done
+    assert "ring 0 has 16 entries, its region 6: heads from 6 on are not tracked, and lost if this process dies" in said
+    assert re.findall(r"ring 0: head (\d+) has no entry in its region", said) == ["6"]
+
+
+def test_a_chain_longer_than_the_region(tmp_path: Path, start: Spawn) -> None:
+    """It could wait for ever for entries; that is said instead."""
+    process = start(*SMALLER["packed"])
+    with (
+        GuestRam(1, 16, 512, packed=True) as ram,
+        FrontEnd(tmp_path / "socket", ram, timeout=2, region_entries=2) as front_end,
+    ):
+        front_end.connect()
+        front_end.start()
+        Guest(front_end).submit(WRITE, 0, bytes(512))
+        wait_for(front_end.lost)
+    process.terminate()
+    assert process.wait(20) == 0
+    assert process.stderr is not None
+    assert "a chain has 3 descriptors, the region 2 entries" in process.stderr.read()

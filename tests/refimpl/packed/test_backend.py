@@ -88,7 +88,7 @@ def test_bases(make_peer: Callable[..., Peer]) -> None:
 @pytest.mark.parametrize("order", ["version-last", "before-hand-over"])
 def test_regions(make_peer: Callable[..., Peer], order: str) -> None:
     """The shared buffer has packed regions, initialised when the gap says so; the ring adopts its own."""
-    peer = make_peer(Choices(ring="packed", init_order=order))
+    peer = make_peer(Choices(ring="packed", revision="merged", init_order=order))
     with peer.ask(Request.GET_INFLIGHT_FD, Inflight(0, 0, 2, QUEUE_SIZE)) as received:
         payload = received.message.payload
         assert payload == Inflight(640, 0, 2, QUEUE_SIZE)  # 32 + 8 * 32, rounded up to 320
@@ -104,13 +104,13 @@ def test_regions(make_peer: Callable[..., Peer], order: str) -> None:
 
 
 def test_region_smaller_than_the_ring(make_peer: Callable[..., Peer]) -> None:
-    """A packed ring is not served with fewer entries than it has slots, unless gap region-size says so."""
+    """A packed ring is not served with fewer entries than it has slots; which size helps is said."""
     peer = make_peer()
     with peer.ask(Request.GET_INFLIGHT_FD, Inflight(0, 0, 2, QUEUE_SIZE - 1)) as received:
         payload = received.message.payload
         peer.say(Request.SET_INFLIGHT_FD, payload, received.fds[0])
     peer.describe()
-    with pytest.raises(FrontEndError, match=r"ring 0 has 8 entries, its region 7: .*region-size=smaller"):
+    with pytest.raises(FrontEndError, match=r"ring 0 has 8 entries, its region 7: .*queue-size=1024"):
         peer.start()
 
 

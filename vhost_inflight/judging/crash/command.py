@@ -14,6 +14,7 @@ from typing import Any
 from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.plan import Kill, stores
+from vhost_inflight.telling import STDIO, write_json
 
 __all__ = ["run"]
 
@@ -58,11 +59,13 @@ def run(
             outcome = _with_a_bar(
                 ring=ring, revision=revision, queue_size=queue_size, kills=kills, seed=seed, gaps=gaps or {}, free=free
             )
-    for line in _report(outcome):
-        print(line)
-    for file, document in ((record, outcome.schedule()), (json_file, outcome.document())):
-        if file is not None:
-            file.write_text(json.dumps(document, indent=None if file is record else 2) + "\n", encoding="utf-8")
+    if json_file != STDIO:
+        for line in _report(outcome):
+            print(line)
+    if json_file is not None:
+        write_json(json_file, outcome.document())
+    if record is not None:
+        record.write_text(json.dumps(outcome.schedule()) + "\n", encoding="utf-8")
     if outcome.interrupted:
         raise KeyboardInterrupt
     return not outcome.broken

@@ -101,7 +101,7 @@ class Player:
         try:
             self._begin(event)
         except UsageError as error:
-            raise DivergenceError(f"{self._where(event)}: the reference refuses: {error}") from error
+            raise DivergenceError(f"{self._where(event)}: the reference refuses: {error.rule}") from error
 
     def _begin(self, event: Event) -> None:
         if event.step.endswith((".start.fresh", ".start.adopt")) and self.queue is None:
@@ -299,7 +299,7 @@ class Player:
         try:
             self._driver_step(event)
         except UsageError as error:
-            raise DivergenceError(f"{self._where(event)}: the driver refuses: {error}") from error
+            raise DivergenceError(f"{self._where(event)}: the driver refuses: {error.rule}") from error
 
     def _driver_step(self, event: Event) -> None:
         driver, name = self.driver, event.step

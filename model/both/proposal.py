@@ -1,0 +1,88 @@
+"""What the text should say of both rings alike: sentences that belong to no numbered item."""
+
+from __future__ import annotations
+
+from model.proposal import Mend, Sentence
+from model.proposal import Words as W  # noqa: N817
+
+__all__ = ["NO_ORDER", "STORE_ORDER", "at_the_end", "counters", "note", "store_order"]
+
+NO_ORDER = Mend("no-order", "erratum", "v6 resubmits requests in an order that it does not name; merged has a counter")
+
+STORE_ORDER = Mend("store-order", "order", "which stores must come before which")
+
+
+def note(mend: str, text: str, *steps: str) -> Sentence:
+    """Give a sentence that a mend adds as a whole."""
+    return Sentence("", (W(text, mend, steps=steps),))
+
+
+def store_order(*needed: W) -> Sentence:
+    """Give the sentence about the order of stores: all of them, and those orders that a run is known to need."""
+    begin = (
+        "The stores are made in the order of these steps and, within a step, in the order in which it names the fields "
+        "unless it says another, as far as a process that starts after a crash could tell. Known to be needed:"
+    )
+    return Sentence("", (W(begin, STORE_ORDER.name), *needed))
+
+
+def counters(ring: str) -> tuple[Sentence, ...]:
+    """Give the sentences about the global counter."""
+    return (
+        note(
+            "counter-after-reconnect",
+            "After reconnecting the global counter is one more than the greatest ``counter`` of the inflight "
+            "entries, or 0 where nothing is inflight.",
+            f"{ring}.counter",
+        ),
+        note(
+            "counter-scope",
+            "The global counter is one for each queue; one for all of them will do where no queue's reconnecting "
+            "lowers it.",
+            f"{ring}.counter",
+            f"{ring}.fetch.counter",
+            f"{ring}.fetch.bump",
+        ),
+    )
+
+
+def at_the_end(ring: str) -> tuple[Sentence, ...]:
+    """Give the sentences about the end of reconnecting, and about what a region belongs to."""
+    return (
+        note(
+            "ring-at-start",
+            "After reconnecting the back-end looks at the ring without waiting for a kick, which may have gone to "
+            "the process before it.",
+            f"{ring}.reconnect.ready",
+            f"{ring}.fetch.look",
+        ),
+        note(
+            "signal-at-start",
+            "After reconnecting the back-end notifies the driver: the process before it may have died between making "
+            "a batch visible and notifying.",
+            f"{ring}.reconnect.signal",
+        ),
+        note(
+            "event-fields",
+            "After reconnecting the back-end asks anew to be kicked when it finds nothing to do: what the process "
+            "before it asked for may never come.",
+            f"{ring}.idle.arm",
+        ),
+        note(
+            "recovery-start",
+            "Reconnecting is done once for each queue of a connection, when its first kick file descriptor comes; a "
+            "later one does not repeat it.",
+            f"{ring}.start.adopt",
+        ),
+        note(
+            "reset",
+            "A region does not outlive a reset of the device, whether or not a back-end is there: the front-end "
+            "drops it and asks for a new one.",
+            "driver.reset",
+        ),
+        note(
+            "region-size",
+            "The region of a queue has as many entries as the ring has descriptors: ``desc_num`` is the ring's size.",
+            f"{ring}.init.1",
+        ),
+    )

@@ -1,0 +1,36 @@
+"""A packed region that lacks C's padding between its header and its entries, as one library makes it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from refimpl.layout import HEADER_PADDING
+
+__all__ = ["begins_early"]
+
+
+def begins_early(region: Any) -> bool:
+    """Return whether the entries make sense where the header's fields end, at byte 29, and do not at 32.
+
+    A region that was damaged makes sense at neither place.
+    """
+    heads = {region.free_head, region.old_free_head}
+    begin, content, array = type(region).desc.offset, bytes(region), type(region.desc)
+    early = array.from_buffer_copy(content, begin - HEADER_PADDING)
+    return not _make_sense(region.desc, heads) and _make_sense(early, heads)
+
+
+def _make_sense(entries: Sequence[Any], heads: set[int]) -> bool:
+    """Return whether each entry is free or a request's, if the free list begins at one of ``heads``."""
+    return any(_add_up(entries, head) for head in heads)
+
+
+def _add_up(entries: Sequence[Any], head: int) -> bool:
+    """Return whether the free list from ``head`` ends, and has just those entries that no request has."""
+    free: set[int] = set()
+    while head < len(entries):
+        if head in free:
+            return False
+        free.add(head)
+        head = entries[head].next
+    taken = [entry for number, entry in enumerate(entries) if number not in free and entry.inflight]
+    return all(entry.inflight == 1 for entry in taken) and len(free) + sum(entry.num for entry in taken) == len(entries)
