@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
@@ -19,6 +21,7 @@ __all__ = ["workers"]
 def workers() -> Iterator[ProcessPoolExecutor]:
     """Give the processes; whatever ends the block early (Ctrl-C, an error of one of them) ends them at once."""
     before = set(multiprocessing.active_children())
+    threads = set(threading.enumerate())
     pool = ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork"))
     try:
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # whoever is forked now never hears it
@@ -28,9 +31,24 @@ def workers() -> Iterator[ProcessPoolExecutor]:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
         yield pool
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)  # what nobody waits for is dropped before they die
+        pool.shutdown(wait=False, cancel_futures=True)
+        _dropped(pool)
         for process in set(multiprocessing.active_children()) - before:
             process.kill()
             process.join()
+        for thread in set(threading.enumerate()) - threads:
+            thread.join(10)  # the pool's: it would close what Python writes to when it exits
         raise
     pool.shutdown()
+
+
+def _dropped(pool: ProcessPoolExecutor) -> None:
+    """Wait until the pool has dropped what nobody waits for, a second at most.
+
+    A thread of its own does that. If it saw the processes die first, it would end jobs that are cancelled already, and
+    print a traceback. Nothing public says when it is done.
+    """
+    for _ in range(100):
+        if not getattr(pool, "_cancel_pending_futures", False):
+            return
+        time.sleep(0.01)

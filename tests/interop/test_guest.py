@@ -177,7 +177,7 @@ def test_machine_without_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Where QEMU cannot be started, the error says so, and nothing stays open."""
     monkeypatch.setenv("PATH", "/nowhere")
     before = sorted(Path("/proc/self/fd").iterdir())
-    with pytest.raises(FileNotFoundError, match="qemu-system-x86_64"):
+    with pytest.raises(UsageError, match="a guest needs qemu-system-x86_64"):
         Machine(Parts(tmp_path / "none", tmp_path / "none"), tmp_path, tmp_path / "socket")
     assert sorted(Path("/proc/self/fd").iterdir()) == before
 
