@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from model import gaps as gap_rules
-from model.both.proposal import STORE_ORDER
+from model.both.proposal import NO_ORDER, STORE_ORDER
 from model.gaps import Gap
 from model.interpret import Sizes
 from model.packed.gaps import GAPS as PACKED_GAPS
@@ -15,6 +15,7 @@ from model.packed.properties import JUDGEMENTS as PACKED_JUDGEMENTS
 from model.packed.proposal import ERRATA
 from model.packed.proposal import SENTENCES as PACKED_SENTENCES
 from model.packed.quiet import quiet as packed_quiet
+from model.packed.revisions import HARDENED_EDITS, MERGED
 from model.packed.revisions import REVISIONS as PACKED_REVISIONS
 from model.packed.revisions import V6 as PACKED_V6
 from model.properties import Judgement
@@ -28,7 +29,20 @@ from model.split.revisions import V6 as SPLIT_V6
 from model.steps import Table
 from model.terms import ModelError
 
-__all__ = ["RINGS", "Subject", "gaps", "judgements", "mends", "revisions", "sentences", "sizes", "table"]
+__all__ = [
+    "RINGS",
+    "Subject",
+    "edits",
+    "errata",
+    "gaps",
+    "judgements",
+    "mends",
+    "revisions",
+    "sentences",
+    "sizes",
+    "table",
+    "without",
+]
 
 RINGS: tuple[str, ...] = ("split", "packed")
 
@@ -92,6 +106,21 @@ def mends() -> dict[str, Mend]:
     questions = {name: gap.question for ring in reversed(RINGS) for name, gap in gaps(ring).items()}
     chosen = (Mend(name, "gap", question) for name, question in questions.items() if name in named)
     return {mend.name: mend for mend in (*ERRATA, STORE_ORDER, *chosen)}
+
+
+def errata() -> dict[str, Mend]:
+    """Give the defects of the text, that of v6 which merged has mended among them."""
+    return {mend.name: mend for mend in (NO_ORDER, *ERRATA)}
+
+
+def edits() -> tuple[str, ...]:
+    """Give the named edits that make hardened of merged, on the packed ring."""
+    return tuple(HARDENED_EDITS)
+
+
+def without(edit: str) -> Table:
+    """Build the table of hardened without one of its named edits."""
+    return PACKED_V6.edited((*MERGED, *(e for name, made in HARDENED_EDITS.items() if name != edit for e in made)))
 
 
 @cache

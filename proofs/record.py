@@ -17,7 +17,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from proofs.search.bounds import Bounds
 from proofs.search.breadth_first import Found, explore
 from proofs.search.runs import runs
 from proofs.verdicts import Schedule, Verdict, recorded_folder, subjects, table_and_sizes
+from proofs.workers import workers
 
 __all__ = ["Looked", "main", "search", "searches", "write", "write_hints"]
 
@@ -64,8 +64,8 @@ def search(job: tuple[protocol.Subject, Bounds, frozenset[str]]) -> Found:
 def search_all(everything: Sequence[protocol.Subject]) -> Iterator[tuple[protocol.Subject, Looked]]:
     """Do all searches, on all cores; give what was found of a subject as soon as its last one is done."""
     jobs = [(s, b, p) for s in everything for b, p in searches(s)]
-    with Pool() as pool:
-        results = iter(track(pool.imap(search, jobs), "searching", len(jobs)))
+    with workers() as pool:
+        results = iter(track(pool.map(search, jobs), "searching", len(jobs)))
         for subject in everything:
             yield subject, [(b, p, next(results)) for b, p in searches(subject)]
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -34,6 +33,7 @@ from proofs.verdicts import (
     table_and_sizes,
     violates,
 )
+from proofs.workers import workers
 
 __all__ = ["FOLDER", "run"]
 
@@ -57,9 +57,13 @@ def run(
     property_name: str | None,
     gaps: Mapping[str, str],
     search: bool,
-    json_file: Path | None,
+    write: Callable[[list[dict[str, Any]]], None] | None = None,
+    quiet: bool = False,
 ) -> bool:
-    """Judge; print the table; True if every verdict is the one recorded (without a record: if nothing is violated)."""
+    """Judge; print the table; True if every verdict is the one recorded (without a record: if nothing is violated).
+
+    ``write`` is given the verdicts as JSON has them; ``quiet``: nothing is printed.
+    """
     started = time.monotonic()
     found = Run()
     rings = (ring,) if ring else protocol.RINGS
@@ -69,14 +73,14 @@ def run(
         if len(rings) > 1:
             found.notes[first:] = [f"{name}: {note}" for note in found.notes[first:]]
     written = _write(found)
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, quiet=quiet)
     report.show(console, found.judged, found.notes, written, time.monotonic() - started)
-    if json_file:
+    if write is not None:
         answers = [j.now.answer(j.seconds, j.found) for j in found.judged]
         for answer in answers:
             if answer["counterexample"]:
                 answer["counterexample"]["path"] = str(FOLDER / _file(answer["ring"], answer["counterexample"]["path"]))
-        json_file.write_text(json.dumps(answers, indent=1) + "\n")
+        write(answers)
     return found.good and all(j.good for j in found.judged)
 
 
@@ -162,7 +166,7 @@ def _search_again(
             jobs.setdefault((subject, bound), set()).add(name)
     if not jobs:
         return {}
-    with report.progress("searching") as step, ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+    with report.progress("searching") as step, workers() as pool:
         results = {}
         work = [(s, b, frozenset(names)) for (s, b), names in jobs.items()]
         for done, (key, result) in enumerate(zip(jobs, pool.map(_search, work), strict=True), start=1):

@@ -4,18 +4,23 @@ What the text leaves open is a gap; each has a name and named choices, the defau
 them, ``vhost-inflight explain`` says what each means.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Self
 
 from refimpl.errors import UsageError
+from refimpl.names import no_such
 
 RINGS: Final = ("split", "packed")
 """The two kinds of ring."""
 
 REVISIONS: Final = ("v6", "merged", "hardened")
 """The revisions of the text that the reference follows, each on both rings."""
+
+PROVED: Final[Mapping[str, str]] = MappingProxyType({"split": "merged", "packed": "hardened"})
+"""By ring, the revision that is followed where none is named: the oldest one of which every property is proved. On the
+packed ring that is hardened alone: v6 and merged resubmit requests that the driver has as used (docs/errata.md)."""
 
 _COUNTERS: Final = {
     "counter-start": ("zero", "one"),
@@ -96,14 +101,14 @@ def open_in(gap: str) -> tuple[str, ...]:
 class Choices:
     """A revision, a ring, and one choice for each gap of the ring.
 
-    The attribute of a gap is its name with ``_`` for ``-``. Left empty it becomes the default of the ring; of a gap
-    that the ring does not have it stays empty.
+    A revision left empty becomes the one that is proved for the ring (PROVED). The attribute of a gap is its name with
+    ``_`` for ``-``. Left empty it becomes the default of the ring; of a gap that the ring does not have it stays empty.
 
     Raises UsageError for a revision, a ring or a choice that does not exist, for a choice in a gap that the ring does
     not have, and for a choice other than the default in a gap that the revision does not leave open.
     """
 
-    revision: str = "merged"
+    revision: str = ""
     ring: str = "split"
     init_order: str = ""
     fresh_used_idx: str = ""
@@ -133,10 +138,12 @@ class Choices:
 
     def __post_init__(self) -> None:
         """Check the revision, the ring and each choice; fill in the defaults."""
-        if self.revision not in REVISIONS:
-            raise UsageError(f"there is no revision {self.revision!r}; the revisions are {', '.join(REVISIONS)}")
         if self.ring not in RINGS:
-            raise UsageError(f"there is no ring {self.ring!r}; the rings are {', '.join(RINGS)}")
+            raise UsageError(no_such("ring", self.ring, RINGS))
+        if not self.revision:
+            object.__setattr__(self, "revision", PROVED[self.ring])  # a frozen dataclass has no other way
+        if self.revision not in REVISIONS:
+            raise UsageError(no_such("revision", self.revision, REVISIONS))
         for gap in {**GAPS, **PACKED_GAPS}:
             self._settle_gap(gap, _field(gap))
 
@@ -145,26 +152,32 @@ class Choices:
         choice: str = getattr(self, field)
         allowed = GAPS_OF[self.ring].get(gap)
         if not choice:
-            object.__setattr__(self, field, allowed[0] if allowed else "")  # a frozen dataclass has no other way
+            object.__setattr__(self, field, allowed[0] if allowed else "")
         elif allowed is None:
             raise UsageError(f"the {self.ring} ring has no gap {gap}")
         elif choice not in allowed:
             raise UsageError(f"gap {gap} has no choice {choice!r}; its choices are {', '.join(allowed)}")
         elif choice != allowed[0] and self.revision not in open_in(gap):
-            where = ", ".join(open_in(gap))
-            raise UsageError(f"gap {gap} is open in revision {where} only, not in {self.revision}")
+            where = " and ".join(open_in(gap))
+            default = ", the default of this ring" if self.revision == PROVED[self.ring] else ""
+            raise UsageError(f"gap {gap} is open in revision {where} only, not in {self.revision}{default}")
 
     @classmethod
-    def from_mapping(cls, gaps: Mapping[str, str], revision: str = "merged", ring: str = "split") -> Self:
+    def from_mapping(cls, gaps: Mapping[str, str], revision: str = "", ring: str = "split") -> Self:
         """Return the choices that ``gaps`` names ({gap: choice}), and the default of each other gap of ``ring``.
+
+        Without a revision it is that of PROVED.
 
         Raises UsageError for a gap that the ring does not have, and as the class does.
         """
         if ring not in RINGS:
-            raise UsageError(f"there is no ring {ring!r}; the rings are {', '.join(RINGS)}")
+            raise UsageError(no_such("ring", ring, RINGS))
         for gap, choice in gaps.items():
             if gap not in GAPS_OF[ring]:
-                raise UsageError(f"there is no gap {gap!r}; the gaps are {', '.join(GAPS_OF[ring])}")
+                owners = [other for other in RINGS if gap in GAPS_OF[other]]
+                if owners:
+                    raise UsageError(f"gap {gap} is one of the {owners[0]} ring, not of the {ring} ring")
+                raise UsageError(no_such("gap", gap, GAPS_OF[ring]))
             if not choice:
                 allowed = ", ".join(GAPS_OF[ring][gap])
                 raise UsageError(f"gap {gap} has no choice {choice!r}; its choices are {allowed}")
@@ -179,7 +192,7 @@ class Choices:
         """Return the choice made in ``gap``. Raises UsageError for a gap that the ring does not have."""
         gaps = GAPS_OF[self.ring]
         if gap not in gaps:
-            raise UsageError(f"there is no gap {gap!r}; the gaps are {', '.join(gaps)}")
+            raise UsageError(no_such("gap", gap, gaps))
         choice: str = getattr(self, _field(gap))
         return choice
 
@@ -194,6 +207,8 @@ class Choices:
 
 def of_each_ring(gaps: Mapping[str, str], revision: str, *, packed: bool) -> dict[str, Choices]:
     """Return the choices for each ring that a device serves: split ones always, since firmware uses them, and packed.
+
+    Without a revision it is for each ring the one that is proved for it.
 
     The name of a gap may begin with that of a ring, ``split.region-size``: then the choice is for that ring alone.
     Without one it is for packed rings, if they are served, and for split ones as far as they have such a choice. Raises
@@ -210,6 +225,21 @@ def of_each_ring(gaps: Mapping[str, str], revision: str, *, packed: bool) -> dic
             if dot or each == rings[0] or choice in GAPS_OF[each].get(gap, ()):
                 given[each][gap] = choice
     return {ring: Choices.from_mapping(chosen, revision, ring) for ring, chosen in given.items()}
+
+
+def parse_gaps(pairs: Iterable[str]) -> dict[str, str]:
+    """Return {gap: choice} of texts ``NAME=CHOICE``; whether there is such a gap is for Choices to say.
+
+    Raises UsageError for a text of another form, and for a gap that is named twice with two choices.
+    """
+    gaps: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, choice = pair.partition("=")
+        if not equals or not name or not choice:
+            raise UsageError(f"--gap wants NAME=CHOICE, not {pair!r}")
+        if gaps.setdefault(name, choice) != choice:
+            raise UsageError(f"--gap {name} is given twice: {gaps[name]} and {choice}")
+    return gaps
 
 
 def _field(gap: str) -> str:

@@ -15,10 +15,14 @@ class InflightError(Exception):
 
     culprit: ClassVar[str] = ""
 
+    @property
+    def rule(self) -> str:
+        """The broken rule alone, for who says otherwise who broke it."""
+        return super().__str__()
+
     def __str__(self) -> str:
         """Return the broken rule, preceded by who broke it."""
-        text = super().__str__()
-        return f"{self.culprit}: {text}" if self.culprit else text
+        return f"{self.culprit}: {self.rule}" if self.culprit else self.rule
 
 
 class UsageError(InflightError, ValueError):

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from refimpl.errors import UsageError
+from refimpl.names import no_such
 
 Hook = Callable[[str, int | None], None]
 """Called after each step with its id and its choice (a head, an entry, a buffer id) or None."""
@@ -188,14 +189,14 @@ def chain(*hooks: Hook) -> Hook:
 def crash_at(where: str) -> Hook:
     """Return a hook that kills its own process by SIGKILL right after the Nth report of a step.
 
-    ``where`` is ``STEP`` or ``STEP:N``, N counting from 1 (the default). Raises UsageError for an unknown step, naming
-    those there are, and for an N that is no positive number.
+    ``where`` is ``STEP`` or ``STEP:N``, N counting from 1 (the default). Raises UsageError for a step that no back-end
+    takes, naming those near it, and for an N that is no positive number.
     """
     step_id, colon, number = where.partition(":")
-    if not any(step_id in known for known in STEP_IDS_OF.values()):
-        known = sorted(frozenset().union(*STEP_IDS_OF.values()))
-        raise UsageError(f"there is no step {step_id!r}; the steps are {', '.join(known)}")
-    if colon and not re.fullmatch("0*[1-9][0-9]*", number):
+    known = sorted(frozenset().union(DEVICE_STEPS, *BACKEND_STEPS_OF.values()))
+    if step_id not in known:
+        raise UsageError(no_such("step of a back-end", step_id, known))
+    if colon and not re.fullmatch("0*[1-9][0-9]{0,17}", number):
         raise UsageError(f"{number!r} in {where!r} is no positive number")
     left = int(number) if colon else 1
 

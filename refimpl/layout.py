@@ -185,7 +185,7 @@ def region_at(view: memoryview, ring: str, revision: str, entries: int) -> Any:
 
     Raises UsageError when the view is too short or misaligned, and as ``region_type`` does.
     """
-    return overlay(region_type(ring, revision, entries), view)
+    return overlay(region_type(ring, revision, entries), view, f"a region of {entries} entries")
 
 
 class VringDesc(ctypes.Structure):
@@ -236,14 +236,14 @@ def used_type(size: int) -> type[ctypes.Structure]:
     return type("VringUsed", (ctypes.Structure,), {"_fields_": fields, "__doc__": f"A used ring of {size}."})
 
 
-def overlay(structure: Any, view: memoryview) -> Any:
-    """Lay a ctypes structure or array over the beginning of ``view``.
+def overlay(structure: Any, view: memoryview, what: str) -> Any:
+    """Lay a ctypes structure or array over the beginning of ``view``; ``what`` it is, for an error.
 
     Raises UsageError when the view is too short, or its address not a multiple of the structure's alignment.
     """
     if len(view) < ctypes.sizeof(structure):
-        raise UsageError(f"{structure.__name__} needs {ctypes.sizeof(structure)} bytes, there are {len(view)}")
+        raise UsageError(f"{what} needs {ctypes.sizeof(structure)} bytes, there are {len(view)}")
     laid = structure.from_buffer(view)
     if ctypes.addressof(laid) % ctypes.alignment(structure):
-        raise UsageError(f"{structure.__name__} is not aligned to {ctypes.alignment(structure)} bytes")
+        raise UsageError(f"{what} is not aligned to {ctypes.alignment(structure)} bytes")
     return laid

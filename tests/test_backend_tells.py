@@ -2,7 +2,10 @@
 
 import json
 import re
+import select
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,7 +78,10 @@ def test_what_happened_is_logged(tmp_path: Path, start: Spawn, ring: str, names:
     log = served_twice(tmp_path, start, ring, "--log-level", "info")
     goes_on = f"fetching goes on at {place}"
     order = rf"in this order: {names} \d+(, \d+){{4}}"
+    images = f"image {re.escape(str(tmp_path))}/image of 256 sectors, 1 queue"
+    rings = "split rings by merged" if ring == "split" else "split rings by hardened, packed rings by hardened"
     wanted = [
+        f"listening at {re.escape(str(tmp_path))}/socket: {images}, {rings}",
         "a front-end connected",
         rf"the front-end accepted features 0x[0-9a-f]+: {ring} rings, event index",
         "got the regions of 1 queues of 16 entries",
@@ -97,3 +103,23 @@ def test_messages_are_logged_at_debug(tmp_path: Path, start: Spawn) -> None:
 def test_errors_alone(tmp_path: Path, start: Spawn) -> None:
     """At level error, nothing is told of what went well."""
     assert not served_twice(tmp_path, start, "packed", "--log-level", "error")
+
+
+@pytest.mark.parametrize(("options", "rings"), [
+    ([], "1 queue, split rings by merged"),
+    (["--packed"], "1 queue, split rings by merged, packed rings by hardened"),
+    (["--queues", "3", "--packed", "--revision", "merged", "--gap", "packed.reset=kept"],
+     "3 queues, split rings by merged, packed rings by merged reset=kept"),
+])  # fmt: skip
+def test_a_back_end_says_that_it_listens(tmp_path: Path, options: list[str], rings: str) -> None:
+    """At the level that the command has by default: where, on which image, and by which revision each ring."""
+    image, socket = tmp_path / "image", tmp_path / "socket"
+    image.write_bytes(bytes(4096))
+    command = [sys.executable, "-m", "vhost_inflight", "backend", "--socket", str(socket), "--image", str(image)]
+    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        readable, _, _ = select.select([process.stderr], [], [], 20)
+        said = process.stderr.readline() if readable else "nothing"
+        process.terminate()
+        assert process.wait(20) == 0
+    assert said == f"back-end: listening at {socket}: image {image} of 8 sectors, {rings}\n"

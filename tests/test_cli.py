@@ -35,12 +35,20 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return runs
 
 
-@pytest.mark.parametrize("command", ["verify", "replay", "explain", "backend", "crash-test", "diagrams"])
+@pytest.mark.parametrize("command", ["verify", "replay", "explain", "backend", "recover", "crash-test", "diagrams"])
 def test_every_command_has_help(run: Run, command: str) -> None:
     """Exit 0, and the help names the command."""
     code, out, _ = run(command, "--help")
     assert code == 0
     assert f"vhost-inflight {command}" in out
+
+
+def test_the_list_of_commands_is_whole(run: Run) -> None:
+    """A sentence for each command, none of them cut off."""
+    _, out, _ = run("--help")
+    lines = out.partition("Commands:\n")[2].splitlines()
+    assert len(lines) >= 8
+    assert not [line for line in lines if not line.endswith(".") or line.endswith("...")]
 
 
 def test_no_command_is_help(run: Run) -> None:
@@ -55,16 +63,19 @@ def test_no_command_is_help(run: Run) -> None:
     [
         (["nonsense"], "No such command 'nonsense'"),
         (["explain", "split.reconect.2"], "perhaps: split.reconnect.2"),
-        (["explain", "--ring", "round"], "there is no ring 'round'; perhaps: split"),
+        (["explain", "--ring", "round"], "there is no ring 'round'; there are: split, packed"),
         (["explain", "packed.suply.7"], "perhaps: packed.supply.7"),
         (["explain", "--ring", "split", "packed.supply.7"], "perhaps: split.supply.7"),
         (["explain", "order", "--diff", "v6", "merged"], "either an ID or --diff"),
         (["explain", "--diff", "v6", "mergd"], "there is no revision 'mergd'; perhaps: merged"),
         (["backend", "--socket", "s", "--image", "i", "--gap", "reset"], "--gap wants NAME=CHOICE, not 'reset'"),
         (["backend", "--socket", "s", "--image", "i", "--gap", "a=b", "--gap", "a=c"], "--gap a is given twice"),
-        (["backend", "--socket", "s", "--image", "i", "--queues", "0"], "--queues"),
+        (["backend", "--socket", "s", "--image", "i", "--queues", "0"], "0 queues; there can be 1 to 64"),
+        (["backend", "--socket", "s", "--image", "i", "--queues", "x"], "argument --queues: invalid int value: 'x'"),
+        (["backend", "--image", "i"], "the following arguments are required: --socket"),
+        (["backend", "--soc", "s", "--image", "i"], "the following arguments are required: --socket"),
         (["crash-test", "--kills", "0"], "--kills"),
-        (["crash-test", "--revision", "v7"], "there is no revision 'v7'; perhaps: v6"),
+        (["crash-test", "--revision", "v7"], "there is no revision 'v7'; there are: v6, merged, hardened"),
         (["crash-test", "--queues", "2"], "--queues, --at, --qemu and --moves are for --guest"),
         (["crash-test", "--at", "split.supply.5"], "--queues, --at, --qemu and --moves are for --guest"),
         (["crash-test", "--moves", "1"], "--queues, --at, --qemu and --moves are for --guest"),
@@ -74,13 +85,23 @@ def test_no_command_is_help(run: Run) -> None:
         (["crash-test", "--guest", "--at", "split.suply.5"], "perhaps: split.supply.5"),
         (["crash-test", "--guest", "--at", "split.supply.5:0"], "is not STEP[:N]"),
         (["crash-test", "--guest", "--at", "packed.supply.7"], "of merged on a split ring stores anything"),
-        (["backend", "--socket", "s", "--image", "i", "--log-level", "loud"], "there are error, info, debug"),
+        (["backend", "--socket", "s", "--image", "i", "--log-level", "loud"], "there are: error, info, debug"),
         (["backend", "--socket", "s", "--image", "i", "--crash-at", "packed.supply.7"], "packed rings are not offered"),
         (["verify", "--property", "ordre"], "there is no property 'ordre'; perhaps: order"),
         (["verify", "--gap", "reset"], "--gap wants NAME=CHOICE, not 'reset'"),
+        (["verify", "--gap", "rest=kept"], "there is no gap 'rest'; perhaps: reset"),
+        (
+            ["verify", "--ring", "split", "--gap", "settle=wide"],
+            "settle is one of the packed ring, not of the split ring",
+        ),
+        (["diagrams", "--out", __file__], "is a file"),
         (["crash-test", "--guest", "--gap", "settle=wide"], "--gap is not for --guest, which has the defaults"),
         (["crash-test", "--gap", "settle=wide", "--schedule", "x"], "the schedule says what is chosen"),
-        (["crash-test", "--gap", "settle=wide"], "there is no gap 'settle'"),
+        (["crash-test", "--free", "--record", "x"], "--free leaves it to the processes"),
+        (["crash-test", "--schedule", "x", "--record", "y"], "--record writes a schedule, and --schedule has one"),
+        (["crash-test", "--guest", "--free"], "not for --guest, which always runs free"),
+        (["crash-test", "--gap", "settle=wide"], "gap settle is one of the packed ring, not of the split ring"),
+        (["crash-test", "--ring", "packed", "--gap", "reset=kept"], "not in hardened, the default of this ring"),
     ],
 )
 def test_bad_usage_is_exit_2(run: Run, arguments: list[str], message: str) -> None:
@@ -95,13 +116,13 @@ def test_the_gaps_are_those_of_the_ring(run: Run, tmp_path: Path) -> None:
     """A packed back-end knows the packed ring's gaps, a split one does not; hardened leaves few open."""
     files = ["backend", "--socket", str(tmp_path / "s"), "--image", str(tmp_path / "none")]
     _, _, err = run(*files, "--gap", "flags-order=in-order")
-    assert "there is no gap 'flags-order'" in err
+    assert "gap flags-order is one of the packed ring, not of the split ring" in err
+    _, _, err = run(*files, "--packed", "--revision", "merged", "--gap", "flags-order=in-order")
+    assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
+    _, _, err = run(*files, "--packed", "--gap", "settle=wide")
+    assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
     _, _, err = run(*files, "--packed", "--gap", "flags-order=in-order")
-    assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
-    _, _, err = run(*files, "--packed", "--revision", "hardened", "--gap", "settle=wide")
-    assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
-    _, _, err = run(*files, "--packed", "--revision", "hardened", "--gap", "flags-order=in-order")
-    assert "gap flags-order is open in revision v6, merged only, not in hardened" in err
+    assert "gap flags-order is open in revision v6 and merged only, not in hardened, the default of this ring" in err
 
 
 def test_an_unknown_gap_is_one_line(run: Run, tmp_path: Path) -> None:
@@ -159,7 +180,8 @@ VERIFY: dict[str, Any] = {
     "property_name": None,
     "gaps": {},
     "search": False,
-    "json_file": None,
+    "write": None,
+    "quiet": False,
 }
 CRASH_TEST: dict[str, Any] = {
     "ring": "split",
@@ -168,7 +190,9 @@ CRASH_TEST: dict[str, Any] = {
     "kills": 100,
     "gaps": {},
     "seed": 0,
+    "free": False,
     "schedule": None,
+    "record": None,
     "json_file": None,
 }
 
@@ -179,30 +203,52 @@ CRASH_TEST: dict[str, Any] = {
     [
         ("verify", "proofs.verify", VERIFY),
         (
-            "verify --ring split --revision v6 --property order --gap reset=kept --gap a=b --search --json x",
+            "verify --ring split --revision v6 --property order --gap reset=kept --gap batch-size=signed --search",
             "proofs.verify",
             {
                 "ring": "split",
                 "revision": "v6",
                 "property_name": "order",
-                "gaps": {"reset": "kept", "a": "b"},
+                "gaps": {"reset": "kept", "batch-size": "signed"},
                 "search": True,
-                "json_file": Path("x"),
+                "write": None,
+                "quiet": False,
             },
+        ),
+        (
+            "verify --gap settle=wide",
+            "proofs.verify",
+            VERIFY | {"ring": "packed", "gaps": {"settle": "wide"}},
         ),
         (
             "crash-test --schedule x.json",
             "vhost_inflight.judging.crash.command",
             CRASH_TEST | {"schedule": Path("x.json")},
         ),
-        ("replay x.json", "vhost_inflight.judging.play.replay", {"": (Path("x.json"),), "as_json": False}),
-        ("replay x.json --json", "vhost_inflight.judging.play.replay", {"": (Path("x.json"),), "as_json": True}),
+        ("replay x.json", "vhost_inflight.judging.play.replay", {"": (Path("x.json"),), "json_file": None}),
+        (
+            "replay x.json --json -",
+            "vhost_inflight.judging.play.replay",
+            {"": (Path("x.json"),), "json_file": Path("-")},
+        ),
         ("crash-test", "vhost_inflight.judging.crash.command", CRASH_TEST),
+        (
+            "crash-test --ring packed",
+            "vhost_inflight.judging.crash.command",
+            CRASH_TEST | {"ring": "packed", "revision": "hardened"},
+        ),
+        (
+            "crash-test --ring packed --revision merged --json /dev/null",
+            "vhost_inflight.judging.crash.command",
+            CRASH_TEST | {"ring": "packed", "json_file": Path("/dev/null")},
+        ),
         (
             "crash-test --gap settle=wide",
             "vhost_inflight.judging.crash.command",
             CRASH_TEST | {"gaps": {"settle": "wide"}},
         ),
+        ("crash-test --free", "vhost_inflight.judging.crash.command", CRASH_TEST | {"free": True}),
+        ("crash-test --record x", "vhost_inflight.judging.crash.command", CRASH_TEST | {"record": Path("x")}),
         (
             "crash-test --revision v6 --queue-size 8 --kills 9 --seed 7",
             "vhost_inflight.judging.crash.command",
@@ -251,7 +297,7 @@ def test_as_a_module() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "vhost_inflight", "explain", "order"], check=True, capture_output=True, text=True
     )
-    assert ran.stdout.startswith("order: a property\n")
+    assert ran.stdout.startswith("order: a property, as it is judged on the split ring\n")
 
 
 def test_a_reader_who_stops_reading_gets_no_traceback() -> None:

@@ -121,7 +121,8 @@ def played(document: dict[str, Any], stores: list[dict[str, Any]]) -> dict[str, 
 def compare(rig: AnyRig) -> bool:
     """Hold the oracle's answer against the next life on the same bytes; return whether that could recover."""
     found = recover(parse(state(rig)))
-    said = answered(state(rig))
+    said = answer(found, ())
+    Draft202012Validator(schema("output")).validate(said)
     stored = played(state(rig), said.get("error", said)["stores"])
     rig.steps.clear()
     queue = rig.queue()
@@ -225,6 +226,7 @@ def test_a_split_answer() -> None:
             | {"width": 2, "from": 5, "to": 7},
         ],
         "ring_after": None,
+        "doubts": [],
     }
     assert region == (after[:14] + b"\7\0" + after[16:64] + b"\0" + after[65:]).hex()
 

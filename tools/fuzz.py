@@ -23,7 +23,7 @@ CORPUS = Path(__file__).parents[1] / "tests" / "fuzz" / "corpus"
 
 UNITS = {
     "codec": "messages", "connection": "messages", "ring": "rings", "region": "regions",
-    "frontend": "replies", "stream": "streams", "oracle": "states",
+    "frontend": "replies", "stream": "streams", "oracle": "states", "schedule": "schedules",
 }  # fmt: skip
 """The targets, and what is counted of each."""
 

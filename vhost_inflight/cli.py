@@ -1,21 +1,23 @@
 """The command line. Exit 0: yes. Exit 1: a checked no. Exit 2: bad usage, or input that cannot be read.
 
-Each command imports what it needs when it runs: `backend` starts without the solver and without the model.
+Each command imports what it needs when it runs. `backend` and `recover` have doors of their own, without even this
+module (`vhost_inflight.__main__`); here they are listed among the others.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
-import sys
+import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from model.terms import ModelError
-from refimpl.errors import InflightError
+from refimpl.choices import PROVED, parse_gaps
+from refimpl.names import no_such
+from vhost_inflight.telling import STDIO, ended, refuse, write_json
 
 __all__ = ["app", "main"]
 
@@ -28,19 +30,35 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _version(asked: bool) -> None:  # typer calls it so
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"vhost-inflight {version('vhost-inflight')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    *,
+    version: Annotated[  # the callback does it
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 Ring = Annotated[str | None, typer.Option(help="split or packed (all rings, if left out)")]
 Revision = Annotated[str | None, typer.Option(help="v6, merged or hardened (all, if left out)")]
 Gaps = Annotated[list[str] | None, typer.Option("--gap", metavar="NAME=CHOICE", help="a choice other than the default")]
-JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write the answer to a file as JSON")]
 
 
 def _check(what: str, name: str | None, names: Iterable[str]) -> None:
     """Raise BadParameter with the nearest names if there is none such; None stands for all of them."""
     names = list(names)
-    if name is None or name in names:
-        return
-    near = difflib.get_close_matches(name, names) or names
-    raise typer.BadParameter(f"there is no {what} {name!r}; perhaps: {', '.join(near)}")
+    if name is not None and name not in names:
+        raise typer.BadParameter(no_such(what, name, names))
 
 
 def _check_ring(ring: str | None) -> None:
@@ -55,32 +73,43 @@ def _check_revision(revision: str | None) -> None:
     _check("revision", revision, dict.fromkeys(v for r in protocol.RINGS for v in protocol.revisions(r)))
 
 
-def _choices(gaps: list[str] | None) -> dict[str, str]:
-    """Read ``NAME=CHOICE``; whether there is such a gap is for those to say who know it."""
-    choices: dict[str, str] = {}
-    for gap in gaps or ():
-        name, equals, chosen = gap.partition("=")
-        if not equals or not name or not chosen:
-            raise typer.BadParameter(f"--gap wants NAME=CHOICE, not {gap!r}")
-        if choices.setdefault(name, chosen) != chosen:
-            raise typer.BadParameter(f"--gap {name} is given twice: {choices[name]} and {chosen}")
-    return choices
+def _ring_of(gaps: Iterable[str], ring: str | None) -> str | None:
+    """Give the ring that is asked for, or the one that alone has all of some gaps; BadParameter where none has."""
+    from model import protocol
+
+    for name in gaps:
+        owners = [each for each in protocol.RINGS if name in protocol.gaps(each)]
+        _check("gap", name, [gap for each in protocol.RINGS for gap in protocol.gaps(each)])
+        if ring is not None and ring not in owners:
+            raise typer.BadParameter(f"gap {name} is one of the {owners[0]} ring, not of the {ring} ring")
+        if len(owners) == 1:
+            ring = owners[0]
+    return ring
 
 
-def _bits(text: str) -> int:
-    from refimpl.backend.process import read_bits
+def _writable(file: Path | None) -> Path | None:
+    """Raise BadParameter for a file that the answer cannot be written to: not after the work, but before it."""
+    if file is not None and file != STDIO:
+        folder = file.parent
+        if file.is_dir() or not folder.is_dir():
+            raise typer.BadParameter(f"{file}: a folder" if file.is_dir() else f"{folder}: there is no such folder")
+        if not os.access(file if file.exists() else folder, os.W_OK):
+            raise typer.BadParameter(f"{file}: it cannot be written")
+    return file
 
-    try:
-        return read_bits(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--offer wants a number such as 0x6c02, not {text!r}") from error
+
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="write the answer as JSON, too; - is standard output, instead of words",
+                 callback=_writable),
+]  # fmt: skip
 
 
 def _exit(yes: bool) -> NoReturn:
     raise typer.Exit(0 if yes else 1)
 
 
-@app.command()
+@app.command(short_help="Judge the text: proofs, and runs that break it.")
 def verify(
     *,
     ring: Ring = None,
@@ -96,40 +125,54 @@ def verify(
     _check_ring(ring)
     _check_revision(revision)
     _check("property", property_, NAMES)
-    gaps = _choices(gap)
+    gaps = parse_gaps(gap or ())
+    ring = _ring_of(gaps, ring)
 
     from proofs.verify import run
 
-    _exit(run(ring=ring, revision=revision, property_name=property_, gaps=gaps, search=search, json_file=json_file))
+    _exit(
+        run(
+            ring=ring,
+            revision=revision,
+            property_name=property_,
+            gaps=gaps,
+            search=search,
+            write=partial(write_json, json_file) if json_file is not None else None,
+            quiet=json_file == STDIO,
+        )
+    )
 
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="a counterexample or a witness: a schedule file")],
-    as_json: Annotated[bool, typer.Option("--json", help="print the stores as JSON")] = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a counterexample or a witness: a schedule file")],
+    json_file: JsonFile = None,
 ) -> None:
     """Play a schedule on real shared memory. Exit 0: it violates what it should."""
     from vhost_inflight.judging.play.replay import run
 
-    _exit(run(file, as_json=as_json))
+    _exit(run(file, json_file=json_file))
 
 
-@app.command()
+@app.command(short_help="Explain any name, with its place in the text.")
 def explain(
-    id_: Annotated[str | None, typer.Argument(metavar="[ID]", help="a step, property, gap or revision")] = None,
+    id_: Annotated[
+        str | None, typer.Argument(metavar="ID", help="a step, property, gap, choice, revision, erratum or edit")
+    ] = None,
     diff: Annotated[
         tuple[str, str] | None, typer.Option(metavar="OLD NEW", help="two revisions, as a diff of steps")
     ] = None,
-    ring: Annotated[str | None, typer.Option(help="split (if left out) or packed; not needed for a step's id")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    ring: Annotated[str | None, typer.Option(help="split or packed (each ring that has the name, if left out)")] = None,
+    json_file: JsonFile = None,
 ) -> None:
-    """Explain a step, a property, a gap or a revision, with its place in the text; without ID, list them all.
+    """Explain any name that this program prints, with its place in the text; without ID, list them all.
 
-    Without --ring, --diff shows both rings.
+    A name is a step's id or how one begins (supply.9), a property, a gap, a choice of one (reset=kept), a revision, an
+    erratum, or an edit of hardened. In JSON the answer is a list.
     """
     from model import protocol
     from vhost_inflight import explain as explained
-    from vhost_inflight import explain_text
+    from vhost_inflight import explain_names, explain_text
 
     _check_ring(ring)
     if diff is not None:
@@ -139,20 +182,21 @@ def explain(
             _check_revision(name)
         answers = [explained.difference(each, *diff) for each in ([ring] if ring else protocol.RINGS)]
     elif id_ is None:
-        answers = [explained.index(ring or "split")]
+        answers = [*(explained.index(each) for each in ([ring] if ring else protocol.RINGS)), explain_names.common()]
     else:
-        known = [name for each in ([ring] if ring else protocol.RINGS) for name in explained.ids(each)]
-        _check("step, property, gap or revision", id_, known)
-        answers = [explained.explain(ring or explained.ring_of(id_), id_)]
-    if as_json:
-        typer.echo(json.dumps(answers if len(answers) > 1 else answers[0], indent=2))
-    else:
-        typer.echo("\n".join(explain_text.text(answer) for answer in answers))
+        answers = explain_names.answers(id_, ring)
+        if not answers:
+            what = "name" if ring is None else f"name on the {ring} ring"
+            raise typer.BadParameter(no_such(what, id_, explain_names.names(ring)))
+    if json_file is not None:
+        write_json(json_file, answers)
+    if json_file != STDIO:
+        typer.echo("\n\n".join(explain_text.text(answer) for answer in answers))
 
 
-@app.command()
+@app.command(short_help="Print a patch of your copy of the text.")
 def mend(
-    file: Annotated[Path, typer.Argument(help="your copy of the specification's text, vhost-user.rst")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="your copy of the specification's text, vhost-user.rst")],
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="an erratum, store-order, or a gap; again for more (all, if left out)"),
@@ -176,54 +220,34 @@ def mend(
     raise typer.Exit(run(file, only or ()))
 
 
-@app.command()
-def backend(
-    *,
-    socket: Annotated[Path, typer.Option(help="the socket to listen on")],
-    image: Annotated[Path, typer.Option(help="the disk's file")],
-    packed: Annotated[bool, typer.Option("--packed", help="offer packed rings besides split ones")] = False,
-    queues: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    revision: Annotated[str, typer.Option(help="v6, merged or hardened")] = "merged",
-    gap: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[RING.]NAME=CHOICE", help="a choice other than the default, for one ring or for each that has it"
-        ),
-    ] = None,
-    schedule: Annotated[Path | None, typer.Option(help="what to hold back, and the order of completion")] = None,
-    crash_at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="die right after the Nth such step")] = None,
-    trace: Annotated[Path | None, typer.Option(help="append a line for each thing that really happened")] = None,
-    seed: Annotated[int, typer.Option(help="of the order of completion")] = 0,
-    log_level: Annotated[str, typer.Option(help="error, info (what happened) or debug (every message)")] = "info",
-    dump: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="write what each ring finds there, for `recover` to read")
-    ] = None,
-    mem_slots: Annotated[
-        int, typer.Option(min=0, max=512, help="regions of memory that may come one by one; 0: all as one table")
-    ] = 64,
-    stride: Annotated[str, typer.Option(help="64 or none: what a queue's region is rounded up to, in bytes")] = "64",
-    offer: Annotated[
-        str, typer.Option(metavar="BITS", help="more virtio features: those that an earlier back-end offered (0x6c02)")
-    ] = "0",
-) -> None:
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+"""For commands that read their arguments themselves: see `vhost_inflight.__main__`, which starts them without typer."""
+
+
+@app.command(context_settings=_PASSED_ON)
+def backend(context: typer.Context) -> None:
     """Serve a file as a vhost-user-blk device."""
-    from refimpl.backend.process import run_backend
-    from refimpl.choices import of_each_ring
+    from refimpl.backend.process import serve
 
-    each = of_each_ring(_choices(gap), revision, packed=packed)
-    run_backend(
-        socket, image, queues=queues, choices=each.get("packed", each["split"]),
-        beside=each["split"] if packed else None, crash_at=crash_at, schedule=schedule, trace=trace, seed=seed,
-        log_level=log_level, dump=dump, mem_slots=mem_slots,
-        stride=stride, offer=_bits(offer),
-    )  # fmt: skip
+    serve(context.args, "vhost-inflight backend")
 
 
-@app.command("crash-test")
+@app.command(context_settings=_PASSED_ON, short_help="Say what to make of a region and a ring.")
+def recover(context: typer.Context) -> None:
+    """Say what a back-end must make of the bytes of a region and a ring."""
+    from vhost_inflight.recover.command import ask
+
+    _exit(ask(context.args, "vhost-inflight recover"))
+
+
+@app.command("crash-test", short_help="Kill a real back-end at its stores, and judge.")
 def crash_test(
     *,
     ring: Annotated[str, typer.Option(help="split or packed")] = "split",
-    revision: Annotated[str, typer.Option(help="v6, merged or hardened")] = "merged",
+    revision: Annotated[
+        str | None,
+        typer.Option(help="v6, merged or hardened; left out, what is proved: merged (split), hardened (packed)"),
+    ] = None,
     gap: Gaps = None,
     queue_size: Annotated[
         int | None, typer.Option(min=1, max=32768, help="4; of a guest what its QEMU wants, if left out")
@@ -241,8 +265,14 @@ def crash_test(
     ] = 0,
     schedule: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="kill where this schedule has its crashes; it says ring, revision and size"),
+        typer.Option(metavar="FILE", help="play this schedule, which says ring, revision and size"),
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write what happened as a schedule, for `replay`")
+    ] = None,
+    free: Annotated[
+        bool, typer.Option("--free", help="both processes at their own pace: the seed does not decide all")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Kill a real back-end at its stores and judge what happened. Exit 1: a property was violated.
@@ -251,12 +281,15 @@ def crash_test(
     """
     _check_ring(ring)
     _check_revision(revision)
-    gaps = _choices(gap)
+    revision = revision or PROVED[ring]
+    gaps = parse_gaps(gap or ())
     if guest:
         from vhost_inflight.guest import crash
 
         if schedule is not None:
             raise typer.BadParameter("--schedule is for the driver that the schedule is of, not for --guest")
+        if free or record is not None:
+            raise typer.BadParameter("--free and --record are not for --guest, which always runs free")
         if gaps:
             raise typer.BadParameter("--gap is not for --guest, which has the defaults")
         _exit(
@@ -269,6 +302,10 @@ def crash_test(
         raise typer.BadParameter("--queues, --at, --qemu and --moves are for --guest")
     if gaps and schedule is not None:
         raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
+    if schedule is not None and record is not None:
+        raise typer.BadParameter("--record writes a schedule, and --schedule has one")
+    if free and (schedule is not None or record is not None):
+        raise typer.BadParameter("--free leaves it to the processes what happens when: no --schedule, no --record")
 
     from vhost_inflight.judging.crash.command import run
 
@@ -280,64 +317,27 @@ def crash_test(
             kills=kills,
             seed=seed,
             gaps=gaps,
+            free=free,
             schedule=schedule,
+            record=record,
             json_file=json_file,
         )
     )
 
 
-@app.command("recover")
-def recover_(
-    *,
-    revision: Annotated[str | None, typer.Option(help="v6, merged or hardened; wins over the input's")] = None,
-    gap: Gaps = None,
-    explain_: Annotated[bool, typer.Option("--explain", help="tell the story in words instead")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="write the answer to a file, - is standard output")
-    ] = None,
-    schema: Annotated[
-        str | None, typer.Option(metavar="input|output", help="print a JSON Schema, read nothing")
-    ] = None,
-) -> None:
-    """Say what a back-end must make of the bytes of a region and a ring: JSON from standard input, JSON out.
-
-    Exit 1: the bytes break a rule; whose fault it is, is said on standard error, and with --json in JSON.
-    """
-    gaps = _choices(gap)
-
-    from vhost_inflight.recover import command
-
-    if schema is not None:
-        command.show_schema(schema)
-        return
-    _exit(command.run(revision=revision, gaps=gaps, explain=explain_, json_file=json_file))
-
-
-@app.command()
-def diagrams(out: Annotated[Path, typer.Option(help="the folder to write to")]) -> None:
+@app.command(short_help="Draw procedures, regions and runs.")
+def diagrams(out: Annotated[Path, typer.Option(file_okay=False, help="the folder to write to")]) -> None:
     """Draw the procedures, the region and a counterexample, from the model's own tables."""
     from diagrams import RenderError, write
 
     try:
         written = write(out)
     except RenderError as error:
-        _refuse(str(error))
+        refuse(str(error))
     for path in written:
         typer.echo(path)
 
 
 def main() -> NoReturn:
     """Run the command line; what a user can mend is said in one line."""
-    try:
-        app()
-    except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        _refuse(what)
-    except (ModelError, InflightError) as error:
-        _refuse(str(error))
-    sys.exit(0)
-
-
-def _refuse(what: str) -> NoReturn:
-    print(f"vhost-inflight: {what}", file=sys.stderr)
-    sys.exit(2)
+    ended(app, ModelError)

@@ -19,7 +19,7 @@ from model.record import SHARED, Assign, record_term
 from model.steps import Step, Table
 from model.terms import ModelError, Term, choice, element, show, substitute, variable
 
-__all__ = ["Answer", "difference", "explain", "ids", "index", "ring_of"]
+__all__ = ["REVISIONS", "Answer", "changes", "difference", "explain", "ids", "index", "proposed"]
 
 Answer = dict[str, Any]
 
@@ -51,19 +51,13 @@ def explain(ring: str, name: str) -> Answer:
     raise ModelError(f"there is no step, property, gap or revision {name!r}")
 
 
-def ring_of(name: str, default: str = "split") -> str:
-    """Give the ring that has something of a name which the default ring does not know; else the default."""
-    others = [ring for ring in protocol.RINGS if name in ids(ring)]
-    return default if default in others or not others else others[0]
-
-
 def ids(ring: str) -> list[str]:
-    """Give every name that `explain` knows."""
+    """Give every name that `explain` knows on a ring."""
     return [*_places(ring), *SENTENCES, *protocol.gaps(ring), *protocol.revisions(ring)]
 
 
 def index(ring: str) -> Answer:
-    """Give every name that `explain` knows, by kind, each with a sentence."""
+    """Give the names that are a ring's own, by kind, each with a sentence: its steps and its gaps."""
     steps = [protocol.table(places[0]).step(name) for name, places in _places(ring).items()]
     procedures = list(dict.fromkeys(step.procedure for step in steps))
     steps.sort(key=lambda step: procedures.index(step.procedure))
@@ -71,16 +65,14 @@ def index(ring: str) -> Answer:
         "kind": "index",
         "ring": ring,
         "steps": [{"id": s.id, "procedure": s.procedure, "sentence": s.sentence} for s in steps],
-        "properties": dict(SENTENCES),
         "gaps": {gap.name: gap.question for gap in protocol.gaps(ring).values()},
-        "revisions": {name: REVISIONS[name] for name in protocol.revisions(ring)},
     }
 
 
 def difference(ring: str, before: str, after: str) -> Answer:
     """Give the difference of two revisions, under the defaults of the gaps, as a diff of steps."""
-    changes = _changes(_table(ring, before), _table(ring, after))
-    return {"kind": "difference", "ring": ring, "before": before, "after": after, "changes": changes}
+    found = changes(_table(ring, before), _table(ring, after))
+    return {"kind": "difference", "ring": ring, "before": before, "after": after, "changes": found}
 
 
 # Subjects and tables
@@ -185,13 +177,14 @@ def _step(ring: str, name: str) -> Answer:
         "writings": _writings(ring, name, default or places),
         "changed_by": changed,
         "missing_with": missing,
-        "proposed": [_proposed(s, name) for s in protocol.sentences(ring) if name in s.steps and s.mends],
+        "proposed": [proposed(s, name) for s in protocol.sentences(ring) if name in s.steps and s.mends],
     }
 
 
-def _proposed(sentence: Sentence, step: str) -> Answer:
-    """Give what the text should say of a step: where, for which mends, and the sentence, less orders of other steps."""
-    spoken = [w for w in sentence.words if sentence.number or not w.orders or any(step in pair for pair in w.orders)]
+def proposed(sentence: Sentence, step: str = "") -> Answer:
+    """Give what the text should say: where, for which mends, and the sentence; of one step less orders of others."""
+    alone = step and not sentence.number
+    spoken = [w for w in sentence.words if not alone or not w.orders or any(step in pair for pair in w.orders)]
     text = "".join(words.text for words in spoken).replace("``", "").rstrip(",;. ")
     return {
         "place": f"{sentence.place}, {sentence.number}" if sentence.number else "",
@@ -262,8 +255,8 @@ def _gap(ring: str, gap: Gap) -> Answer:
     alternatives = []
     for alternative in gap.alternatives:
         chosen = protocol.Subject.of(ring, last, {gap.name: alternative.name})
-        changes = _changes(_table(ring, last), protocol.table(chosen))
-        alternatives.append({"name": alternative.name, "meaning": alternative.meaning, "changes": changes})
+        made = changes(_table(ring, last), protocol.table(chosen))
+        alternatives.append({"name": alternative.name, "meaning": alternative.meaning, "changes": made})
     return {
         "kind": "gap",
         "id": gap.name,
@@ -289,14 +282,14 @@ def _revision(ring: str, name: str) -> Answer:
         "steps": list(_table(ring, name).steps),
         "open_gaps": [g.name for g in protocol.gaps(ring).values() if g.open_in(name)],
         "before": before,
-        "changes": _changes(_table(ring, before), _table(ring, name)) if before else [],
+        "changes": changes(_table(ring, before), _table(ring, name)) if before else [],
     }
 
 
 # Differences
 
 
-def _changes(before: Table, after: Table) -> list[Answer]:
+def changes(before: Table, after: Table) -> list[Answer]:
     """Give the steps that were inserted, removed or replaced, and the procedures whose guard was."""
     found: list[Answer] = []
     for name in dict.fromkeys([*before.steps, *after.steps]):

@@ -26,7 +26,13 @@ def text(answer: Answer) -> str:
         "property": _property,
         "gap": _gap,
         "revision": _revision,
+        "choice": _choice,
+        "erratum": _mend,
+        "order": _mend,
+        "edit": _edit,
+        "steps": _steps,
         "index": _index,
+        "names": _names,
         "difference": _difference,
     }
     return "\n".join(writers[answer["kind"]](answer))
@@ -83,7 +89,7 @@ def _target(assignment: str) -> str:
 
 
 def _property(answer: Answer) -> Iterator[str]:
-    yield f"{answer['id']}: a property"
+    yield f"{answer['id']}: a property, as it is judged on the {answer['ring']} ring"
     yield from _lines("says", answer["sentence"], 2)
     for judged in answer["judged"]:
         yield from _lines("judged", judged["when"], 2)
@@ -104,14 +110,14 @@ def _gap(answer: Answer) -> Iterator[str]:
 
 
 def _revision(answer: Answer) -> Iterator[str]:
-    yield f"{answer['id']}: a revision of the text"
+    yield f"{answer['id']}: a revision of the text, on the {answer['ring']} ring"
     yield from _lines("is", answer["sentence"], 2)
     yield from _lines("steps", str(len(answer["steps"])), 2)
     yield from _lines("open gaps", _list(answer["open_gaps"]), 2)
     if answer["before"]:
         yield ""
         yield f"{answer['before']} -> {answer['id']}"
-        yield from _changes(answer["changes"])
+        yield from _changes(answer["changes"]) if answer["changes"] else ["no step changes; no gap stays open"]
 
 
 def _difference(answer: Answer) -> Iterator[str]:
@@ -145,22 +151,84 @@ def _part(mark: str, name: str, value: Any) -> Iterator[str]:
             yield from wrap(words, _WIDTH, initial_indent=start, subsequent_indent=follow, break_on_hyphens=False)
 
 
+def _choice(answer: Answer) -> Iterator[str]:
+    kind = "the default" if answer["default"] else "a choice"
+    gap = answer["id"].partition("=")[0]
+    yield f"{answer['id']}: {kind} of a gap of the {answer['ring']} ring's text, open in {_list(answer['revisions'])}"
+    yield from _lines("question", answer["question"], 2)
+    yield from _lines("means", answer["meaning"], 2)
+    yield from _lines("more", f"vhost-inflight explain {gap} --ring {answer['ring']}", 2)
+    if answer["changes"]:
+        yield ""
+        yield f"{answer['changes_are_of']} -> {answer['changes_are_of']} {answer['id']}"
+        yield from _changes(answer["changes"])
+
+
+def _mend(answer: Answer) -> Iterator[str]:
+    kind = "an erratum" if answer["kind"] == "erratum" else "a mend"
+    rings = " and of the ".join(answer["rings"])
+    yield f"{answer['id']}: {kind} of the text, of the {rings} ring"
+    yield from _lines("about", answer["about"], 2)
+    if answer["edit"]:
+        yield from _lines("edit", answer["edit"], 2)
+    if answer["needs"]:
+        yield from _lines("needs", f"{_list(answer['needs'])}: without that it does harm", 2)
+    if answer["run"]:
+        run = answer["run"]
+        yield from _lines("a run", f"of {run['revision']}; it violates {run['property']}", 2)
+        yield from _lines("", f"vhost-inflight replay {run['file']}", 2)
+    if answer["kind"] == "erratum":
+        yield from _lines("more", f"docs/errata.md, {answer['id']}", 2)
+    for said in answer["proposed"]:
+        place = said["place"] or "behind the lists"
+        yield from _lines("proposed", f"{said['ring']} ring, {place}: {said['sentence']}", 2)
+    if answer["changes"]:
+        yield ""
+        yield f"hardened without {answer['edit']} -> hardened"
+        yield from _changes(answer["changes"])
+
+
+def _edit(answer: Answer) -> Iterator[str]:
+    yield f"{answer['id']}: an edit of the {answer['ring']} ring's table, one of those that make hardened of merged"
+    yield from _lines("mends", f"{_list(answer['errata'])}: {answer['reason']}", 2)
+    yield ""
+    yield "hardened without it -> hardened"
+    yield from _changes(answer["changes"])
+
+
+def _steps(answer: Answer) -> Iterator[str]:
+    yield f"{answer['id']}: steps of the {answer['ring']} ring whose id begins so"
+    yield from _listed_steps(answer["steps"])
+
+
 def _index(answer: Answer) -> Iterator[str]:
     yield f"steps of the {answer['ring']} ring"
+    yield from _listed_steps(answer["steps"])
+    yield f"gaps of the {answer['ring']} ring"
+    yield from _named(answer["gaps"])
+
+
+def _names(answer: Answer) -> Iterator[str]:
+    for kind in ("properties", "revisions", "errata", "edits"):
+        yield {"errata": "errata of the text", "edits": "edits that make hardened"}.get(kind, kind)
+        yield from _named(answer[kind])
+
+
+def _listed_steps(steps: list[Answer]) -> Iterator[str]:
     procedure = None
-    for step in answer["steps"]:
+    for step in steps:
         if step["procedure"] != procedure:
             procedure = step["procedure"]
             yield f"  {procedure}"
-        yield f"    {step['id']:<26}{_short(step['sentence'])}"
-    for kind in ("properties", "gaps", "revisions"):
-        yield kind
-        for name, sentence in answer[kind].items():
-            yield f"    {name:<26}{_short(sentence)}"
+        yield f"    {step['id']:<30}{_short(step['sentence'])}"
+
+
+def _named(sentences: dict[str, str]) -> Iterator[str]:
+    yield from (f"    {name:<30}{_short(sentence)}" for name, sentence in sentences.items())
 
 
 def _short(sentence: str) -> str:
-    room = _WIDTH - 30
+    room = _WIDTH - 34
     return sentence if len(sentence) <= room else sentence[: room - 4].rstrip() + " ..."
 
 

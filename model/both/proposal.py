@@ -5,7 +5,9 @@ from __future__ import annotations
 from model.proposal import Mend, Sentence
 from model.proposal import Words as W  # noqa: N817
 
-__all__ = ["STORE_ORDER", "at_the_end", "counters", "note", "store_order"]
+__all__ = ["NO_ORDER", "STORE_ORDER", "at_the_end", "counters", "note", "store_order"]
+
+NO_ORDER = Mend("no-order", "erratum", "v6 resubmits requests in an order that it does not name; merged has a counter")
 
 STORE_ORDER = Mend("store-order", "order", "which stores must come before which")
 

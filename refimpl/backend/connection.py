@@ -15,6 +15,7 @@ from refimpl.backend.dirty import DirtyLog
 from refimpl.backend.disk import WCE_OFFSET
 from refimpl.backend.memory import InflightBuffer, MappedMemory, create_inflight
 from refimpl.backend.ring import Vring
+from refimpl.backend.steered import SteeredVring
 from refimpl.errors import FrontEndError, InflightError
 from refimpl.layout import RING_SIZE_MAX
 from refimpl.split.state import Counter
@@ -57,7 +58,8 @@ class Backend:
         self.memory = MappedMemory(device.mem_slots)
         self.log = DirtyLog()
         counter = Counter()
-        self.rings = [Vring(number, device, self.memory, counter, self.log) for number in range(device.disk.queues)]
+        kind = Vring if device.reins is None else SteeredVring
+        self.rings = [kind(number, device, self.memory, counter, self.log) for number in range(device.disk.queues)]
         self.inflight: InflightBuffer | None = None
         self._request_fd: int | None = None
 

@@ -92,7 +92,7 @@ class Disk:
         self.capacity = os.lseek(self.fd, 0, os.SEEK_END) // SECTOR
         if not self.capacity:
             os.close(self.fd)
-            raise InflightError(f"image {image}: empty: it has not one sector of {SECTOR} bytes")
+            raise InflightError(f"image {image}: it has less than one sector of {SECTOR} bytes")
         self.write_cache = 1
 
     def config(self, offset: int, size: int) -> bytes | None:

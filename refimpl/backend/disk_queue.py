@@ -17,11 +17,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from refimpl.backend.disk import BlkRequest, Disk
+from refimpl.documents import DocumentError, read_document, shown
 from refimpl.errors import InflightError, UsageError
 from refimpl.hooks import Hook
 
 ORDERS: Final = ("shuffle", "reverse", "fifo")
 """Orders of completion with a name: by the seed, the newest first, the oldest first."""
+
+_EXAMPLE: Final = '{"hold": 4, "order": "shuffle", "batch": 2, "idle": 0.2}'
 
 BATCH_MAX: Final = 8
 """Most requests in a batch when the schedule does not say."""
@@ -45,14 +48,14 @@ class Schedule:
     def __post_init__(self) -> None:
         """Check the values."""
         if not _is_whole(self.hold) or self.hold < 1:
-            raise UsageError(f"schedule: hold is {self.hold!r}, not a positive number")
+            raise UsageError(f"schedule: hold is {shown(self.hold)}, not a positive number")
         if self.batch is not None and (not _is_whole(self.batch) or self.batch < 1):
-            raise UsageError(f"schedule: batch is {self.batch!r}, not a positive number")
+            raise UsageError(f"schedule: batch is {shown(self.batch)}, not a positive number")
         heads = isinstance(self.order, tuple) and all(_is_whole(head) for head in self.order)
         if not heads and self.order not in ORDERS:
-            raise UsageError(f"schedule: order is {self.order!r}, neither heads nor one of {', '.join(ORDERS)}")
+            raise UsageError(f"schedule: order is {shown(self.order)}, neither heads nor one of {', '.join(ORDERS)}")
         if isinstance(self.idle, bool) or not isinstance(self.idle, int | float) or not 0 <= self.idle <= 3600:
-            raise UsageError(f"schedule: idle is {self.idle!r}, not seconds up to 3600")
+            raise UsageError(f"schedule: idle is {shown(self.idle)}, not seconds up to 3600")
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -61,14 +64,18 @@ class Schedule:
         Raises InflightError for a file that cannot be read or is no JSON object, UsageError for what is in it.
         """
         try:
-            content: Any = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InflightError(f"schedule {path}: {error}") from error
+            content: Any = read_document(path)
+        except OSError as error:
+            raise InflightError(f"schedule {path}: {error.strerror}") from error
+        except DocumentError as error:
+            raise InflightError(f"schedule {error}") from error
         if not isinstance(content, dict):
-            raise InflightError(f"schedule {path}: not a JSON object")
+            raise InflightError(f"schedule {path}: not a JSON object, such as {_EXAMPLE}")
         unknown = content.keys() - {"hold", "order", "batch", "idle"}
+        if "schedule" in unknown:
+            raise UsageError(f"schedule {path}: steps, as `replay` plays them; wanted is an object such as {_EXAMPLE}")
         if unknown:
-            raise UsageError(f"schedule {path}: there is no {', '.join(sorted(unknown))}")
+            raise UsageError(f"schedule {path}: there is no {', '.join(sorted(unknown))}; an example: {_EXAMPLE}")
         if isinstance(content.get("order"), list):
             content["order"] = tuple(content["order"])
         return cls(**{"idle": 0.2, **content})
@@ -149,11 +156,13 @@ class BlkQueue:
         trace: Trace,
         hook: Hook,
         packed: bool = False,
+        clock: Callable[[], float] = time.monotonic,
         wrote: Callable[[BlkRequest], None] = lambda _request: None,
     ) -> None:
         """Begin with nothing. ``read(head)`` gives the request of a head (on a packed ring: of an entry).
 
-        ``number`` is the queue's; ``packed`` says which steps the trace has; ``wrote`` is told what was performed.
+        ``number`` is the queue's; ``packed`` says which steps the trace has; ``clock`` gives the time in seconds;
+        ``wrote`` is told what was performed.
         """
         self._submitted = "packed.fetch.submit" if packed else "split.fetch.submit"
         self._resubmitted = "packed.reconnect.4.submit" if packed else "split.reconnect.2"
@@ -164,6 +173,7 @@ class BlkQueue:
         self.trace = trace
         self.hook = hook
         self.read = read
+        self.clock = clock
         self.wrote = wrote
         self.recovering = False
         self.resubmitted: list[int] = []
@@ -177,14 +187,14 @@ class BlkQueue:
         """Take a request, while ``recovering`` one that is resubmitted. Raises DriverError for a wrong chain."""
         request = self.read(head)
         self.held.append(request)
-        self.latest = time.monotonic()
+        self.latest = self.clock()
         if self.recovering:
             self.resubmitted.append(request.identity)
         self.trace.write(self._resubmitted if self.recovering else self._submitted, self.number, request)
 
     @property
     def deadline(self) -> float | None:
-        """When (by the monotonic clock) something is to be finished even if nothing more comes; None: never."""
+        """When (by the clock) something is to be finished even if nothing more comes; None: never."""
         if self.round or len(self.held) >= self.schedule.hold:
             return 0.0
         return self.latest + self.schedule.idle if self.held else None
@@ -192,7 +202,7 @@ class BlkQueue:
     def due(self) -> bool:
         """Return whether something is to be finished now."""
         deadline = self.deadline
-        return deadline is not None and deadline <= time.monotonic()
+        return deadline is not None and deadline <= self.clock()
 
     def finish(self) -> None:
         """Finish one batch, to be supplied by ``next_finished`` and ``used_len``."""
@@ -201,12 +211,30 @@ class BlkQueue:
             self.held.clear()
         number = self.schedule.batch or self.rng.randint(1, BATCH_MAX)
         for _ in range(min(number, len(self.round))):
-            request = self.round.popleft()
-            self.lengths[request.head] = request.perform(self.disk)
-            self.wrote(request)
-            self.trace.write("device.finish", self.number, request)
-            self.finished.append(request.head)
-            self.hook("device.finish", request.head)
+            self._perform(self.round.popleft())
+
+    def finish_one(self, head: int) -> None:
+        """Finish one request that is held back, for ``take``. Raises UsageError when it is not."""
+        request = next((held for held in self.held if held.head == head), None)
+        if request is None:
+            raise UsageError(f"head {head} is not held back")
+        self.held.remove(request)
+        self._perform(request)
+
+    def take(self, head: int) -> int:
+        """Return a head that is finished and not yet in a batch. Raises UsageError when it is not."""
+        if head not in self.finished:
+            raise UsageError(f"head {head} is not finished")
+        self.finished.remove(head)
+        return head
+
+    def _perform(self, request: BlkRequest) -> None:
+        """Do what a request asks for, and have it finished."""
+        self.lengths[request.head] = request.perform(self.disk)
+        self.wrote(request)
+        self.trace.write("device.finish", self.number, request)
+        self.finished.append(request.head)
+        self.hook("device.finish", request.head)
 
     @property
     def busy(self) -> bool:

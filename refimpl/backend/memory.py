@@ -83,7 +83,7 @@ class MappedMemory:
         try:
             return self._user.translate(address, length)
         except DriverError as error:
-            raise FrontEndError(f"{what}: {error.args[0]}") from error
+            raise FrontEndError(f"{what}: {error.rule}") from error
 
     def guest_address(self, user: int) -> int:
         """Return the guest address of what is mapped at a user address. Raises FrontEndError without a region there."""
@@ -114,7 +114,7 @@ class InflightBuffer:
             self.region(0)
         except UsageError as error:
             self._memory.close()
-            raise FrontEndError(f"SET_INFLIGHT_FD: {error.args[0]}") from error
+            raise FrontEndError(f"SET_INFLIGHT_FD: {error.rule}") from error
 
     def region(self, queue: int) -> Any:
         """Return the region of one queue, laid over the buffer. Raises FrontEndError when the buffer has none."""

@@ -8,7 +8,7 @@ import logging
 import random
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from refimpl import hooks
@@ -16,11 +16,15 @@ from refimpl.backend.device import Device
 from refimpl.backend.disk import Disk
 from refimpl.backend.disk_queue import Schedule, Trace
 from refimpl.backend.memory import MEM_SLOTS
+from refimpl.backend.reins import Reins
 from refimpl.backend.server import Log, Server
-from refimpl.choices import Choices, of_each_ring
+from refimpl.choices import RINGS, Choices, of_each_ring, parse_gaps
 from refimpl.errors import InflightError, UsageError
 from refimpl.layout import STRIDES
+from refimpl.names import no_such
 from refimpl.wire.features import MORE_FEATURES
+
+_LOG = logging.getLogger(__name__)
 
 LOG_LEVELS = ("error", "info", "debug")
 """What is logged: what went wrong; what happened too; every message with its bytes too."""
@@ -55,6 +59,7 @@ def run_backend(
     mem_slots: int = MEM_SLOTS,
     stride: str = "64",
     offer: int = 0,
+    reins: Reins | None = None,
 ) -> None:
     """Serve ``image`` as a vhost-user-blk device at ``socket`` until SIGTERM or SIGINT.
 
@@ -72,19 +77,23 @@ def run_backend(
     """
     choices = choices or Choices()
     if log_level not in LOG_LEVELS:
-        raise UsageError(f"there is no log level {log_level!r}; there are {', '.join(LOG_LEVELS)}")
+        raise UsageError(no_such("log level", log_level, LOG_LEVELS))
     logging.basicConfig(level=log_level.upper(), stream=sys.stderr, format="back-end: %(message)s")
     if crash_at is not None and crash_at.startswith("packed.") and choices.ring == "split":
         raise UsageError(f"crash-at {crash_at}: packed rings are not offered")
     if not 1 <= queues <= QUEUES_MAX:
         raise UsageError(f"{queues} queues; there can be 1 to {QUEUES_MAX}")
+    if reins is not None and queues != 1:
+        raise UsageError(f"a back-end that is steered has one queue, not {queues}")
     if not 0 <= mem_slots <= MEM_SLOTS_MAX:
         raise UsageError(f"{mem_slots} memory slots; there can be 0 to {MEM_SLOTS_MAX}")
     if stride not in STRIDES:
-        raise UsageError(f"there is no stride {stride!r}; there are {', '.join(STRIDES)}")
+        raise UsageError(no_such("stride", stride, STRIDES))
     if offer & ~MORE_FEATURES:
         raise UsageError(f"features {offer & ~MORE_FEATURES:#x} cannot be offered besides; {MORE_FEATURES:#x} can")
     hook = hooks.crash_at(crash_at) if crash_at is not None else hooks.silent
+    if reins is not None:
+        hook = hooks.chain(hook, reins.hook)
     plan = Schedule.load(schedule) if schedule is not None else Schedule()
     if dump is not None:
         _make_folder(dump)
@@ -100,10 +109,21 @@ def run_backend(
             loose=frozenset(each.ring for each in (choices, beside) if each is not None and _shows(each)),
             dump=dump,
             mem_slots=mem_slots,
+            reins=reins,
             stride=stride,
         )
         with Server(socket, device, log) as server:
-            _serve_until_signal(server)
+            each = [device.choices_of(ring) for ring in RINGS if device.packed or ring == "split"]
+            rings = ", ".join(f"{one.ring} rings by {' '.join([one.revision, *_told(one)])}" for one in each)
+            what = f"{queues} queue{'' if queues == 1 else 's'}"
+            _serve_until_signal(
+                server, f"listening at {socket}: image {image} of {disk.capacity} sectors, {what}, {rings}"
+            )
+
+
+def _told(choices: Choices) -> Iterator[str]:
+    """Yield what is chosen other than the defaults, as ``--gap`` has it."""
+    return (f"{gap}={choice}" for gap, choice in choices.changed().items())
 
 
 def _shows(choices: Choices) -> bool:
@@ -123,74 +143,95 @@ def _make_folder(path: Path) -> None:
         raise InflightError(f"dump {path}: {error.strerror}") from error
 
 
-def _serve_until_signal(server: Server) -> None:
-    """Serve until SIGTERM or SIGINT, and put back what these did before."""
+def _serve_until_signal(server: Server, ready: str) -> None:
+    """Serve until SIGTERM or SIGINT, and put back what these did before; log ``ready`` when one may come."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         for number in before:
             signal.signal(number, lambda _number, _frame: server.stop())
+        _LOG.info(ready)
         server.serve()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def parse_gaps(pairs: Sequence[str]) -> dict[str, str]:
-    """Return {gap: choice} of ``GAP=CHOICE`` arguments. Raises UsageError for one without a ``=``."""
-    gaps = {}
-    for pair in pairs:
-        gap, equals, choice = pair.partition("=")
-        if not equals:
-            raise UsageError(f"{pair!r} is not GAP=CHOICE")
-        gaps[gap] = choice
-    return gaps
+def parser(prog: str, log_level: str) -> argparse.ArgumentParser:
+    """Return what reads the arguments of a back-end; ``log_level`` is what is logged where none is named."""
+    made = argparse.ArgumentParser(
+        prog=prog,
+        allow_abbrev=False,
+        description="Serve a file as a vhost-user-blk device, until SIGTERM or Ctrl-C.",
+        epilog="Exit status: 0 when it was told to end, 2 when it could not begin; the log is on standard error.",
+    )
+    add = made.add_argument
+    add("--socket", type=Path, required=True, metavar="PATH", help="the socket to listen on")
+    add("--image", type=Path, required=True, metavar="FILE", help="the disk's file")
+    add("--packed", action="store_true", help="offer packed rings besides split ones")
+    add("--queues", type=int, default=1, metavar="N", help=f"1 to {QUEUES_MAX}; 1 if left out")
+    add(
+        "--revision",
+        default="",
+        help="v6, merged or hardened, for both rings. Left out, it is for each ring the one that is proved: merged for "
+        "split rings, hardened for packed ones, where v6 and merged resubmit requests that the driver has as used "
+        "(docs/errata.md)",
+    )
+    add("--gap", action="append", default=[], metavar="[RING.]NAME=CHOICE",
+        help="a choice other than the default, for one ring or for each that has it")  # fmt: skip
+    add("--schedule", type=Path, metavar="FILE", help="what to hold back, and the order of completion")
+    add("--crash-at", metavar="STEP[:N]", help="die right after the Nth such step")
+    add("--trace", type=Path, metavar="FILE", help="append a line for each thing that really happened")
+    add("--seed", type=int, default=0, metavar="N", help="of the order of completion; 0 if left out")
+    add("--log-level", default=log_level, metavar="LEVEL",
+        help=f"error, info (what happened) or debug (every message); {log_level} if left out")  # fmt: skip
+    add("--dump", type=Path, metavar="FOLDER", help="write what each ring finds there, for `vhost-inflight recover`")
+    add("--mem-slots", type=int, default=MEM_SLOTS, metavar="N",
+        help=f"regions of memory that may come one by one; 0: all as one table; {MEM_SLOTS} if left out")  # fmt: skip
+    add("--stride", default="64", help="64 or none: what a queue's region is rounded up to, in bytes; 64 if left out")
+    add("--offer", type=read_bits, default=0, metavar="BITS",
+        help="more virtio features: those that an earlier back-end offered (0x6c02)")  # fmt: skip
+    add("--reins", type=int, metavar="FD", help=argparse.SUPPRESS)  # of the crash test: see refimpl.backend.reins
+    return made
+
+
+def serve(arguments: Sequence[str], prog: str, log_level: str = "info") -> None:
+    """Run a back-end from command line arguments; raises as `run_backend` does, SystemExit(2) for wrong ones."""
+    given = parser(prog, log_level).parse_args(arguments)
+    each = of_each_ring(parse_gaps(given.gap), given.revision, packed=given.packed)
+    run_backend(
+        given.socket,
+        given.image,
+        queues=given.queues,
+        choices=each.get("packed", each["split"]),
+        beside=each["split"] if given.packed else None,
+        crash_at=given.crash_at,
+        schedule=given.schedule,
+        trace=given.trace,
+        seed=given.seed,
+        log_level=given.log_level,
+        dump=given.dump,
+        mem_slots=given.mem_slots,
+        stride=given.stride,
+        offer=given.offer,
+        reins=None if given.reins is None else Reins(given.reins),
+    )
 
 
 def read_bits(text: str) -> int:
-    """Read feature bits: a number, in hexadecimal with 0x. Raises ValueError."""
-    bits = int(text, 0)
+    """Read feature bits: a number, in hexadecimal with 0x. Raises argparse.ArgumentTypeError."""
+    try:
+        bits = int(text, 0)
+    except ValueError:
+        bits = -1
     if bits < 0:
-        raise ValueError(f"{text} is negative")
+        raise argparse.ArgumentTypeError(f"wanted is a number such as 0x6c02, not {text!r}")
     return bits
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a back-end from command line arguments; return the exit status, 2 for anything it cannot start with."""
-    parser = argparse.ArgumentParser(prog="python -m refimpl.backend.process", description=__doc__)
-    parser.add_argument("--socket", type=Path, required=True)
-    parser.add_argument("--image", type=Path, required=True)
-    parser.add_argument("--packed", action="store_true")
-    parser.add_argument("--queues", type=int, default=1)
-    parser.add_argument("--revision", default="merged")
-    parser.add_argument("--gap", action="append", default=[], metavar="GAP=CHOICE")
-    parser.add_argument("--crash-at", metavar="STEP[:N]")
-    parser.add_argument("--schedule", type=Path)
-    parser.add_argument("--trace", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--log-level", default="error")
-    parser.add_argument("--dump", type=Path)
-    parser.add_argument("--mem-slots", type=int, default=MEM_SLOTS)
-    parser.add_argument("--stride", default="64")
-    parser.add_argument("--offer", type=read_bits, default=0)
-    given = parser.parse_args(arguments)
     try:
-        each = of_each_ring(parse_gaps(given.gap), given.revision, packed=given.packed)
-        run_backend(
-            given.socket,
-            given.image,
-            queues=given.queues,
-            choices=each.get("packed", each["split"]),
-            beside=each["split"] if given.packed else None,
-            crash_at=given.crash_at,
-            schedule=given.schedule,
-            trace=given.trace,
-            seed=given.seed,
-            log_level=given.log_level,
-            dump=given.dump,
-            mem_slots=given.mem_slots,
-            stride=given.stride,
-            offer=given.offer,
-        )
+        serve(sys.argv[1:] if arguments is None else arguments, "python -m refimpl.backend.process", "error")
     except InflightError as error:
         log_to_stderr(str(error))
         return 2

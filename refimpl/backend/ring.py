@@ -123,6 +123,7 @@ class Vring:
             trace=device.trace,
             hook=device.hook,
             packed=self.kind == "packed",
+            clock=device.clock,
             wrote=self._log_data,
         )
         queue = make_queue(
@@ -249,7 +250,7 @@ class Vring:
 
     @property
     def deadline(self) -> float | None:
-        """When the device is to finish something though nothing more comes (monotonic clock); None: never."""
+        """When the device is to finish something though nothing more comes (by its clock); None: never."""
         return self.blk.deadline if self.blk is not None else None
 
     @property

@@ -94,7 +94,11 @@ class Server:
         self._told_of_silence_at: float | None = None
         self._kicks: dict[int, Vring] = {}
         self._listener = listen(path)
-        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        with contextlib.ExitStack() as stack:
+            stack.callback(path.unlink)
+            stack.enter_context(self._listener)
+            self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            stack.pop_all()
         # not epoll: that goes on reporting a descriptor closed here as long as the front-end has the same file open
         self._selector = selectors.PollSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, _ACCEPT)
@@ -218,9 +222,13 @@ class Server:
         if any(ring.ready for ring in self.backend.rings):
             return 0.0
         deadlines = [ring.deadline for ring in self.backend.rings if ring.deadline is not None]
+        waits = [max(0.0, deadline - self.device.clock()) for deadline in deadlines]
         if self._told_of_silence_at is not None:
-            deadlines.append(self._told_of_silence_at)
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+            waits.append(max(0.0, self._told_of_silence_at - time.monotonic()))
+        seconds = min(waits, default=None)
+        if self.device.reins is None or not any(ring.queue for ring in self.backend.rings):
+            return seconds
+        return self.device.reins.rest(seconds)
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Do something for the connection; a broken rule is logged and ends it, as its orderly end does."""

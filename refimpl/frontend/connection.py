@@ -110,9 +110,15 @@ class FrontEnd:
         self.reconnects = 0
         self.log: DirtyPages | None = None
         self._ours: socket.socket | None = None
-        self.kicks, self.calls, self.errs = (
-            [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)] for _ in range(3)
-        )
+        self.kicks: list[int] = []
+        self.calls: list[int] = []
+        self.errs: list[int] = []
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
+            for _ in range(ram.queues):
+                for fds in (self.kicks, self.calls, self.errs):
+                    fds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+            stack.pop_all()
 
     @property
     def inflight(self) -> SharedMemory | None:
@@ -311,10 +317,14 @@ class FrontEnd:
             self._send(Request.SET_VRING_NUM, VringState(queue, self.ram.queue_size))
             self._send(Request.SET_VRING_BASE, VringState(queue, self.bases[queue]))
             self._send(Request.SET_VRING_ADDR, self.ram.ring_address(queue, logged=self.log is not None))
-            self._send(Request.SET_VRING_KICK, VringFd(queue), self.kicks[queue])
+            self.give_kick(queue)
         self._give_log()
         for queue in range(self.ram.queues):
             self._send(Request.SET_VRING_ENABLE, VringState(queue, 1))
+
+    def give_kick(self, queue: int) -> None:
+        """Give the back-end a queue's kick eventfd; once more, where it has it."""
+        self._send(Request.SET_VRING_KICK, VringFd(queue), self.kicks[queue])
 
     @property
     def _accepted(self) -> int:

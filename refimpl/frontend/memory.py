@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from refimpl.both.driver import IndirectTables
-from refimpl.memory import SharedMemory
+from refimpl.memory import SharedMemory, store
 from refimpl.packed.ring import PackedRing, packed_parts, packed_ring_bytes
 from refimpl.split.chain import Buffer
 from refimpl.split.ring import SplitRing, parts, ring_bytes
@@ -76,6 +76,13 @@ class GuestRam:
         for ring in self.packed_rings:
             ring.begin_at(slot, wrap)
         return (slot | wrap << 15) * (1 | 1 << 16)
+
+    def count_from(self, index: int) -> None:
+        """Let the split rings have been in use up to an index: the next one to make and the next one to use."""
+        for ring in self.rings:
+            for target, field in ((ring.avail, "idx"), (ring.used, "idx"), (ring.used_event, "event")):
+                store(target, field, index)
+            store(ring.avail_event, "event", index)
 
     def ring_address(self, queue: int, *, logged: bool = False) -> VringAddress:
         """Return where a queue's ring is, as SET_VRING_ADDR says it; packed, its event areas are in the last two."""

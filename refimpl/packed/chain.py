@@ -27,7 +27,7 @@ def read_packed_chain(
             return _buffers(_table(descriptors, memory), memory)
         return _buffers(_short(descriptors, size), memory)
     except DriverError as error:
-        raise DriverError(f"entry {entry}: {error.args[0]}") from error
+        raise DriverError(f"entry {entry}: {error.rule}") from error
 
 
 def _short(descriptors: Sequence[PackedDesc], size: int) -> Sequence[PackedDesc]:

@@ -35,11 +35,11 @@ class PackedRing:
             raise blame(f"a packed ring of {size} slots is not allowed; the size is 1 to {RING_SIZE_MAX}")
         self.size = size
         try:
-            self.desc: Any = overlay(PackedDesc * size, desc)
-            self.driver_event: Any = overlay(PackedEvent, driver_event)
-            self.device_event: Any = overlay(PackedEvent, device_event)
+            self.desc: Any = overlay(PackedDesc * size, desc, f"a descriptor ring of {size}")
+            self.driver_event: Any = overlay(PackedEvent, driver_event, "the driver's event area")
+            self.device_event: Any = overlay(PackedEvent, device_event, "the device's event area")
         except UsageError as error:
-            raise blame(f"the ring cannot be where it is said to be: {error}") from error
+            raise blame(f"the ring cannot be where it is said to be: {error.rule}") from error
         if ctypes.addressof(self.desc) % 16:
             raise blame("the descriptor ring is not aligned to 16 bytes")
         if any(ctypes.addressof(area) % EVENT_BYTES for area in (self.driver_event, self.device_event)):

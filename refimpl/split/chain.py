@@ -117,7 +117,7 @@ def read_chain(ring: SplitRing, memory: GuestMemory, head: int) -> list[MappedBu
     try:
         return _Reader(ring, memory).read(head)
     except DriverError as error:
-        raise DriverError(f"head {head}: {error.args[0]}") from error
+        raise DriverError(f"head {head}: {error.rule}") from error
 
 
 class _Reader:

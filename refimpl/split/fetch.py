@@ -84,6 +84,10 @@ def _read_avail_idx(state: SplitState) -> None:
     seen = state.ring.avail.idx
     ahead = (seen - state.last_avail) % 65536
     if state.strict and ahead > state.ring.size:
+        behind = 65536 - ahead
+        if behind <= state.ring.size:
+            where = f"avail.idx is {seen}, {behind} before {state.last_avail}, where fetching goes on"
+            raise DriverError(f"{where}: it went back, or more is used or marked inflight than was made available")
         raise DriverError(f"avail.idx is {seen}: {ahead} past {state.last_avail}, but the ring has {state.ring.size}")
     state.seen_avail = seen
 

@@ -32,13 +32,13 @@ class SplitRing:
             raise blame(f"a split ring of {size} entries is not allowed; the size is a power of two to {RING_SIZE_MAX}")
         self.size = size
         try:
-            self.desc: Any = overlay(VringDesc * size, desc)
-            self.avail: Any = overlay(avail_type(size), avail)
-            self.used: Any = overlay(used_type(size), used)
-            self.used_event: Any = overlay(VringEvent, avail[4 + 2 * size :])
-            self.avail_event: Any = overlay(VringEvent, used[4 + 8 * size :])
+            self.desc: Any = overlay(VringDesc * size, desc, f"a descriptor table of {size}")
+            self.avail: Any = overlay(avail_type(size), avail, f"an available ring of {size}")
+            self.used: Any = overlay(used_type(size), used, f"a used ring of {size}")
+            self.used_event: Any = overlay(VringEvent, avail[4 + 2 * size :], "used_event, behind the available ring,")
+            self.avail_event: Any = overlay(VringEvent, used[4 + 8 * size :], "avail_event, behind the used ring,")
         except UsageError as error:
-            raise blame(f"the ring cannot be where it is said to be: {error}") from error
+            raise blame(f"the ring cannot be where it is said to be: {error.rule}") from error
         if ctypes.addressof(self.desc) % 16:
             raise blame("the descriptor table is not aligned to 16 bytes")
 

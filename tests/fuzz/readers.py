@@ -1,8 +1,9 @@
-"""The targets beside the back-end: the front-end, a migration's stream, and the oracle."""
+"""The targets beside the back-end: the front-end, a migration's stream, the oracle, and schedules."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import io
 import json
@@ -13,6 +14,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from model.terms import ModelError
 from refimpl.backend.dump import ring_parts
 from refimpl.errors import BackEndError, FrontEndError, InflightError
 from refimpl.frontend.connection import FrontEnd
@@ -26,6 +28,8 @@ from refimpl.wire.payload import (
 )
 from refimpl.wire.transport import Connection, Disconnected
 from tests.fuzz.world import WRONG_FILES, Source, chosen_rig, send, spoil, world
+from vhost_inflight.judging.play.replay import replay
+from vhost_inflight.judging.play.schedule import parse as parse_schedule
 from vhost_inflight.recover import answer, load, recover, schema, story
 
 # The other two readers: the front-end, and the oracle
@@ -117,6 +121,34 @@ def oracle(data: bytes) -> int:
         recovery = recover(given)
         validator().validate(answer(recovery))
         assert story(recovery)
+    return 1
+
+
+@functools.cache
+def _schedules() -> list[dict[str, Any]]:
+    """Give recorded schedules: of either ring, on memory and on the model."""
+    recorded = Path(__file__).parents[2] / "proofs" / "recorded"
+    names = ("split/counterexamples/v6-order", "packed/errata/whole-ring", "packed/errata/half-rolled-back")
+    return [json.loads((recorded / f"{name}.json").read_text(encoding="utf-8")) for name in names]
+
+
+def schedule(data: bytes) -> int:
+    """Play any schedule: one that was recorded, with events dropped, exchanged or added, and fields of any type."""
+    source = Source(data)
+    document = copy.deepcopy(source.pick(_schedules()))
+    events: list[Any] = document["schedule"]
+    steps = sorted({event[0] for event in events} | {"crash", "driver.reset", "device.finish", "connection.kick"})
+    for _ in range(source.number() % 4):
+        place, event = (
+            source.number(2) % (len(events) + 1),
+            [source.pick(steps), *([0], [1], [source.number()], [])[source.number() % 4]],
+        )
+        events[place : place + source.pick((0, 1, 1, 9))] = [event][: source.number() % 2]
+    if source.number() < 60:
+        document[source.pick([*document, "witness", "notifications"])] = source.pick(_VALUES)
+    with contextlib.suppress(InflightError, ModelError):
+        played = replay(parse_schedule(document))
+        assert played.verdict()
     return 1
 
 

@@ -31,7 +31,7 @@ from refimpl.wire.payload import (
     VringState,
 )
 from refimpl.wire.transport import Connection
-from tests.fuzz.readers import frontend, oracle, stream
+from tests.fuzz.readers import frontend, oracle, schedule, stream
 from tests.fuzz.world import WRONG_FILES, Source, chosen_rig, forget_replies, send, spoil, world
 from tests.refimpl.packed_rig import PackedRig
 from tests.refimpl.rig import Rig
@@ -201,6 +201,6 @@ def ring(data: bytes) -> int:
 
 TARGETS: dict[str, Callable[[bytes], int]] = {
     "codec": codec, "connection": connection, "ring": ring, "region": region,
-    "frontend": frontend, "stream": stream, "oracle": oracle,
+    "frontend": frontend, "stream": stream, "oracle": oracle, "schedule": schedule,
 }  # fmt: skip
 """By name."""

@@ -94,7 +94,7 @@ def test_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "AVAIL USED, used in lap 1" in printed
     assert "available in lap 0)" in printed
     assert "free_head: 0 → 1 → the end; old_free_head: the end" in printed
-    assert run(path, as_json=True)
+    assert run(path, json_file=Path("-"))
     shown = [event for event in json.loads(capsys.readouterr().out)["events"] if "memory" in event]
     assert [event["step"] for event in shown] == ["crash", "packed.reconnect.ready"]
     assert shown[0]["memory"][2] == "used_idx 0, lap 0"

@@ -112,7 +112,7 @@ def test_without_an_invariant_searches_judge(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(verify, "recorded", lambda _: [])
     monkeypatch.setattr(verify, "default_bounds", lambda *_: (Bounds(2, 1, 1),))
-    asked = {"ring": "split", "revision": "merged", "search": False, "json_file": None}
+    asked = {"ring": "split", "revision": "merged", "search": False}
     assert verify.run(property_name="intact", gaps={"reset": "kept"}, **asked)  # type: ignore[arg-type]
     out = capsys.readouterr().out
     assert "bounded" in out

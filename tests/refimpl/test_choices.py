@@ -66,13 +66,14 @@ def test_what_hardened_leaves_open() -> None:
 @pytest.mark.parametrize(
     ("gaps", "revision", "words"),
     [
-        ({"no-gap": "zero"}, "v6", "no gap 'no-gap'.*counter-start"),
+        ({"no-gap": "zero"}, "v6", "no gap 'no-gap'; there are: init-order, .*counter-start"),
         ({"counter-start": "two"}, "merged", "counter-start has no choice 'two'.*zero, one"),
         ({}, "v7", "no revision 'v7'.*v6, merged"),
         ({"counter-start": "one"}, "v6", "counter-start is open in revision merged only"),
         ({"resubmit-order": "any"}, "merged", "resubmit-order is open in revision v6 only"),
-        ({"region-size": "larger"}, "hardened", "region-size is open in revision v6, merged only, not in hardened"),
-        ({"settle": "plain"}, "hardened", "no gap 'settle'"),
+        ({"region-size": "larger"}, "hardened", "region-size is open in revision v6 and merged only, not in hardened"),
+        ({"settle": "plain"}, "hardened", "gap settle is one of the packed ring, not of the split ring"),
+        ({"coutner-start": "one"}, "merged", "no gap 'coutner-start'; perhaps: counter-start"),
         ({"reset": ""}, "v6", "reset has no choice ''.*renewed, kept"),
     ],
 )
@@ -106,6 +107,14 @@ def test_revisions_with_a_counter() -> None:
         "merged",
         "hardened",
     ]
+
+
+def test_the_default_revision_is_one_of_the_ring() -> None:
+    """Where none is named it is that of PROVED; what it closes is refused with a word about that."""
+    assert [Choices(ring=ring).revision for ring in RINGS] == ["merged", "hardened"]
+    assert [Choices.from_mapping({}, ring=ring).revision for ring in RINGS] == ["merged", "hardened"]
+    with pytest.raises(UsageError, match="open in revision v6 and merged only, not in hardened, the default of this"):
+        Choices.from_mapping({"flags-order": "in-order"}, ring="packed")
 
 
 def test_choices_cannot_change() -> None:
@@ -148,11 +157,21 @@ def test_chain_calls_each() -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["split.supply.4", "", ":1", "split.supply.5:0", "split.supply.5:", "split.supply.5:x"]
+    ("where", "why"),
+    [
+        ("split.supply.4", "there is no step of a back-end 'split.supply.4'; perhaps: .*split.supply.5"),
+        ("", "there is no step of a back-end ''"),
+        (":1", "there is no step of a back-end ''"),
+        ("driver.use", "there is no step of a back-end 'driver.use'"),
+        ("split.supply.5:0", "'0' in 'split.supply.5:0' is no positive number"),
+        ("split.supply.5:", "'' in 'split.supply.5:' is no positive number"),
+        ("split.supply.5:x", "'x' in 'split.supply.5:x' is no positive number"),
+        ("split.supply.5:" + "9" * 5000, "is no positive number"),
+    ],
 )
-def test_crash_at_refuses(where: str) -> None:
-    """A step that there is none of, and a number that is none, are refused."""
-    with pytest.raises(UsageError, match=r"no step .*split\.supply\.5|no positive number"):
+def test_crash_at_refuses(where: str, why: str) -> None:
+    """A step that no back-end takes, and a number that is none, are refused."""
+    with pytest.raises(UsageError, match=why):
         crash_at(where)
 
 

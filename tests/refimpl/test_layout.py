@@ -157,4 +157,4 @@ def test_overlay_checks_size_and_alignment() -> None:
     with pytest.raises(UsageError, match="needs 80 bytes, there are 64"):
         region_at(view, "split", "merged", 4)
     with pytest.raises(UsageError, match="aligned"):
-        overlay(VringDesc, view[1:])
+        overlay(VringDesc, view[1:], "a descriptor")

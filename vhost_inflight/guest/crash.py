@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
-import json
 import random
 import tempfile
 import time
@@ -26,6 +25,7 @@ from vhost_inflight.guest.plan import GuestPlan
 from vhost_inflight.guest.prepare import prepared
 from vhost_inflight.guest.qemu import RING_MAX, program, ring_size, version
 from vhost_inflight.judging.crash.plan import Kill, stores
+from vhost_inflight.telling import STDIO, write_json
 
 __all__ = ["GuestOutcome", "guest_crash_test", "run"]
 
@@ -192,8 +192,8 @@ def guest_crash_test(
     ``queue_size`` is QEMU's queue-size, see `ring_size`; ``hold`` is how many requests the back-end holds back before
     it finishes any; ``at`` is ``STEP[:N]``: it always dies there; ``qemu`` is the program, see `program`; ``moves`` is
     how often the guest is taken to another machine meanwhile. Raises UsageError for a step that stores nothing, sizes
-    that QEMU does not allow, when a program is missing, and when the back-end refuses QEMU before the guest has its
-    disk.
+    that QEMU does not allow, and when the back-end refuses QEMU before the guest has its disk, MissingError when a
+    program is missing.
     """
     always = None if at is None else _kill_at(at, ring, revision)
     if queue_size is not None and (not 4 <= queue_size <= RING_MAX or queue_size & (queue_size - 1)):
@@ -278,8 +278,9 @@ def run(
             ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
             qemu=qemu, moves=moves, progress=progress,
         )  # fmt: skip
+    if json_file != STDIO:
+        for line in outcome.report():
+            print(line)
     if json_file is not None:
-        json_file.write_text(json.dumps(outcome.document(), indent=2) + "\n", encoding="utf-8")
-    for line in outcome.report():
-        print(line)
+        write_json(json_file, outcome.document())
     return not outcome.broken

@@ -67,10 +67,12 @@ class Machine:
         command += ["-append", "console=ttyS0 quiet panic=-1", "-nodefaults", "-display", "none", "-no-user-config"]
         command += ["-serial", "stdio", "-qmp", f"unix:{monitor},server=on,wait=off", "-no-reboot"]
         command += ["-incoming", f"unix:{incoming}"] if incoming is not None else []
-        self._errors = (folder / "qemu.log").open("w+b")
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
-        )
+        with contextlib.ExitStack() as stack:
+            self._errors = stack.enter_context((folder / "qemu.log").open("w+b"))
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
+            )
+            stack.pop_all()  # it runs: the block that it is used in closes the file
         self._monitor = monitor
         threading.Thread(target=self._read, daemon=True).start()
 

@@ -2,12 +2,26 @@
 
 The reference's own recovery runs over those bytes in real shared memory, and what it stores, resubmits and ends with is
 recorded: ``given`` reads the question, ``memory`` lays it, ``record`` runs and records, ``chains`` lists descriptors,
-``answer`` and ``story`` say it in JSON and in words, ``command`` is the command. Nothing here imports the model.
+``doubt`` finds what speaks against an answer (``used`` what the ring shows as used all the same), ``answer`` and
+``story`` say it in JSON and in words, ``command`` is the command. Nothing here imports the model.
 """
 
 from vhost_inflight.recover.answer import answer
+from vhost_inflight.recover.doubt import Doubt, doubts
 from vhost_inflight.recover.given import Given, GivenError, load, parse, schema
 from vhost_inflight.recover.record import Recovery, recover
 from vhost_inflight.recover.story import story
 
-__all__ = ["Given", "GivenError", "Recovery", "answer", "load", "parse", "recover", "schema", "story"]
+__all__ = [
+    "Doubt",
+    "Given",
+    "GivenError",
+    "Recovery",
+    "answer",
+    "doubts",
+    "load",
+    "parse",
+    "recover",
+    "schema",
+    "story",
+]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from refimpl.errors import DriverError, InflightError, RegionError
 from vhost_inflight.recover.chains import Descriptor
+from vhost_inflight.recover.doubt import Doubt, doubts
 from vhost_inflight.recover.record import Change, Recovery, Resubmitted, Store
 
 __all__ = ["FORMAT", "answer", "changed_gaps", "cleared", "committed", "culprit", "rolled_back", "unmarked"]
@@ -17,10 +18,14 @@ FORMAT: Final = "vhost-inflight recovery 1"
 _CLEARING: Final = frozenset({"split.reconnect.1b", "packed.reconnect.3"})
 
 
-def answer(recovery: Recovery) -> dict[str, Any]:
-    """Return a recovery as JSON; of bytes that break a rule, which rule and who broke it."""
+def answer(recovery: Recovery, against: Sequence[Doubt] | None = None) -> dict[str, Any]:
+    """Return a recovery as JSON; of bytes that break a rule, which rule and who broke it.
+
+    ``against`` are its doubts, for who has them already.
+    """
+    told = [_doubt(doubt) for doubt in (doubts(recovery) if against is None else against)]
     if recovery.refused is not None:
-        return {"format": FORMAT, "error": _error(recovery, recovery.refused)}
+        return {"format": FORMAT, "error": _error(recovery, recovery.refused), "doubts": told}
     given = recovery.given
     ring_after = {name: part.hex() for name, part in recovery.after.items() if part != recovery.before[name]}
     ring_after.pop("region", None)
@@ -42,7 +47,25 @@ def answer(recovery: Recovery) -> dict[str, Any]:
         "stores": [_store(store) for store in recovery.stores],
         "region_after": recovery.after["region"].hex(),
         "ring_after": ring_after or None,
+        "doubts": told,
     }
+
+
+def _doubt(doubt: Doubt) -> dict[str, Any]:
+    """Return a doubt as JSON: its kind, its sentence, and what that kind has."""
+    found: dict[str, Any] = {"kind": doubt.kind, "text": doubt.text}
+    if doubt.shown is not None:
+        entry, identity = doubt.shown.request.entry, doubt.shown.request.identity
+        found |= {"head": entry} if identity is None else {"entry": entry, "id": identity}
+        found |= {"slot": doubt.shown.slot, "visible": doubt.shown.visible}
+    if doubt.other is not None:
+        other = doubt.other
+        refused = other.refused is not None
+        found |= {"revision": other.given.revision, "differs": list(doubt.differs)}
+        found |= {"error": other.refused.rule if other.refused is not None else None}
+        found |= {"resubmit": None if refused else [request.entry for request in other.resubmitted]}
+        found |= {"fetch_position": None if refused else _position(other)}
+    return found
 
 
 def changed_gaps(recovery: Recovery) -> dict[str, str]:
@@ -83,7 +106,7 @@ def culprit(error: InflightError) -> str:
 def _error(recovery: Recovery, error: InflightError) -> dict[str, Any]:
     after = recovery.events[-1].step if recovery.events else None
     return {
-        "rule": str(error.args[0]),
+        "rule": error.rule,
         "culprit": culprit(error),
         "where": {"after": after},
         "stores": [_store(store) for store in recovery.stores],

@@ -2,57 +2,113 @@
 
 from __future__ import annotations
 
-import json
+import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
 
+from refimpl.choices import parse_gaps
+from refimpl.documents import STDIO, read_document
 from refimpl.errors import UsageError
+from refimpl.names import no_such
 from vhost_inflight.recover.answer import answer
-from vhost_inflight.recover.given import SCHEMAS, load, schema
+from vhost_inflight.recover.doubt import doubts
+from vhost_inflight.recover.given import SCHEMAS, Given, GivenError, parse, schema
 from vhost_inflight.recover.record import recover
 from vhost_inflight.recover.story import story
+from vhost_inflight.telling import write_json
 
-__all__ = ["run", "show_schema"]
+__all__ = ["ask", "parser", "run"]
 
-_STDOUT: Final = Path("-")
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """Return what reads the arguments of the command."""
+    made = argparse.ArgumentParser(
+        prog=prog,
+        allow_abbrev=False,
+        description="Say what a back-end must make of the bytes of a region and a ring: JSON in, JSON out.",
+        epilog="Exit status: 0 for an answer. 1: the bytes break a rule (whose fault that is, is said on standard "
+        "error, and in the JSON), or the answer gives the device what the ring shows as used. 2: no state, or bad "
+        "usage. What speaks against an answer (doubts) is said on standard error, in the JSON and in the story, asked "
+        "for or not.",
+    )
+    add = made.add_argument
+    add(
+        "file",
+        nargs="?",
+        type=Path,
+        default=STDIO,
+        metavar="FILE",
+        help="the state (--schema input says its form; backend --dump writes such files); - or none: standard input",
+    )
+    add(
+        "--revision",
+        default=None,
+        help="v6, merged or hardened; wins over the input's. Where neither names one, it is the one that is proved: "
+        "merged for a split ring, hardened for a packed one",
+    )
+    add("--gap", action="append", default=[], metavar="NAME=CHOICE", help="a choice other than the default; wins too")
+    add("--explain", action="store_true", help="tell the story in words instead of the JSON")
+    add("--json", type=Path, metavar="FILE", help="write the JSON to a file instead; - is standard output")
+    add("--schema", metavar="input|output", help="print a JSON Schema, and read nothing")
+    return made
+
+
+def ask(arguments: Sequence[str], prog: str) -> bool:
+    """Do what command line arguments say; as `run` does. Raises SystemExit(2) for arguments that there are none of."""
+    given = parser(prog).parse_args(arguments)
+    gaps = parse_gaps(given.gap)
+    if given.schema is not None:
+        show_schema(given.schema)
+        return True
+    return run(given.file, revision=given.revision, gaps=gaps, explain=given.explain, json_file=given.json)
 
 
 def run(
+    file: Path = STDIO,
     *,
     revision: str | None = None,
     gaps: Mapping[str, str] | None = None,
     explain: bool = False,
     json_file: Path | None = None,
 ) -> bool:
-    """Read a state from standard input, recover, and write the answer; return False if the bytes break a rule.
+    """Read a state, recover, and write the answer.
 
     The answer goes to standard output, or to ``json_file``; with ``explain`` the story goes to standard output instead.
-    Of bytes that break a rule the rule and the culprit are told on standard error too. Raises GivenError and UsageError
-    for an input that is none.
+    Of bytes that break a rule the rule and the culprit are told on standard error, and what speaks against the answer
+    is told there too. Returns False for bytes that break a rule, and for an answer that gives the device what the ring
+    shows as used. Raises DocumentError, GivenError and UsageError for an input that is none, OSError for files.
     """
-    if explain and json_file == _STDOUT:
+    if explain and json_file == STDIO:
         raise UsageError("--explain and --json - both want standard output")
-    recovery = recover(load(sys.stdin.buffer.read(), revision, gaps))
-    refused = recovery.refused
+    if json_file is not None and json_file.exists() and file.exists() and json_file.samefile(file):
+        raise UsageError(f"--json {json_file}: the answer would overwrite the state")
+    if file == STDIO and sys.stdin.isatty():
+        print("reading a state from standard input, up to Ctrl-D; --help says more", file=sys.stderr)
+    recovery = recover(_read(file, revision, gaps))
+    refused, against = recovery.refused, doubts(recovery)
     if explain:
-        print(story(recovery))
-    if json_file is not None and json_file != _STDOUT:
-        json_file.write_text(_text(answer(recovery)), encoding="utf-8")
-    elif json_file == _STDOUT or not (explain or refused):
-        sys.stdout.write(_text(answer(recovery)))
-    if refused is not None:
-        print(f"vhost-inflight: {refused}", file=sys.stderr)
-    return refused is None
+        print(story(recovery, against))
+    if json_file is not None and json_file != STDIO:
+        write_json(json_file, answer(recovery, against))
+    elif json_file == STDIO or not (explain or refused):
+        write_json(STDIO, answer(recovery, against))
+    for line in (*([str(refused)] if refused else []), *(f"doubt: {doubt.text}" for doubt in against)):
+        print(f"vhost-inflight: {line}", file=sys.stderr)
+    return refused is None and not any(doubt.kind == "shown-as-used" for doubt in against)
+
+
+def _read(file: Path, revision: str | None, gaps: Mapping[str, str] | None) -> Given:
+    """Read a state; what is wrong with it is told with the file's name."""
+    document = read_document(file)
+    try:
+        return parse(document, revision, gaps)
+    except GivenError as error:
+        raise GivenError(f"{file}: {error}" if file != STDIO else str(error)) from error
 
 
 def show_schema(name: str) -> None:
     """Print a JSON Schema, of the input or of the output. Raises UsageError for another name."""
     if name not in SCHEMAS:
-        raise UsageError(f"there is no schema {name!r}; there are {', '.join(SCHEMAS)}")
-    sys.stdout.write(_text(schema(name)))
-
-
-def _text(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=2) + "\n"
+        raise UsageError(no_such("schema", name, SCHEMAS))
+    write_json(STDIO, schema(name))

@@ -10,7 +10,7 @@ from typing import Any, Final
 from refimpl.errors import FrontEndError
 from refimpl.layout import PackedDesc, PackedEvent, VringDesc, avail_type, region_at, region_type, used_type
 from refimpl.memory import SharedMemory
-from refimpl.packed.ring import PackedRing
+from refimpl.packed.ring import EVENT_BYTES, PackedRing
 from refimpl.split.ring import SplitRing
 from vhost_inflight.recover.given import Given
 
@@ -62,6 +62,7 @@ class LaidMemory:
         self._views = _views(lengths)
         for name, part in (("region", given.region), *given.parts.items()):
             self._views[name][: len(part)] = part
+        _check_parts(given)
         self.split: SplitRing | None = None
         self.packed: PackedRing | None = None
         views = self._views
@@ -85,8 +86,11 @@ class LaidMemory:
             hint = "; region-size=smaller serves the heads past it untracked" if given.ring == "split" else ""
             raise FrontEndError(f"the ring has {size} entries, its region {entries}{hint}")
         needed = ctypes.sizeof(region_type(given.ring, given.revision, entries))
-        if len(given.region) < needed:
-            raise FrontEndError(f"a region of {entries} entries needs {needed} bytes, there are {len(given.region)}")
+        there = len(given.region)
+        if there < needed:
+            of_v6 = ctypes.sizeof(region_type(given.ring, "v6", entries)) <= there and given.revision != "v6"
+            hint = " (a region of v6, which has smaller entries, has so many: --revision v6)" if of_v6 else ""
+            raise FrontEndError(f"a region of {entries} entries needs {needed} bytes, there are {there}{hint}")
         return region_at(self._views["region"], given.ring, given.revision, entries)
 
     def _structures_of(self, given: Given) -> dict[str, Any]:
@@ -121,6 +125,17 @@ class LaidMemory:
         if self.split is not None:
             found |= {"used.idx": self.split.used.idx, "avail.idx": self.split.avail.idx}
         return found
+
+
+def _check_parts(given: Given) -> None:
+    """Refuse parts of a ring with fewer bytes than its size needs. Raises FrontEndError."""
+    size = given.queue_size
+    needed = {"descriptors": 16 * size, "available": 4 + 2 * size, "used": 4 + 8 * size}
+    needed |= dict.fromkeys(("driver_event", "device_event"), EVENT_BYTES)
+    for name, part in given.parts.items():
+        if len(part) < needed[name]:
+            what = f"ring_memory.{name} of a {given.ring} ring of {size}"
+            raise FrontEndError(f"{what} needs {needed[name]} bytes, there are {len(part)}")
 
 
 def _views(lengths: dict[str, int]) -> dict[str, memoryview]:

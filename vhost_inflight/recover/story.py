@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from textwrap import wrap
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from refimpl.errors import RegionError
 from vhost_inflight.recover import story_packed, story_split
 from vhost_inflight.recover.answer import changed_gaps, culprit
+from vhost_inflight.recover.doubt import Doubt, doubts
 from vhost_inflight.recover.record import Event, Recovery
 from vhost_inflight.recover.words import Line
 
@@ -22,12 +23,13 @@ Writer = Callable[[Recovery, list[Event]], Iterator[Line]]
 _WRITERS: Final[Mapping[str, Mapping[str, Writer]]] = {"split": story_split.WRITERS, "packed": story_packed.WRITERS}
 
 
-def story(recovery: Recovery) -> str:
+def story(recovery: Recovery, against: Sequence[Doubt] | None = None) -> str:
     """Return the story: each line begins with its place in the text, or with the gap that decides what is done.
 
-    It ends with what the new back-end does next, or with the rule that the bytes break, and who broke it.
+    It ends with what the new back-end does next, or with the rule that the bytes break, and who broke it; then comes
+    what speaks against it. ``against`` are its doubts, for who has them already.
     """
-    given = recovery.given
+    given, against = recovery.given, doubts(recovery) if against is None else against
     chosen = ", ".join(f"{gap}={choice}" for gap, choice in changed_gaps(recovery).items())
     title = (
         f"A {given.ring} ring of {given.queue_size}, revision {given.revision}, {chosen or 'gaps at their defaults'}."
@@ -38,6 +40,7 @@ def story(recovery: Recovery) -> str:
             lines += writer(recovery, list(events))
     if recovery.refused is not None:
         lines += _refusal(recovery)
+    lines += [Line("doubt", f"{doubt.text[0].upper()}{doubt.text[1:]}.") for doubt in against]
     return "\n".join(text for line in lines for text in _wrapped(line))
 
 
@@ -61,7 +64,7 @@ def _refusal(recovery: Recovery) -> Iterator[Line]:
         "driver": "the driver, which may write anything at any time and is not believed",
         "front-end": "the front-end, which gives the sizes and the memory",
     }
-    yield Line("refused", f"{error.args[0]}. To blame: {whose[culprit(error)]}.")
+    yield Line("refused", f"{error.rule}. To blame: {whose[culprit(error)]}.")
     if isinstance(error, RegionError):
         yield Line("next", "The back-end serves nothing from this region and closes the connection.")
     else:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from refimpl.backend.disk import READ, WRITE
-from refimpl.backend.process import main, parse_gaps, run_backend
+from refimpl.backend.process import main, run_backend
+from refimpl.choices import parse_gaps
 from refimpl.errors import InflightError, UsageError
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.guest import Guest, check
@@ -211,7 +212,7 @@ def test_started_without_solver() -> None:
         (["--crash-at", "split.nowhere"], "there is no step"),
         (["--crash-at", "split.fetch.2:0"], "no positive number"),
         (["--gap", "colour=red"], "there is no gap"),
-        (["--gap", "reset"], "is not GAP=CHOICE"),
+        (["--gap", "reset"], "--gap wants NAME=CHOICE"),
         (["--revision", "v7"], "there is no revision"),
         (["--queues", "0"], "there can be 1 to 64"),
         (["--schedule", "/nowhere"], "schedule"),
@@ -219,11 +220,11 @@ def test_started_without_solver() -> None:
         (["--image", "/nowhere"], "No such file"),
         (["--image", "/"], "Is a directory"),
         (["--image", "/dev/null"], "neither a file nor a block device"),
-        (["--image", "empty"], "not one sector of 512 bytes"),
+        (["--image", "empty"], "less than one sector of 512 bytes"),
         (["--socket", "/nowhere/socket"], "No such file"),
         (["--socket", "/dev"], "a file that is no socket"),
         (["--socket", "/" + "s" * 107], "longer than the 107 bytes"),
-        (["--log-level", "loud"], "there are error, info, debug"),
+        (["--log-level", "loud"], "there are: error, info, debug"),
         (["--dump", "empty"], "File exists"),
         (["--packed", "--gap", "fresh-used-idx=from-ring"], "its choices are from-base, zero"),
         (["--crash-at", "packed.fetch.2b"], "packed rings are not offered"),
@@ -260,5 +261,9 @@ def test_busy_socket(tmp_path: Path, start: Spawn) -> None:
 def test_parse_gaps() -> None:
     """Gaps are given as pairs."""
     assert parse_gaps(["reset=kept", "batch-size=signed"]) == {"reset": "kept", "batch-size": "signed"}
-    with pytest.raises(UsageError):
-        parse_gaps(["reset"])
+    for pair in ("reset", "reset=", "=kept", ""):
+        with pytest.raises(UsageError, match=f"--gap wants NAME=CHOICE, not '{pair}'"):
+            parse_gaps([pair])
+    assert parse_gaps(["reset=kept", "reset=kept"]) == {"reset": "kept"}
+    with pytest.raises(UsageError, match="--gap reset is given twice: kept and renewed"):
+        parse_gaps(["reset=kept", "reset=renewed"])

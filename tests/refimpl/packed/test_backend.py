@@ -88,7 +88,7 @@ def test_bases(make_peer: Callable[..., Peer]) -> None:
 @pytest.mark.parametrize("order", ["version-last", "before-hand-over"])
 def test_regions(make_peer: Callable[..., Peer], order: str) -> None:
     """The shared buffer has packed regions, initialised when the gap says so; the ring adopts its own."""
-    peer = make_peer(Choices(ring="packed", init_order=order))
+    peer = make_peer(Choices(ring="packed", revision="merged", init_order=order))
     with peer.ask(Request.GET_INFLIGHT_FD, Inflight(0, 0, 2, QUEUE_SIZE)) as received:
         payload = received.message.payload
         assert payload == Inflight(640, 0, 2, QUEUE_SIZE)  # 32 + 8 * 32, rounded up to 320

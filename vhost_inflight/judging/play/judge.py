@@ -31,15 +31,17 @@ class Violation:
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """One request that the driver made: its number (the content), its head (packed: its id), its position in the ring.
+    """One request that the driver made: its number, from 0 in the order of making available, and its head (packed: id).
 
-    ``descriptors`` are the numbers in those of its chain (of a packed ring; a split ring's have one, ``number``).
-    ``visible``: a used element that names it was published. ``seen``: the driver has read that.
+    ``position`` is that of its first descriptor in the ring, ``content`` the number in that descriptor, by which it is
+    known from any other; ``descriptors`` are the numbers in those of its chain (of a packed ring). ``visible``: a used
+    element that names it was published. ``seen``: the driver has read that.
     """
 
     number: int
     head: int
     position: int
+    content: int
     descriptors: list[int] = field(default_factory=list)
     visible: bool = False
     seen: bool = False
@@ -67,8 +69,8 @@ class Judge(ABC):
     def died(self) -> None:
         """Forget what the process had given to the device: a new process begins with nothing."""
         self.resubmitted: list[int] = []
-        self._last_given = -1
-        self._in_order = True
+        self._last_given: tuple[int, str] = -1, ""
+        self._out_of_order = ""
         self._twice: set[int] = set()
         self._ready: set[int] = set()  # numbers of requests that the device has finished since it last got them
 
@@ -112,17 +114,21 @@ class Judge(ABC):
             self._twice.add(head)
         if request is not None:
             self._ready.discard(request.number)
-        position = request.position if request else -1
-        self._in_order = self._in_order and self._last_given < position
-        self._last_given = position
+        given = request.position if request else -1, what
+        if not self._out_of_order and self._last_given[0] >= given[0]:
+            later = f"after {self._last_given[1]}, which was made available later"
+            self._out_of_order = (
+                f"{what}, is given to the device{f' {later}' if request and self._last_given[1] else ''}"
+            )
+        self._last_given = given
 
     def _name(self, head: int) -> str:
         request = self._fetched.get(head)
-        return f"request {request.number}" if request else "request none"
+        return f"request {request.number}" if request else "no request"
 
     def _judge_order(self) -> None:
-        if not self._in_order:
-            self._violated("order", "a request was given to the device after one that was made available later")
+        if self._out_of_order:
+            self._violated("order", self._out_of_order)
 
     def _judge_outstanding(self, later: int) -> list[Request]:
         """Judge that each outstanding request is resubmitted, or among the last ``later`` positions, and not both.

@@ -18,9 +18,9 @@ from vhost_inflight.judging.play.rings import hand_of, judge_of, memory_of
 from vhost_inflight.judging.play.schedule import NOTIFICATIONS, Event, Schedule
 from vhost_inflight.judging.play.world import Device
 
-__all__ = ["DivergenceError", "Player"]
+__all__ = ["FETCH", "DivergenceError", "Player"]
 
-_FETCH: Final = ("fetch.look", "fetch.1", "idle.arm", "idle.unarmed", "idle.look", "idle.wake")
+FETCH: Final = ("fetch.look", "fetch.1", "idle.arm", "idle.unarmed", "idle.look", "idle.wake")
 """The steps, without the ring's name, with which the main loop begins to fetch or to rest."""
 
 
@@ -53,7 +53,7 @@ class Player:
         ring = schedule.ring
         self._silent = frozenset[str]() if schedule.notifications else NOTIFICATIONS[ring]
         self._of_world = DRIVER_STEPS_OF[ring] | {"device.finish", "crash", "queue.other"}
-        self._of_fetch = {f"{ring}.{name}" for name in _FETCH}
+        self._of_fetch = {f"{ring}.{name}" for name in FETCH}
         self._supplying = f"{ring}.supply.", f"{ring}.notify."
         self.memory = memory_of(self.choices, schedule.size, schedule.entries, schedule.first)
         self.device = Device()
@@ -101,7 +101,7 @@ class Player:
         try:
             self._begin(event)
         except UsageError as error:
-            raise DivergenceError(f"{self._where(event)}: the reference refuses: {error}") from error
+            raise DivergenceError(f"{self._where(event)}: the reference refuses: {error.rule}") from error
 
     def _begin(self, event: Event) -> None:
         if event.step.endswith((".start.fresh", ".start.adopt")) and self.queue is None:
@@ -307,7 +307,7 @@ class Player:
         try:
             self._driver_step(event)
         except UsageError as error:
-            raise DivergenceError(f"{self._where(event)}: the driver refuses: {error}") from error
+            raise DivergenceError(f"{self._where(event)}: the driver refuses: {error.rule}") from error
 
     def _driver_step(self, event: Event) -> None:
         driver, name = self.driver, event.step

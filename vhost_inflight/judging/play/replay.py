@@ -7,7 +7,7 @@ interpreter instead, and what is printed says so.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from vhost_inflight.judging.play.moments import Change, Moment, Replay
 from vhost_inflight.judging.play.player import DivergenceError, Player
 from vhost_inflight.judging.play.restart import not_restartable
 from vhost_inflight.judging.play.schedule import Schedule, load
+from vhost_inflight.telling import STDIO, write_json
 
 __all__ = ["replay", "run"]
 
@@ -85,17 +86,18 @@ def _judge_the_end(schedule: Schedule, player: Player) -> None:
                 return
 
 
-def run(file: Path, *, as_json: bool = False) -> bool:
+def run(file: Path, *, json_file: Path | None = None) -> bool:
     """Play a schedule file and print it; return whether what it names was reproduced (the command ``replay``).
 
-    Raises ScheduleError for a file that is no schedule, DivergenceError when it cannot be followed.
+    The stores are written as JSON to ``json_file`` too, or with ``-`` to standard output instead. Raises ScheduleError
+    for a file that is no schedule, DivergenceError when it cannot be followed.
     """
     schedule = load(file)
     played = replay(schedule)
-    if as_json:
-        print(json.dumps(_document(schedule, played), indent=2))
-    else:
+    if json_file != STDIO:
         _print(schedule, played)
+    if json_file is not None:
+        write_json(json_file, _document(schedule, played))
     return played.reproduced
 
 
@@ -124,10 +126,10 @@ def _document(schedule: Schedule, played: Replay) -> dict[str, Any]:
 
 
 def _print(schedule: Schedule, played: Replay) -> None:
+    """Print what was played: on a terminal as a table, elsewhere a line for each store, which a program can search."""
     from rich.console import Console  # noqa: PLC0415  # what prints needs it, what imports this may not
-    from rich.table import Table  # noqa: PLC0415
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     choices = ", ".join(f"{gap}={choice}" for gap, choice in schedule.gaps.items()) or "the defaults of all gaps"
     mutant = f", mutant {schedule.mutant}" if schedule.mutant is not None else ""
     console.print(
@@ -135,7 +137,24 @@ def _print(schedule: Schedule, played: Replay) -> None:
     )
     if schedule.mutant is not None:
         console.print("The reference has no mutants: the model's interpreter played it.")
-    wrong = {violation.event: violation for violation in played.violations}
+    if console.is_terminal:
+        console.print(_table(played))
+    else:
+        for line in _lines(played):
+            print(line)
+    for violation in played.violations:
+        if violation.text() not in played.verdict():
+            console.print(violation.text(), style="red")
+    if played.refused:
+        console.print(f"It ended because a rule was found broken: {played.refused}")
+    console.print(played.verdict(), style="green" if played.reproduced else "bold red")
+
+
+def _table(played: Replay) -> Any:
+    """Return a row for each event: its number, its step, the memory that it changes."""
+    from rich.table import Table  # noqa: PLC0415  # as above
+
+    wrong = {violation.event for violation in played.violations}
     table = Table("", "step", "memory that it changes", box=None, pad_edge=False)
     for moment in played.moments:
         style = "red" if moment.number in wrong else "bold" if moment.event.step == "crash" else ""
@@ -143,9 +162,15 @@ def _print(schedule: Schedule, played: Replay) -> None:
         table.add_row(str(moment.number), moment.event.text(), changes, style=style)
         for line in moment.picture:
             table.add_row("", "", f"  {line}", style="dim")
-    console.print(table)
-    for violation in played.violations:
-        console.print(f"{violation.text()}", style="red")
-    if played.refused:
-        console.print(f"It ended because a rule was found broken: {played.refused}")
-    console.print(played.verdict(), style="green" if played.reproduced else "bold red")
+    return table
+
+
+def _lines(played: Replay) -> Iterator[str]:
+    """Yield a line for each store (and for each event without one): the event's number and step, and the change.
+
+    What stands in the memory at a crash and at the end follows, each line with the event's number and step too.
+    """
+    for moment in played.moments:
+        event = f"{moment.number} {moment.event.text()}"
+        told = [change.text() for change in moment.changes] or [""]
+        yield from (f"{event} {text}".rstrip() for text in (*told, *(f"| {line}".rstrip() for line in moment.picture)))

@@ -12,14 +12,16 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from model.properties import NAMES
 from refimpl.choices import Choices
+from refimpl.documents import DocumentError, read_document, shown
 from refimpl.errors import InflightError, UsageError
 from refimpl.hooks import STEP_IDS_OF
+from refimpl.names import no_such
 
 __all__ = ["FORMAT", "NOTIFICATIONS", "Event", "Schedule", "ScheduleError", "load", "parse"]
 
@@ -104,15 +106,21 @@ def _validator() -> Draft202012Validator:
     return Draft202012Validator(json.loads(text))
 
 
+def _properties() -> tuple[str, ...]:
+    """Give the names that a schedule may have."""
+    schema: Any = _validator().schema
+    return tuple(schema["properties"])
+
+
 def load(path: Path) -> Schedule:
     """Read a schedule file.
 
     Raises ScheduleError, naming the file and the place in it; OSError when it cannot be read.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ScheduleError(f"{path}: no JSON: {error}") from error
+        document = read_document(path)
+    except DocumentError as error:
+        raise ScheduleError(str(error)) from error
     try:
         return parse(document)
     except ScheduleError as error:
@@ -121,17 +129,16 @@ def load(path: Path) -> Schedule:
 
 def parse(document: Any) -> Schedule:
     """Check the contents of a schedule file and give them a form. Raises ScheduleError that names the place."""
-    error = next(iter(sorted(_validator().iter_errors(document), key=lambda e: list(map(str, e.path)))), None)
-    if error is not None:
-        raise ScheduleError(f"at {_place(error.absolute_path)}: {error.message}")
+    _check_form(document)
     wanted = document.get("property")
     if wanted is not None and wanted not in NAMES:
-        raise ScheduleError(f"at property: there is no property {wanted!r}; there are {', '.join(NAMES)}")
+        raise ScheduleError(f"at property: {no_such('property', wanted, NAMES)}")
     events = tuple(Event(*event) for event in document["schedule"])
     ring, mutant = document["ring"], document.get("mutant")
     for number, event in enumerate(events):
-        if mutant is None and event.step not in STEP_IDS_OF[ring] | {"crash"}:
-            raise ScheduleError(f"at schedule[{number}]: there is no step {event.step!r}")
+        known = STEP_IDS_OF[ring] | {"crash"}
+        if mutant is None and event.step not in known:
+            raise ScheduleError(f"at schedule[{number}]: {no_such('step', event.step, sorted(known))}")
     schedule = Schedule(
         ring=ring,
         revision=document["revision"],
@@ -150,8 +157,46 @@ def parse(document: Any) -> Schedule:
     try:
         schedule.choices()
     except UsageError as unknown:
-        raise ScheduleError(f"at revision or gaps: {unknown}") from unknown
+        raise ScheduleError(f"at revision or gaps: {unknown.rule}") from unknown
     return schedule
+
+
+def _check_form(document: Any) -> None:
+    """Raise ScheduleError, naming the place, for a document of another form, such as those for other commands."""
+    wanted = f'wanted is an object with "format": {shown(FORMAT)}'
+    if not isinstance(document, dict):
+        raise ScheduleError(f"no schedule, but {shown(document)}; {wanted}")
+    said = document.get("format")
+    if said != FORMAT:
+        for_state = isinstance(said, str) and said.startswith("vhost-inflight state")
+        for_device = bool(document) and document.keys() <= {"hold", "order", "batch", "idle"}
+        hint = "; a state is for `recover`" if for_state else "; this is for `backend --schedule`" if for_device else ""
+        what = f"format is {shown(said)}" if "format" in document else "format is missing"
+        raise ScheduleError(f"no schedule: {what}; {wanted}{hint}")
+    error = next(iter(sorted(_validator().iter_errors(document), key=lambda e: list(map(str, e.path)))), None)
+    if error is not None:
+        raise ScheduleError(f"at {_place(error.absolute_path)}: {_complaint(error)}")
+
+
+def _complaint(error: ValidationError) -> str:
+    """Say in a few words what is wrong at a place: a value may be as long as the file."""
+    found, wanted, known = cast("Any", error.instance), cast("Any", error.validator_value), _properties()
+    value = shown(found)
+    match error.validator:
+        case "required":
+            return f"{next(name for name in wanted if name not in found)} is missing"
+        case "additionalProperties":
+            surplus = next(name for name in found if name not in known)
+            return f"there is no {shown(surplus)}; there are {', '.join(known)}"
+        case "type":
+            kinds = " or ".join([wanted] if isinstance(wanted, str) else wanted)
+            return f"{value} is not of type {kinds}"
+        case "enum":
+            return f"{value} is none of {', '.join(wanted)}"
+        case "minimum" | "maximum":
+            return f"{value} is {'less' if error.validator == 'minimum' else 'more'} than {wanted}"
+        case _:
+            return f"{value} is no event: an event is a step's id and, where it has one, its choice"
 
 
 def _place(path: Iterable[str | int]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from refimpl.errors import UsageError
 from refimpl.layout import DESC_NEXT, VERSION, PackedDesc
 from refimpl.packed.ring import is_used
 from vhost_inflight.judging.play.judge import Judge, Request
@@ -39,24 +40,27 @@ class PackedJudge(Judge):
 
     def begun(self, identity: int, number: int) -> None:
         """Record that the driver writes the first descriptor of a request, with this number."""
-        self._making = Request(number, identity, self._position)
+        self._making = Request(len(self.made), identity, self._position, number)
         self.goes_on(number)
 
     def goes_on(self, number: int) -> None:
-        """Record that it writes the next one."""
-        request = self._making
-        assert request is not None
+        """Record that it writes the next one. Raises UsageError when it has begun no request."""
+        request = self._begun()
         slot, _ = self._place(request.position + len(request.descriptors))
         self._in_slot[slot] = request, len(request.descriptors)
         request.descriptors.append(number)
 
     def made_available(self) -> None:
-        """Record that the driver makes the request available."""
-        request = self._making
-        assert request is not None
+        """Record that the driver makes the request available. Raises UsageError as `goes_on` does."""
+        request = self._begun()
         self.made.append(request)
         self._of_id[request.head] = request
         self._position += len(request.descriptors)
+
+    def _begun(self) -> Request:
+        if self._making is None:
+            raise UsageError("no request was begun")
+        return self._making
 
     def used(self, identity: int, length: int) -> None:
         """Judge what the driver read as used."""
@@ -64,8 +68,9 @@ class PackedJudge(Judge):
         if request is None or request.seen:
             self._violated("exactly-once", f"the driver reads id {identity} as used, of no request or once more")
             return
-        if length != request.number:
-            self._violated("intact", f"the driver reads {length} as the length of request {request.number}")
+        if length != request.content:
+            what = f"the driver reads {length} as the length of request {request.number}"
+            self._violated("intact", f"{what}, which has {request.content}")
         request.seen = True
 
     def _place(self, position: int) -> tuple[int, int]:
@@ -180,9 +185,9 @@ class PackedJudge(Judge):
         request = self._of_id.get(identity)
         entries = [entry for entry, fetched in self._fetched.items() if fetched is request]
         works = {entry: self.device.work.get(entry) for entry in entries}
-        what = f"a used element names id {identity}, request {request.number if request else 'none'}"
+        what = f"a used element names id {identity}, {f'request {request.number}' if request else 'no request'}"
         finished = request is not None and request.number in self._ready and Work.IN_BATCH in works.values()
-        if request is None or length != request.number or not finished:
+        if request is None or length != request.content or not finished:
             states = ", ".join(work.value if work else "nothing" for work in works.values()) or "nothing"
             self._violated("intact", f"{what}, length {length}; the device's state of it: {states}")
         at_work = Work.WORKING in works.values() or any(entry in self._twice for entry in entries)
@@ -201,11 +206,12 @@ class PackedJudge(Judge):
         used = self._place(self._met)
         if (region.used_idx, region.used_wrap_counter) != used:
             told = region.used_idx, region.used_wrap_counter
-            self._violated("ring-position", f"the next used slot and lap are {told}, {used} is where the driver looks")
+            self._violated("ring-position", f"the next used one is {_at(told)}, the driver looks at {_at(used)}")
         first = min((request.position for request in waiting), default=self._position)
         if self._position - ahead != first:
             wanted = self._place(first)
-            self._violated("ring-position", f"fetching goes on at {slot, wrap}, what waits first is at {wanted}")
+            what = f"fetching goes on at {_at((slot, wrap))}, what waits first is at {_at(wanted)}"
+            self._violated("ring-position", what)
 
     def _judge_form(self) -> None:
         region = self.memory.region
@@ -243,6 +249,11 @@ class PackedJudge(Judge):
                 yield f"entry {number} is {'owned and free' if owned else 'neither owned nor free'}"
             if number in free and entry.inflight:
                 yield f"entry {number} is free and inflight"
+
+
+def _at(place: tuple[int, int]) -> str:
+    """Write a slot and the wrap counter of its lap."""
+    return f"slot {place[0]}, wrap counter {place[1]}"
 
 
 def _is_descriptor(copy: Any, request: Request | None, number: int) -> bool:

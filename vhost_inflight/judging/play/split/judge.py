@@ -28,7 +28,7 @@ class SplitJudge(Judge):
 
     def made_available(self, head: int, number: int) -> None:
         """Record that the driver made a request available."""
-        request = Request(number, head, len(self.made))
+        request = Request(len(self.made), head, len(self.made), number)
         self.made.append(request)
         self._at_head[head] = request
 
@@ -38,8 +38,9 @@ class SplitJudge(Judge):
         if request is None or request.seen:
             self._violated("exactly-once", f"the driver reads head {head} as used, of no request or once more")
             return
-        if length != request.number:
-            self._violated("intact", f"the driver reads {length} as the length of request {request.number}")
+        if length != request.content:
+            what = f"the driver reads {length} as the length of request {request.number}"
+            self._violated("intact", f"{what}, which has {request.content}")
         request.seen = True
 
     # What the back-end did
@@ -75,7 +76,7 @@ class SplitJudge(Judge):
         self._given(head, what)
         desc = self.memory.ring.desc[head]
         latest = self._at_head.get(head)
-        if (desc.addr, desc.len, desc.flags) != (latest.number if latest else 0, 0, 0):
+        if (desc.addr, desc.len, desc.flags) != (latest.content if latest else 0, 0, 0):
             self._violated("intact", f"{what}, is given to the device as {desc.addr}")
         if again:
             self.resubmitted.append(head)
@@ -97,7 +98,7 @@ class SplitJudge(Judge):
         request, work = self._fetched.get(head), self.device.work.get(head)
         what = f"a used element names head {head}, {self._name(head)}"
         finished = work in (Work.FINISHED, Work.IN_BATCH)
-        if not finished or request is None or length != request.number:
+        if not finished or request is None or length != request.content:
             state = work.value if work else "nothing"
             self._violated("intact", f"{what}, length {length}; the device's state of it: {state}")
         at_work = work is Work.WORKING or head in self._twice

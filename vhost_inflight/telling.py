@@ -1,0 +1,59 @@
+"""How the command line ends: what a user can mend is told in one line, and the exit status says what came of it.
+
+0: yes. 1: a checked no. 2: bad usage, input that cannot be read, or the environment's fault. 130: Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from refimpl.documents import STDIO
+from refimpl.errors import InflightError, UsageError
+
+__all__ = ["STDIO", "ended", "refuse", "write_json"]
+
+
+def write_json(file: Path, document: Any) -> None:
+    """Write an answer as JSON to a file, or for ``-`` to standard output."""
+    text = json.dumps(document, indent=2) + "\n"
+    if file == STDIO:
+        sys.stdout.write(text)
+    else:
+        file.write_text(text, encoding="utf-8")
+
+
+def ended(run: Callable[[], bool | None], expected: type[Exception] = InflightError) -> NoReturn:
+    """Run something, and exit: 1 if it returns False, 2 with a line for an error of the reference or the system.
+
+    ``expected`` is another kind of error that is told so. Any other is a mistake of ours and keeps its traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an arrow that the terminal has no letter for ends nothing
+    try:
+        yes = run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python flushes once more, and complains
+        sys.exit(2)
+    except OSError as error:
+        refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except UsageError as error:
+        refuse(error.rule)  # whoever reads it knows who the caller is
+    except (InflightError, expected) as error:
+        refuse(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(1 if yes is False else 0)
+
+
+def refuse(what: str) -> NoReturn:
+    """Say in a line what has to be mended, and exit with 2."""
+    print(f"vhost-inflight: {what}", file=sys.stderr)
+    sys.exit(2)
