@@ -19,7 +19,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from proofs.search.bounds import Bounds
 from proofs.search.breadth_first import Found, explore
 from proofs.search.runs import runs
 from proofs.verdicts import Schedule, Verdict, load_schedule, recorded_folder, subjects, table_and_sizes
+from proofs.workers import workers
 
 __all__ = ["Looked", "main", "search", "searches", "write", "write_hints"]
 
@@ -68,8 +68,8 @@ def search(job: tuple[protocol.Subject, Bounds, frozenset[str]]) -> Found:
 def search_all(everything: Sequence[protocol.Subject]) -> Iterator[tuple[protocol.Subject, Looked]]:
     """Do all searches, on all cores; give what was found of a subject as soon as its last one is done."""
     jobs = [(s, b, p) for s in everything for b, p in searches(s)]
-    with Pool() as pool:
-        results = iter(track(pool.imap(search, jobs), "searching", len(jobs)))
+    with workers() as pool:
+        results = iter(track(pool.map(search, jobs), "searching", len(jobs)))
         for subject in everything:
             yield subject, [(b, p, next(results)) for b, p in searches(subject)]
 
@@ -111,8 +111,8 @@ def search_for_drains(chosen: Sequence[protocol.Subject]) -> None:
     """Do the searches for `drains` that have no entry yet, and write each with what follows from it."""
     jobs = [(s, b, p) for s in chosen for b, p in searches(s) if p == DRAINS and b not in _searched(s)]
     changed: list[str] = []
-    with Pool() as pool:
-        for job, found in zip(jobs, track(pool.imap(search, jobs), "searching", len(jobs)), strict=True):
+    with workers() as pool:
+        for job, found in zip(jobs, track(pool.map(search, jobs), "searching", len(jobs)), strict=True):
             path = recorded_folder(job[0].ring) / "drains.json"
             changed += _exchange_drains(*job, found)
             _exchange(path, job[0], [*_entries(path, job[0]), _seen(*job, found)])
@@ -142,7 +142,7 @@ def _exchange_drains(subject: protocol.Subject, bounds: Bounds, properties: froz
         events = len(found.violations["drains"])
         said = [f"{subject.name}: drains was {was['verdict']}, and is violated by {events} events"]
     elif was["verdict"] == "bounded" and found.complete:
-        now = {**was, "bounds": [*was["bounds"], asdict(bounds)]}
+        now = {**was, "bounds": [*(b for b in was["bounds"] if b != asdict(bounds)), asdict(bounds)]}
     else:
         return said
     _exchange(path, subject, [now if e is was else e for e in entries])

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from proofs.verdicts import (
     table_and_sizes,
     violates,
 )
+from proofs.workers import workers
 from proofs.written import FOLDER, counterexamples, unwritable_is_a_warning
 
 __all__ = ["run"]
@@ -170,7 +169,7 @@ def _search_again(
             jobs.setdefault((subject, bound), set()).add(name)
     if not jobs:
         return {}
-    with report.progress("searching") as step, ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+    with report.progress("searching") as step, workers() as pool:
         results = {}
         work = [(s, b, frozenset(names)) for (s, b), names in jobs.items()]
         for done, (key, result) in enumerate(zip(jobs, pool.map(_search, work), strict=True), start=1):

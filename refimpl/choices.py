@@ -35,7 +35,7 @@ _COMMON: Final = {
     "signal-when": ("after-commit", "after-publish"),
     "event-fields": ("rewritten", "left"),
     "recovery-start": ("once", "every-kick"),
-    "reset": ("renewed", "kept"),
+    "reset": ("renewed", "kept", "kept-alive"),
 }
 
 GAPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(

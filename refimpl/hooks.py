@@ -71,6 +71,9 @@ BACKEND_STEPS: Final = BACKEND_STORES | {
 }
 """All steps of the back-end; those from ``connection.kick`` on are taken in alternatives of a gap only."""
 
+CONNECTION_STORES: Final = frozenset({"connection.reset"})
+"""RESET_DEVICE to a back-end that lives: its rings stop, and with the driver the ring begins anew, on either ring."""
+
 DEVICE_STEPS: Final = frozenset({"device.finish"})
 """The steps of the device, which touches no shared memory that is tracked here."""
 
@@ -94,10 +97,10 @@ _DRIVER_COMMON: Final = frozenset(
 DRIVER_STEPS: Final = DRIVER_STORES | _DRIVER_COMMON
 """All steps of the driver."""
 
-STORING_STEP_IDS: Final = BACKEND_STORES | DRIVER_STORES
+STORING_STEP_IDS: Final = BACKEND_STORES | DRIVER_STORES | CONNECTION_STORES
 """The ids of the steps that store to shared memory."""
 
-STEP_IDS: Final = BACKEND_STEPS | DEVICE_STEPS | DRIVER_STEPS
+STEP_IDS: Final = BACKEND_STEPS | CONNECTION_STORES | DEVICE_STEPS | DRIVER_STEPS
 """The id of every step of the split ring that the reference can report."""
 
 PACKED_BACKEND_STORES: Final = frozenset(
@@ -159,12 +162,12 @@ DRIVER_STEPS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 """All steps of the driver, by ring."""
 
 STORING_STEP_IDS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {"split": STORING_STEP_IDS, "packed": PACKED_BACKEND_STORES | PACKED_DRIVER_STORES}
+    {"split": STORING_STEP_IDS, "packed": PACKED_BACKEND_STORES | CONNECTION_STORES | PACKED_DRIVER_STORES}
 )
 """The ids of the steps that store to shared memory, by ring."""
 
 STEP_IDS_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {"split": STEP_IDS, "packed": PACKED_BACKEND_STEPS | DEVICE_STEPS | PACKED_DRIVER_STEPS}
+    {"split": STEP_IDS, "packed": PACKED_BACKEND_STEPS | CONNECTION_STORES | DEVICE_STEPS | PACKED_DRIVER_STEPS}
 )
 """The id of every step that the reference can report, by ring."""
 

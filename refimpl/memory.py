@@ -66,10 +66,10 @@ def store(
     Raises UsageError for a value that the field cannot hold, a misaligned field and an index outside the array; nothing
     is stored then.
     """
-    width, offset = _place(target, field)
+    address, width = place(target, field)
     if not 0 <= value < 1 << (8 * width):
         raise UsageError(f"{value} does not fit into the {width} bytes of {field}")
-    if (ctypes.addressof(target) + offset) % width:
+    if address % width:
         raise UsageError(f"{field} is not aligned to its {width} bytes")
     if isinstance(field, str):
         setattr(target, field, value)
@@ -78,15 +78,15 @@ def store(
     hook(step, choice)
 
 
-def _place(target: Any, field: str | int) -> tuple[int, int]:
-    """Return the width of a field or an array's element, and its offset in ``target``."""
+def place(target: Any, field: str | int) -> tuple[int, int]:
+    """Return where a field or an array's element of ``target`` is in this process, and its width in bytes."""
     if isinstance(field, str):
         descriptor = getattr(type(target), field)
-        return descriptor.size, descriptor.offset
+        return ctypes.addressof(target) + descriptor.offset, descriptor.size
     if not 0 <= field < len(target):
         raise UsageError(f"there is no element {field} among {len(target)}")
     width = ctypes.sizeof(target) // len(target)
-    return width, field * width
+    return ctypes.addressof(target) + field * width, width
 
 
 class SharedMemory:

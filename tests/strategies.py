@@ -48,7 +48,7 @@ def schedules(draw: st.DrawFn, machine: Machine, *, skip: frozenset[str] = froze
     length = draw(st.sampled_from(LENGTHS[machine.table.ring]))
     for chosen in draw(st.lists(st.integers(0, 1 << 16), min_size=length, max_size=length)):
         enabled = [event for event in machine.enabled(state) if event[0] not in skip]
-        common = [event for event in enabled if event[0] not in ("crash", "driver.reset")]
+        common = [event for event in enabled if event[0] not in ("crash", "driver.reset", "connection.reset")]
         possible = common * 3 + enabled if common else enabled
         if not possible:
             break

@@ -11,9 +11,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import TypeVar
 
 from model import protocol
@@ -25,6 +23,7 @@ from proofs.induction.kits import kit
 from proofs.record import search
 from proofs.search.breadth_first import Bounds, explore, table_for
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, violates
+from proofs.workers import workers
 
 __all__ = ["BEATS", "GROWTH", "beat", "main", "parts"]
 
@@ -103,7 +102,7 @@ def _searches(record: Sequence[Verdict]) -> list[tuple[Subject, Bounds, frozense
 
 
 def _search_all(work: list[tuple[Subject, Bounds, frozenset[str]]]) -> int:
-    with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+    with workers() as pool:
         return sum(found.states for found in pool.map(search, work))
 
 

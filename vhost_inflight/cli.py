@@ -265,10 +265,19 @@ def crash_test(
     qemu: Annotated[
         Path | None, typer.Option(metavar="PROGRAM", help="with --guest, this QEMU (or set VHOST_INFLIGHT_QEMU)")
     ] = None,
+    moves: Annotated[
+        int, typer.Option(min=0, max=20, help="with --guest, take it to another QEMU so often: live migrations")
+    ] = 0,
     schedule: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="kill where this schedule has its crashes; it says ring, revision and size"),
+        typer.Option(metavar="FILE", help="play this schedule, which says ring, revision and size"),
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write what happened as a schedule, for `replay`")
+    ] = None,
+    free: Annotated[
+        bool, typer.Option("--free", help="both processes at their own pace: the seed does not decide all")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Kill a real back-end at its stores and judge what happened. Exit 1: a property was violated.
@@ -284,18 +293,24 @@ def crash_test(
 
         if schedule is not None:
             raise typer.BadParameter("--schedule is for the driver that the schedule is of, not for --guest")
+        if free or record is not None:
+            raise typer.BadParameter("--free and --record are not for --guest, which always runs free")
         if gaps:
             raise typer.BadParameter("--gap is not for --guest, which has the defaults")
         _exit(
             crash.run(
                 ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
-                qemu=qemu, json_file=json_file,
+                qemu=qemu, moves=moves, json_file=json_file,
             )
         )  # fmt: skip
-    if queues != 1 or at is not None or qemu is not None:
-        raise typer.BadParameter("--queues, --at and --qemu are for --guest")
+    if queues != 1 or at is not None or qemu is not None or moves:
+        raise typer.BadParameter("--queues, --at, --qemu and --moves are for --guest")
     if gaps and schedule is not None:
         raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
+    if schedule is not None and record is not None:
+        raise typer.BadParameter("--record writes a schedule, and --schedule has one")
+    if free and (schedule is not None or record is not None):
+        raise typer.BadParameter("--free leaves it to the processes what happens when: no --schedule, no --record")
 
     from vhost_inflight.judging.crash.command import run
 
@@ -307,7 +322,9 @@ def crash_test(
             kills=kills,
             seed=seed,
             gaps=gaps,
+            free=free,
             schedule=schedule,
+            record=record,
             json_file=json_file,
         )
     )

@@ -16,7 +16,7 @@ from model.terms import Term, all_of, any_of, count, forall, negate
 
 __all__ = [
     "always", "counter_count", "counter_one", "counter_zero", "device_greatest", "device_last", "every_kick", "in_",
-    "never_signal", "new", "region_kept", "signal_on_mismatch", "until_publish",
+    "never_signal", "new", "region_kept", "region_kept_alive", "signal_on_mismatch", "until_publish",
 ]  # fmt: skip
 
 new = Procedure("gaps")
@@ -155,3 +155,13 @@ def region_kept(table: Table) -> list[Edit]:
 
     sentence = "The VM resets: a new driver and ring, the old region."
     return [Replace("driver.reset", {"do": reset, "sentence": sentence})]
+
+
+def region_kept_alive(table: Table) -> list[Edit]:
+    """Keep the region when the VM resets and a back-end that lives is told."""
+
+    def reset(s: State) -> None:
+        assign_initial(s, [v.name for v in table.vars.values() if v.kind not in ("ghost", "region")])
+
+    sentence = "The VM resets, and a back-end that lives is told: its rings stop; a new driver, the old region."
+    return [Replace("connection.reset", {"do": reset, "sentence": sentence})]

@@ -113,10 +113,11 @@ _GAPS = (
     ),
     _gap(
         "reset",
-        "what becomes of the region when the VM resets while there is no back-end?",
+        "what becomes of the region when the VM resets?",
         "the seed: QEMU should retrieve a new one when the VM resets",
-        A("renewed", "the front-end drops it and asks for a new one"),
-        A("kept", "it is kept", alt.region_kept),
+        A("renewed", "the front-end drops it and asks for a new one; a back-end forgets its own at RESET_DEVICE"),
+        A("kept", "the front-end keeps it where there is no back-end", alt.region_kept),
+        A("kept-alive", "a back-end that lives keeps its own at RESET_DEVICE", alt.region_kept_alive),
     ),
 )
 

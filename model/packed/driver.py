@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.both.words import DEAD, SIZE
-from model.packed.places import advanced, is_used, moved
+from model.both.words import DEAD, RUNNING, SIZE
+from model.packed.fetch import BETWEEN
+from model.packed.places import advanced, at, is_used, moved
 from model.packed.variables import VARS
 from model.record import State, assign_initial
 from model.steps import Procedure
@@ -187,3 +188,14 @@ def want_no_more(s: Any) -> None:
 def reset_all(s: State) -> None:
     """The VM resets while there is no back-end: a new driver, a new ring, and a new region from the front-end."""
     assign_initial(s, [v.name for v in VARS.values() if v.kind in ("region", "ring", "eventfd", "driver")])
+
+
+@reset.step(
+    "connection.reset",
+    text="vhost-user: RESET_DEVICE; gap reset",
+    world=True,
+    when=lambda s: all_of(s.recover.at == RUNNING, at(s.fetch.at, *BETWEEN), s.supply.at == "idle"),
+)
+def reset_while_alive(s: State) -> None:
+    """The VM resets, and a back-end that lives is told: its rings stop; a new driver, a new ring, and a new region."""
+    assign_initial(s, [v.name for v in VARS.values() if v.kind != "ghost"])

@@ -198,7 +198,7 @@ def died(s: Any) -> None:
     s.history.ready.each(lambda _: -1)
 
 
-@history.on("driver.reset")
+@history.on("driver.reset", "connection.reset")
 def forgotten(s: Any) -> None:
     """A new ring: nothing has happened on it."""
     assign_initial(s, [v.name for v in VARS.values() if v.kind == "ghost"])

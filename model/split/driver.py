@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.both.words import DEAD, SIZE
+from model.both.words import DEAD, RUNNING, SIZE
 from model.record import State, assign_initial
+from model.split.serve import BETWEEN
 from model.split.variables import VARS
 from model.steps import Procedure
-from model.terms import Term, all_of, ite, slot, wrap
+from model.terms import Term, all_of, any_of, ite, slot, wrap
 
 __all__ = ["driver", "reset", "rest"]
 
@@ -128,3 +129,16 @@ def wake_up(s: Any) -> None:
 def reset_all(s: State) -> None:
     """The VM resets while there is no back-end: a new driver, a new ring, and a new region from the front-end."""
     assign_initial(s, [v.name for v in VARS.values() if v.kind in ("region", "ring", "eventfd", "driver")])
+
+
+@reset.step(
+    "connection.reset",
+    text="vhost-user: RESET_DEVICE; gap reset",
+    world=True,
+    when=lambda s: all_of(
+        s.recover.at == RUNNING, any_of(*(s.fetch.at == label for label in BETWEEN)), s.supply.at == "idle"
+    ),
+)
+def reset_while_alive(s: State) -> None:
+    """The VM resets, and a back-end that lives is told: its rings stop; a new driver, a new ring, and a new region."""
+    assign_initial(s, [v.name for v in VARS.values() if v.kind != "ghost"])

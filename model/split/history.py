@@ -97,7 +97,7 @@ def died(s: Any) -> None:
     s.history.finished.each(lambda _: 0)
 
 
-@history.on("driver.reset")
+@history.on("driver.reset", "connection.reset")
 def forgotten(s: Any) -> None:
     """A new ring: nothing has happened on it."""
     assign_initial(s, [v.name for v in VARS.values() if v.kind == "ghost"])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from multiprocessing import get_context
-from multiprocessing.pool import Pool
 
 from model import protocol
 from model.properties import NAMES
 from proofs.induction.goals import Proof
 from proofs.induction.kits import NoProofError
 from proofs.induction.show import Query, Result, hint_key, hints, queries, solve
+from proofs.workers import workers
 
 __all__ = ["Outcome", "prove_all"]
 
@@ -106,9 +105,9 @@ def prove_all(
                 jobs.setdefault((subject, query.work), []).append(query)
     work = [(s, q, core) for (s, _), q in sorted(jobs.items(), key=lambda item: -len(item[1]))]
     total, done = sum(len(q) for _, q, _ in work), 0
-    context = get_context("fork")  # the proofs made above are shared, not made again
-    with context.Pool(os.cpu_count() or 1) as pool:
-        for results in pool.imap_unordered(_run, work):
+    with workers() as pool:  # the proofs made above are shared, not made again
+        for ended in as_completed([pool.submit(_run, job) for job in work]):
+            results = ended.result()
             for result in results:
                 outcome.results[result.query.key] = result
                 if core and result.status == "proved" and result.query.work not in ("initial", "drains"):
@@ -125,7 +124,7 @@ def _keep(cores: dict[str, dict[str, list[str]]], result: Result) -> None:
     cores.setdefault(query.ring, {})[hint_key(query.work, query.name)] = sorted(result.used)
 
 
-def _alone(outcome: Outcome, pool: Pool) -> None:
+def _alone(outcome: Outcome, pool: ProcessPoolExecutor) -> None:
     """Run again, for each other subject, what one subject proved from more than the shared key names."""
     jobs: list[tuple[protocol.Subject, list[Query], bool]] = []
     for subject, asked in outcome.asked.items():
@@ -133,5 +132,5 @@ def _alone(outcome: Outcome, pool: Pool) -> None:
             result = outcome.results[query.key]
             if result.status == "proved" and not result.shared and result.query is not query:
                 jobs.append((subject, [query], False))
-    for (subject, _, _), (result,) in zip(jobs, pool.imap(_run, jobs), strict=True):
+    for (subject, _, _), (result,) in zip(jobs, pool.map(_run, jobs), strict=True):
         outcome.own[subject, result.query.key] = result

@@ -218,7 +218,7 @@ def died(s: Any) -> None:
     s.proof.fill = s.proof.depth
 
 
-@_extra.on("driver.reset")
+@_extra.on("driver.reset", "connection.reset")
 def forgotten(s: State) -> None:
     """A new ring and a new region."""
     assign_initial(s, [v.name for v in GHOSTS])

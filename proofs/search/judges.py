@@ -11,7 +11,9 @@ from proofs.search.runs import runs
 
 __all__ = ["UNFAIR", "Judge", "Outcome", "Restarts"]
 
-UNFAIR = frozenset({"crash", "driver.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other"})
+UNFAIR = frozenset(
+    {"crash", "driver.reset", "connection.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other"}
+)
 """Events that nobody owes: `drains` asks what happens without them."""
 
 Outcome = tuple[object, ...]

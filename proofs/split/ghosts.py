@@ -143,7 +143,7 @@ def died(s: Any) -> None:
     s.proof.rest_sum.each(lambda k: s.proof.live_sum[k])
 
 
-@_extra.on("driver.reset")
+@_extra.on("driver.reset", "connection.reset")
 def forgotten(s: State) -> None:
     """A new ring and a new region."""
     assign_initial(s, [v.name for v in GHOSTS])

@@ -10,22 +10,23 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
 
+from refimpl.backend.device import Device
+from refimpl.backend.dirty import DirtyLog
 from refimpl.backend.disk import WCE_OFFSET
 from refimpl.backend.memory import InflightBuffer, MappedMemory, create_inflight
-from refimpl.backend.ring import Device, Vring
+from refimpl.backend.ring import Vring
+from refimpl.backend.steered import SteeredVring
 from refimpl.errors import FrontEndError, InflightError
 from refimpl.layout import RING_SIZE_MAX
 from refimpl.split.state import Counter
 from refimpl.wire.codec import KINDS, Message, Request
 from refimpl.wire.features import (
     EVENT_IDX,
-    FEATURES,
     MORE_FEATURES,
     NEEDS,
-    PROTOCOL_CONFIGURE_MEM_SLOTS,
-    PROTOCOL_FEATURES,
     PROTOCOL_REPLY_ACK,
     RING_PACKED,
+    VHOST_LOG_ALL,
     VHOST_USER_PROTOCOL_FEATURES,
 )
 from refimpl.wire.payload import (
@@ -53,9 +54,12 @@ class Backend:
         self.features = 0
         self.protocol_features = 0
         self._negotiated = False
+        self.last: Request | None = None
         self.memory = MappedMemory(device.mem_slots)
+        self.log = DirtyLog()
         counter = Counter()
-        self.rings = [Vring(number, device, self.memory, counter) for number in range(device.disk.queues)]
+        kind = Vring if device.reins is None else SteeredVring
+        self.rings = [kind(number, device, self.memory, counter, self.log) for number in range(device.disk.queues)]
         self.inflight: InflightBuffer | None = None
         self._request_fd: int | None = None
 
@@ -67,6 +71,7 @@ class Backend:
         """
         with received:
             message = received.message
+            self.last = message.request
             _LOG.debug("%s %s, %d file descriptors", message, message.payload, len(received.fds))
             needed = NEEDS.get(message.request, 0)
             if needed & ~self.protocol_features:
@@ -88,9 +93,9 @@ class Backend:
         SET_FEATURES), says nothing of which, and hands over a region. Raises FrontEndError for anything else.
         """
         goes_on = message.request is Request.SET_INFLIGHT_FD and self.features & VHOST_USER_PROTOCOL_FEATURES
-        if self._negotiated or not goes_on or needed & ~self._protocol_offered:
+        if self._negotiated or not goes_on or needed & ~self.device.protocol_features:
             raise FrontEndError(f"{message} came though bit {needed.bit_length() - 1} was not negotiated")
-        self.protocol_features = self._protocol_offered
+        self.protocol_features = self.device.protocol_features
         _LOG.warning(
             "%s came with nothing negotiated on this connection, as QEMU 7.2 sends it when a back-end dies while the "
             "machine is paused: what is offered, %#x, is taken as negotiated", message, self.protocol_features,
@@ -102,6 +107,7 @@ class Backend:
             ring.close()
         self._drop_inflight()
         self.memory.clear()
+        self.log.close()
         if self._request_fd is not None:
             os.close(self._request_fd)
             self._request_fd = None
@@ -123,30 +129,21 @@ class Backend:
     # Features, memory, configuration
 
     @property
-    def _offered(self) -> int:
-        """The virtio features that are offered."""
-        return FEATURES | self.device.disk.features | (RING_PACKED if self.device.packed else 0)
-
-    @property
-    def _protocol_offered(self) -> int:
-        """The protocol features that are offered."""
-        return PROTOCOL_FEATURES & ~(0 if self.device.mem_slots else PROTOCOL_CONFIGURE_MEM_SLOTS)
-
-    @property
     def _kind(self) -> str:
         """The kind of ring that was negotiated."""
         return "packed" if self.features & RING_PACKED else "split"
 
     def get_features(self, _received: Received) -> Payload:
         """Offer the virtio features."""
-        return Number(self._offered)
+        return Number(self.device.features)
 
     def set_features(self, received: Received) -> None:
         """Take the virtio features; without protocol features, rings need not be enabled."""
-        before, self.features = self.features, _accepted(received, self._offered)
+        before, self.features = self.features, _accepted(received, self.device.features)
         if self.features != before:
             events = "event index" if self.features & EVENT_IDX else "event flags"
             _LOG.info("the front-end accepted features %#x: %s rings, %s", self.features, self._kind, events)
+        self.log.everything = bool(self.features & VHOST_LOG_ALL)
         for ring in self.rings:
             ring.kind = self._kind if ring.queue is None else ring.kind
             ring.event_index = bool(self.features & EVENT_IDX)
@@ -155,11 +152,11 @@ class Backend:
 
     def get_protocol_features(self, _received: Received) -> Payload:
         """Offer the protocol features."""
-        return Number(self._protocol_offered)
+        return Number(self.device.protocol_features)
 
     def set_protocol_features(self, received: Received) -> None:
         """Take the protocol features."""
-        self.protocol_features = _accepted(received, self._protocol_offered)
+        self.protocol_features = _accepted(received, self.device.protocol_features)
         self._negotiated = True
 
     def get_queue_num(self, _received: Received) -> Payload:
@@ -247,10 +244,7 @@ class Backend:
     def set_vring_addr(self, received: Received) -> None:
         """Take where a ring is."""
         address = _payload(received, VringAddress)
-        ring = self._ring(address.index, received)
-        if ring.queue is not None:
-            raise FrontEndError(f"SET_VRING_ADDR came while ring {ring.number} runs")
-        ring.describe(address)
+        self._ring(address.index, received).describe(address)
 
     def set_vring_base(self, received: Received) -> None:
         """Take where the front-end thinks that fetching goes on; the region and the used ring know better."""
@@ -275,7 +269,7 @@ class Backend:
 
     def set_vring_call(self, received: Received) -> None:
         """Take the call file descriptor, or none."""
-        self._set_fd(received, "call_fd")
+        self._set_fd(received, "call_fd").call_again()
 
     def set_vring_err(self, received: Received) -> None:
         """Take the err file descriptor, or none."""
@@ -291,7 +285,18 @@ class Backend:
         self._start(ring)
 
     def reset_device(self, _received: Received) -> None:
-        """Stop and disable every ring without finishing anything: the driver has forgotten it all."""
+        """Stop and disable every ring without finishing anything, and forget the shared buffer: so has the driver."""
+        self._stop_rings()
+        if self.device.choices_of(self._kind).reset != "kept-alive":
+            self._drop_inflight()
+        self.device.hook("connection.reset", None)
+
+    def reset_owner(self, _received: Received) -> None:
+        """Stop and disable every ring without finishing anything. The driver knows nothing of it: the buffer stays."""
+        self._stop_rings()
+
+    def _stop_rings(self) -> None:
+        """Stop and disable every ring without finishing anything."""
         for ring in self.rings:
             ring.drop()
             ring.enable(enabled=False)
@@ -306,11 +311,12 @@ class Backend:
                 raise FrontEndError(f"the shared buffer is for {buffer.choices.ring} rings; ring {ring.number} is not")
             ring.start(None if buffer is None else lambda: buffer.region(ring.number))
 
-    def _set_fd(self, received: Received, name: str) -> None:
-        """Take a call or err file descriptor."""
+    def _set_fd(self, received: Received, name: str) -> Vring:
+        """Take a call or err file descriptor, and return its ring."""
         payload = _payload(received, VringFd)
         ring = self._ring(payload.index, received)
         ring.set_fd(name, received.take_fd() if payload.has_fd else None)
+        return ring
 
     def _ring(self, index: int, received: Received) -> Vring:
         """Return the ring of an index. Raises FrontEndError when there is none."""
@@ -350,8 +356,10 @@ _HANDLERS: Final[Mapping[Request, Handler]] = MappingProxyType(
         Request.GET_FEATURES: Backend.get_features,
         Request.SET_FEATURES: Backend.set_features,
         Request.SET_OWNER: Backend.set_owner,
-        Request.RESET_OWNER: Backend.reset_device,
+        Request.RESET_OWNER: Backend.reset_owner,
         Request.SET_MEM_TABLE: Backend.set_mem_table,
+        Request.SET_LOG_BASE: lambda backend, received: backend.log.take(received),
+        Request.SET_LOG_FD: lambda backend, received: backend.log.take_fd(received),
         Request.SET_VRING_NUM: Backend.set_vring_num,
         Request.SET_VRING_ADDR: Backend.set_vring_addr,
         Request.SET_VRING_BASE: Backend.set_vring_base,

@@ -8,7 +8,7 @@ The system calls are pread, pwrite and fdatasync: once the process is dead, none
 import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -156,6 +156,8 @@ class BlkRequest:
         header, self.incoming = _cut(readable, HEADER.size)
         self.type, _, self.sector = HEADER.unpack(b"".join(header))
         self.outgoing, self._status = _cut(writable, _length(writable) - 1)
+        self._room = [(buffer.address, buffer.length) for buffer in chain if buffer.writable]
+        self._filled = 0
 
     @property
     def length(self) -> int:
@@ -177,6 +179,11 @@ class BlkRequest:
         # the status byte lies behind all the room for data: with less data than room, only what is known is counted
         return written + 1 if written == _length(self.outgoing) else written
 
+    def written(self) -> Iterator[tuple[int, int]]:
+        """Give the guest addresses and lengths of what was written, or may have been in part: data, and the status."""
+        yield from _extents(self._room, 0, self._filled)
+        yield from _extents(self._room, sum(length for _, length in self._room) - 1, 1)
+
     def _do(self, disk: Disk) -> tuple[int, int]:
         """Do it; return the status and how many bytes of data were written to the guest's memory."""
         if self.type in {READ, WRITE}:
@@ -185,7 +192,8 @@ class BlkRequest:
             os.fdatasync(disk.fd)
             return OK, 0
         if self.type == GET_ID:
-            return OK, _fill(self.outgoing, IDENTITY)
+            self._filled = _fill(self.outgoing, IDENTITY)
+            return OK, self._filled
         if self.type in _FEATURE_OF and disk.features & _FEATURE_OF[self.type]:
             return self._zero(disk), 0
         return UNSUPPORTED, 0
@@ -195,6 +203,7 @@ class BlkRequest:
         if not self._in_range(disk):
             return IO_ERROR, 0
         if self.type == READ:
+            self._filled = self.length
             _read(disk.fd, self.outgoing, self.sector * SECTOR)
             return OK, self.length
         _write(disk.fd, self.incoming, self.sector * SECTOR)
@@ -238,6 +247,15 @@ def _cut(views: Sequence[memoryview], size: int) -> tuple[list[memoryview], list
         rest.append(view[taken:])
         size -= taken
     return first, rest
+
+
+def _extents(room: Sequence[tuple[int, int]], start: int, size: int) -> Iterator[tuple[int, int]]:
+    """Give the addresses and lengths of ``size`` bytes from ``start`` on, in places that follow each other."""
+    for address, length in room:
+        first, end = max(start, 0), min(start + size, length)
+        if first < end:
+            yield address + first, end - first
+        start -= length
 
 
 def _read(fd: int, views: Sequence[memoryview], position: int) -> None:

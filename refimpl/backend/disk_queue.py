@@ -156,10 +156,13 @@ class BlkQueue:
         trace: Trace,
         hook: Hook,
         packed: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        wrote: Callable[[BlkRequest], None] = lambda _request: None,
     ) -> None:
         """Begin with nothing. ``read(head)`` gives the request of a head (on a packed ring: of an entry).
 
-        ``number`` is the queue's; ``packed`` says which steps the trace has.
+        ``number`` is the queue's; ``packed`` says which steps the trace has; ``clock`` gives the time in seconds;
+        ``wrote`` is told what was performed.
         """
         self._submitted = "packed.fetch.submit" if packed else "split.fetch.submit"
         self._resubmitted = "packed.reconnect.4.submit" if packed else "split.reconnect.2"
@@ -170,6 +173,8 @@ class BlkQueue:
         self.trace = trace
         self.hook = hook
         self.read = read
+        self.clock = clock
+        self.wrote = wrote
         self.recovering = False
         self.resubmitted: list[int] = []
         self.held: list[BlkRequest] = []
@@ -182,14 +187,14 @@ class BlkQueue:
         """Take a request, while ``recovering`` one that is resubmitted. Raises DriverError for a wrong chain."""
         request = self.read(head)
         self.held.append(request)
-        self.latest = time.monotonic()
+        self.latest = self.clock()
         if self.recovering:
             self.resubmitted.append(request.identity)
         self.trace.write(self._resubmitted if self.recovering else self._submitted, self.number, request)
 
     @property
     def deadline(self) -> float | None:
-        """When (by the monotonic clock) something is to be finished even if nothing more comes; None: never."""
+        """When (by the clock) something is to be finished even if nothing more comes; None: never."""
         if self.round or len(self.held) >= self.schedule.hold:
             return 0.0
         return self.latest + self.schedule.idle if self.held else None
@@ -197,7 +202,7 @@ class BlkQueue:
     def due(self) -> bool:
         """Return whether something is to be finished now."""
         deadline = self.deadline
-        return deadline is not None and deadline <= time.monotonic()
+        return deadline is not None and deadline <= self.clock()
 
     def finish(self) -> None:
         """Finish one batch, to be supplied by ``next_finished`` and ``used_len``."""
@@ -206,11 +211,30 @@ class BlkQueue:
             self.held.clear()
         number = self.schedule.batch or self.rng.randint(1, BATCH_MAX)
         for _ in range(min(number, len(self.round))):
-            request = self.round.popleft()
-            self.lengths[request.head] = request.perform(self.disk)
-            self.trace.write("device.finish", self.number, request)
-            self.finished.append(request.head)
-            self.hook("device.finish", request.head)
+            self._perform(self.round.popleft())
+
+    def finish_one(self, head: int) -> None:
+        """Finish one request that is held back, for ``take``. Raises UsageError when it is not."""
+        request = next((held for held in self.held if held.head == head), None)
+        if request is None:
+            raise UsageError(f"head {head} is not held back")
+        self.held.remove(request)
+        self._perform(request)
+
+    def take(self, head: int) -> int:
+        """Return a head that is finished and not yet in a batch. Raises UsageError when it is not."""
+        if head not in self.finished:
+            raise UsageError(f"head {head} is not finished")
+        self.finished.remove(head)
+        return head
+
+    def _perform(self, request: BlkRequest) -> None:
+        """Do what a request asks for, and have it finished."""
+        self.lengths[request.head] = request.perform(self.disk)
+        self.wrote(request)
+        self.trace.write("device.finish", self.number, request)
+        self.finished.append(request.head)
+        self.hook("device.finish", request.head)
 
     @property
     def busy(self) -> bool:

@@ -85,6 +85,13 @@ class MappedMemory:
         except DriverError as error:
             raise FrontEndError(f"{what}: {error.rule}") from error
 
+    def guest_address(self, user: int) -> int:
+        """Return the guest address of what is mapped at a user address. Raises FrontEndError without a region there."""
+        for region in self._files:
+            if 0 <= user - region.user_address < region.size:
+                return user - region.user_address + region.guest_address
+        raise FrontEndError(f"no region of memory has the user address {user:#x}")
+
 
 class InflightBuffer:
     """The shared buffer that holds the region of each queue, as the front-end handed it over."""

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from refimpl import hooks
+from refimpl.backend.device import Device
 from refimpl.backend.disk import Disk
 from refimpl.backend.disk_queue import Schedule, Trace
 from refimpl.backend.memory import MEM_SLOTS
-from refimpl.backend.ring import Device
+from refimpl.backend.reins import Reins
 from refimpl.backend.server import Log, Server
 from refimpl.choices import RINGS, Choices, of_each_ring, parse_gaps
 from refimpl.errors import InflightError, UsageError
@@ -58,6 +59,7 @@ def run_backend(
     mem_slots: int = MEM_SLOTS,
     stride: str = "64",
     offer: int = 0,
+    reins: Reins | None = None,
 ) -> None:
     """Serve ``image`` as a vhost-user-blk device at ``socket`` until SIGTERM or SIGINT.
 
@@ -81,6 +83,8 @@ def run_backend(
         raise UsageError(f"crash-at {crash_at}: packed rings are not offered")
     if not 1 <= queues <= QUEUES_MAX:
         raise UsageError(f"{queues} queues; there can be 1 to {QUEUES_MAX}")
+    if reins is not None and queues != 1:
+        raise UsageError(f"a back-end that is steered has one queue, not {queues}")
     if not 0 <= mem_slots <= MEM_SLOTS_MAX:
         raise UsageError(f"{mem_slots} memory slots; there can be 0 to {MEM_SLOTS_MAX}")
     if stride not in STRIDES:
@@ -88,6 +92,8 @@ def run_backend(
     if offer & ~MORE_FEATURES:
         raise UsageError(f"features {offer & ~MORE_FEATURES:#x} cannot be offered besides; {MORE_FEATURES:#x} can")
     hook = hooks.crash_at(crash_at) if crash_at is not None else hooks.silent
+    if reins is not None:
+        hook = hooks.chain(hook, reins.hook)
     plan = Schedule.load(schedule) if schedule is not None else Schedule()
     if dump is not None:
         _make_folder(dump)
@@ -103,6 +109,7 @@ def run_backend(
             loose=frozenset(each.ring for each in (choices, beside) if each is not None and _shows(each)),
             dump=dump,
             mem_slots=mem_slots,
+            reins=reins,
             stride=stride,
         )
         with Server(socket, device, log) as server:
@@ -183,6 +190,7 @@ def parser(prog: str, log_level: str) -> argparse.ArgumentParser:
     add("--stride", default="64", help="64 or none: what a queue's region is rounded up to, in bytes; 64 if left out")
     add("--offer", type=read_bits, default=0, metavar="BITS",
         help="more virtio features: those that an earlier back-end offered (0x6c02)")  # fmt: skip
+    add("--reins", type=int, metavar="FD", help=argparse.SUPPRESS)  # of the crash test: see refimpl.backend.reins
     return made
 
 
@@ -205,6 +213,7 @@ def serve(arguments: Sequence[str], prog: str, log_level: str = "info") -> None:
         mem_slots=given.mem_slots,
         stride=given.stride,
         offer=given.offer,
+        reins=None if given.reins is None else Reins(given.reins),
     )
 
 

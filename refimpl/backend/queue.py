@@ -1,9 +1,11 @@
 """What differs between split and packed rings of the back-end: laying one, its region, its queue, its requests."""
 
+import ctypes
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from refimpl.backend.dirty import Area
 from refimpl.backend.disk import BlkRequest
 from refimpl.backend.disk_queue import BlkQueue
 from refimpl.backend.memory import MappedMemory, prepare
@@ -20,7 +22,7 @@ from refimpl.split.chain import read_chain
 from refimpl.split.queue import SplitQueue
 from refimpl.split.ring import SplitRing
 from refimpl.split.state import Counter
-from refimpl.wire.payload import VringAddress
+from refimpl.wire.payload import VRING_LOG, VringAddress
 
 Ring = SplitRing | PackedRing
 Queue = SplitQueue | PackedQueue
@@ -68,6 +70,20 @@ def lay_again(queue: Queue, ring: Ring) -> None:
     else:
         assert isinstance(ring, SplitRing)
         queue.ring = ring
+
+
+def written_areas(ring: Ring, address: VringAddress, memory: MappedMemory) -> list[Area]:
+    """Return the parts of a ring that the device writes, if they are to be logged, else none.
+
+    Those are the used ring with the event index behind it; of a packed ring, whose part called used is the device's
+    event area, the descriptors too. Raises FrontEndError when those are in no region of memory.
+    """
+    if not address.flags & VRING_LOG:
+        return []
+    if isinstance(ring, PackedRing):
+        slots = Area(ctypes.addressof(ring.desc), 16 * ring.size, memory.guest_address(address.desc))
+        return [slots, Area(ctypes.addressof(ring.device_event), EVENT_BYTES, address.log)]
+    return [Area(ctypes.addressof(ring.used), 6 + 8 * ring.size, address.log)]
 
 
 def private_region(choices: Choices, size: int, base: int) -> Any:

@@ -2,20 +2,24 @@
 
 A ring runs from the moment when it has a kick file descriptor and is enabled, whichever comes last: then it recovers,
 once. It runs until GET_VRING_BASE, a reset, or the end of the connection. While disabled it fetches nothing.
+
+What its driver or its region has wrong stops it too, and nothing else: the log says whose fault it is, the front-end is
+told by the err file descriptor, and other rings go on. What was in flight stays so in the region, so the ring starts
+again with the next kick file descriptor, and stops again, until the driver has reset it.
 """
 
+import contextlib
 import logging
 import os
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from refimpl.backend.disk import BlkRequest, Disk
-from refimpl.backend.disk_queue import BlkQueue, Schedule, Trace
+from refimpl.backend.device import Device
+from refimpl.backend.dirty import DirtyLog, RingLog
+from refimpl.backend.disk import BlkRequest
+from refimpl.backend.disk_queue import BlkQueue
 from refimpl.backend.dump import dump_state
-from refimpl.backend.memory import MEM_SLOTS, MappedMemory
+from refimpl.backend.memory import MappedMemory
 from refimpl.backend.queue import (
     Queue,
     Ring,
@@ -30,10 +34,10 @@ from refimpl.backend.queue import (
     read_request,
     set_fetch_position,
     starved,
+    written_areas,
 )
 from refimpl.choices import Choices, open_in
-from refimpl.errors import FrontEndError
-from refimpl.hooks import Hook
+from refimpl.errors import DriverError, FrontEndError, RegionError
 from refimpl.split.queue import SplitQueue
 from refimpl.split.state import Counter
 from refimpl.wire.payload import VringAddress
@@ -47,54 +51,20 @@ QEMU_RING_MAX: Final = 1024
 """The most entries of a ring under such a QEMU, whatever its option queue-size says."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """What all rings and connections of one process share.
-
-    ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` how many regions of
-    memory may be given one by one (ADD_MEM_REG); 0: they come as one table (SET_MEM_TABLE). ``stride`` is how far the
-    regions of a shared buffer are apart (STRIDES).
-    With ``choices`` of the packed ring, packed rings are offered; split ones, which firmware uses, are served still,
-    with the choices ``beside``, or the defaults. Of rings of a kind that is ``loose``, memory safety alone is checked
-    (see SplitState, ``strict``).
-    """
-
-    disk: Disk
-    choices: Choices
-    hook: Hook
-    schedule: Schedule
-    trace: Trace
-    rng: random.Random
-    beside: Choices | None = None
-    loose: frozenset[str] = frozenset()
-    dump: Path | None = None
-    mem_slots: int = MEM_SLOTS
-    stride: str = "64"
-
-    @property
-    def packed(self) -> bool:
-        """Whether packed rings are offered."""
-        return self.choices.ring == "packed"
-
-    def choices_of(self, kind: str) -> Choices:
-        """Return the choices of one kind of ring."""
-        if kind == self.choices.ring:
-            return self.choices
-        return self.beside or Choices(revision=self.choices.revision, ring=kind)
-
-
 class Vring:
     """One ring, ``kind`` "split" or "packed", as was negotiated.
 
     ``size``, ``address``, ``base`` and the file descriptors are None until the front-end gives them.
     """
 
-    def __init__(self, number: int, device: Device, memory: MappedMemory, counter: Counter) -> None:
-        """Begin stopped and disabled; ``counter`` is the device's, for the gap counter-scope."""
+    def __init__(self, number: int, device: Device, memory: MappedMemory, counter: Counter, log: DirtyLog) -> None:
+        """Begin stopped and disabled; ``counter`` is the device's (gap counter-scope), ``log`` that of dirty pages."""
         self.number = number
         self.device = device
         self.memory = memory
         self.counter = counter
+        self.log = log
+        self.ring_log = RingLog(log)
         self.size: int | None = None
         self.address: VringAddress | None = None
         self.base: int | None = None
@@ -111,7 +81,13 @@ class Vring:
     # What the front-end says
 
     def describe(self, address: VringAddress) -> None:
-        """Take where the ring is."""
+        """Take where the ring is; of one that runs, whether it is to be logged. Raises FrontEndError if it is moved."""
+        if self.queue is not None:
+            before = self.address
+            assert before is not None, "a ring that runs and is nowhere"
+            if (before.desc, before.used, before.avail) != (address.desc, address.used, address.avail):
+                raise FrontEndError(f"SET_VRING_ADDR came while ring {self.number} runs, with other addresses")
+            self.ring_log.areas = written_areas(self.queue.ring, address, self.memory)
         self.address = address
 
     def set_fd(self, name: str, fd: int | None) -> None:
@@ -126,9 +102,13 @@ class Vring:
     def start(self, find_region: Callable[[], Any] | None) -> None:
         """Recover, and run; ``find_region`` finds the region in the shared buffer, None: the ring is not tracked.
 
-        Raises FrontEndError when the ring was not described, lies outside the memory or does not fit the region;
-        RegionError and DriverError as the recovery does.
+        Raises FrontEndError when the ring was not described, lies outside the memory or does not fit the region.
         """
+        with self._at_its_own_risk():
+            self._start(find_region)
+
+    def _start(self, find_region: Callable[[], Any] | None) -> None:
+        """Recover, and run. Raises as ``start``, and RegionError and DriverError as the recovery does."""
         ring, device = self._lay_ring(), self.device
         choices, base = device.choices_of(self.kind), self._base
         region = find_region() if find_region else private_region(choices, ring.size, base)
@@ -143,6 +123,8 @@ class Vring:
             trace=device.trace,
             hook=device.hook,
             packed=self.kind == "packed",
+            clock=device.clock,
+            wrote=self._log_data,
         )
         queue = make_queue(
             ring,
@@ -158,6 +140,9 @@ class Vring:
             strict=self.kind not in device.loose,
         )
         self.queue, self.blk = queue, blk
+        self._log_ring(ring)
+        self.ring_log.wrote_all()
+        queue.wrote = self.ring_log.wrote
         fresh = not region.version
         if device.dump is not None and find_region is not None:
             path = dump_state(device.dump, self.number, ring, region, choices=choices, memory=self.memory.guest)
@@ -200,8 +185,9 @@ class Vring:
     def kick_fd_again(self) -> None:
         """Go on after another kick file descriptor came; recover again only if gap recovery-start says so."""
         if self.queue is not None:
-            self._recover(self.queue.kick_fd_again)
-            self.queue.resting = False  # a kick may have gone to the descriptor before
+            with self._at_its_own_risk():
+                self._recover(self.queue.kick_fd_again)
+                self.queue.resting = False  # a kick may have gone to the descriptor before
 
     def enable(self, *, enabled: bool) -> None:
         """Let the ring fetch, or not."""
@@ -212,13 +198,16 @@ class Vring:
     def lay_again(self) -> None:
         """Find a running ring anew after the memory table changed. Raises FrontEndError when it is not there now."""
         if self.queue is not None:
-            lay_again(self.queue, self._lay_ring())
+            ring = self._lay_ring()
+            lay_again(self.queue, ring)
+            self._log_ring(ring)
 
     def stop(self) -> int:
         """Finish and supply everything in flight and stop; return the position of the next fetch."""
-        if self.queue is not None and self.blk is not None:
-            while self.blk.busy:
+        with self._at_its_own_risk():
+            while self.queue is not None and self.blk is not None and self.blk.busy:
                 self._supply(self.queue, self.blk)
+        if self.queue is not None:
             self.base = position(self.queue)
             _LOG.info("ring %d is drained and stops; fetching goes on at %s", self.number, place_of(self.queue))
         self.drop()
@@ -240,6 +229,18 @@ class Vring:
         self.set_fd("call_fd", None)
         self.set_fd("err_fd", None)
 
+    @contextlib.contextmanager
+    def _at_its_own_risk(self) -> Iterator[None]:
+        """Let what the driver or the region has wrong stop this ring, and no other."""
+        try:
+            yield
+        except (DriverError, RegionError) as error:
+            _LOG.error("ring %d stops: %s", self.number, error)
+            if self.queue is not None and self.blk is not None and not self.blk.recovering:
+                self.base = position(self.queue)
+            self.drop()
+            self.signal_error()
+
     def signal_error(self) -> None:
         """Tell the front-end through the err file descriptor, if there is one."""
         if self.err_fd is not None:
@@ -249,7 +250,7 @@ class Vring:
 
     @property
     def deadline(self) -> float | None:
-        """When the device is to finish something though nothing more comes (monotonic clock); None: never."""
+        """When the device is to finish something though nothing more comes (by its clock); None: never."""
         return self.blk.deadline if self.blk is not None else None
 
     @property
@@ -267,11 +268,13 @@ class Vring:
     def turn(self) -> None:
         """Do one turn of the main loop: fetch what is available, supply one batch if due, rest if nothing is left.
 
-        Raises DriverError for what the driver did wrong, FrontEndError for a call file descriptor of no use.
+        Raises FrontEndError for a call file descriptor of no use, and for a page that cannot be logged.
         """
-        queue, blk = self.queue, self.blk
-        if queue is None or blk is None:
-            return
+        if self.queue is not None and self.blk is not None:
+            with self._at_its_own_risk():
+                self._turn(self.queue, self.blk)
+
+    def _turn(self, queue: Queue, blk: BlkQueue) -> None:
         if self.enabled and not queue.resting:
             self._fetch(queue)
         if blk.due():
@@ -315,6 +318,17 @@ class Vring:
         head = self.queue.ring.avail.ring[(self.queue.last_avail - 1) % self.queue.ring.size]
         _LOG.log(level, "ring %d: head %d has no entry in its region: it is served, and not tracked", self.number, head)
 
+    def _log_ring(self, ring: Ring) -> None:
+        """Log what the device writes to the ring from now on, if the front-end wants that."""
+        assert self.address is not None, "a ring that was laid and is nowhere"
+        self.ring_log.areas = written_areas(ring, self.address, self.memory)
+
+    def _log_data(self, request: BlkRequest) -> None:
+        """Log what a request wrote to the guest's memory, if the front-end wants that."""
+        if self.log.everything:
+            for address, length in request.written():
+                self.log.mark(address, length)
+
     def _read_request(self, head: int) -> BlkRequest:
         """Read the request at ``head``. Raises DriverError for a wrong chain."""
         assert self.queue is not None, "a request of a ring that does not run"
@@ -330,6 +344,11 @@ class Vring:
             raise FrontEndError(f"ring {self.number}: the kick fd cannot be read: {error}") from error
         if len(data) != 8:
             raise FrontEndError(f"ring {self.number}: the kick fd is no eventfd")
+
+    def call_again(self) -> None:
+        """Notify the driver where a call file descriptor has come: what it was not told without one, it is told now."""
+        if self.queue is not None:
+            self._call()
 
     def _call(self) -> None:
         """Notify the driver."""

@@ -17,8 +17,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from refimpl.backend.connection import Backend
-from refimpl.backend.ring import Device, Vring
+from refimpl.backend.device import Device
+from refimpl.backend.ring import Vring
 from refimpl.errors import InflightError
+from refimpl.wire.codec import Request
 from refimpl.wire.transport import Connection, Disconnected
 
 Log = Callable[[str], None]
@@ -92,7 +94,11 @@ class Server:
         self._told_of_silence_at: float | None = None
         self._kicks: dict[int, Vring] = {}
         self._listener = listen(path)
-        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        with contextlib.ExitStack() as stack:
+            stack.callback(path.unlink)
+            stack.enter_context(self._listener)
+            self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            stack.pop_all()
         # not epoll: that goes on reporting a descriptor closed here as long as the front-end has the same file open
         self._selector = selectors.PollSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, _ACCEPT)
@@ -182,11 +188,14 @@ class Server:
 
     def _watch_kicks(self, backend: Backend) -> None:
         """Watch the kick file descriptors of the rings that run and are enabled, and no others."""
+        running = (ring for ring in backend.rings if ring.queue is not None and ring.enabled)
+        wanted = {ring.kick_fd: ring for ring in running if ring.kick_fd is not None}
+        if wanted == self._kicks:
+            return
         self._watch_no_kicks()
-        for ring in backend.rings:
-            if ring.queue is not None and ring.enabled and ring.kick_fd is not None:
-                self._selector.register(ring.kick_fd, selectors.EVENT_READ, ring)
-                self._kicks[ring.kick_fd] = ring
+        for fd, ring in wanted.items():
+            self._selector.register(fd, selectors.EVENT_READ, ring)
+        self._kicks = wanted
 
     def _watch_no_kicks(self) -> None:
         """Watch no kick file descriptor; they may be closed already."""
@@ -199,6 +208,7 @@ class Server:
         if self.backend is not None:
             for ring in self.backend.rings:
                 ring.turn()
+            self._watch_kicks(self.backend)  # one that its driver has stopped has no kick any more
 
     def _finish(self) -> None:
         """Finish what is in flight."""
@@ -212,21 +222,32 @@ class Server:
         if any(ring.ready for ring in self.backend.rings):
             return 0.0
         deadlines = [ring.deadline for ring in self.backend.rings if ring.deadline is not None]
+        waits = [max(0.0, deadline - self.device.clock()) for deadline in deadlines]
         if self._told_of_silence_at is not None:
-            deadlines.append(self._told_of_silence_at)
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+            waits.append(max(0.0, self._told_of_silence_at - time.monotonic()))
+        seconds = min(waits, default=None)
+        if self.device.reins is None or not any(ring.queue for ring in self.backend.rings):
+            return seconds
+        return self.device.reins.rest(seconds)
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Do something for the connection; a broken rule is logged and ends it, as its orderly end does."""
         try:
             action()
         except Disconnected:
+            self._say_why_it_left()
             self._disconnect()
         except InflightError as error:
             self.log(str(error))
             if self.backend is not None:
                 self.backend.signal_errors()
             self._disconnect()
+
+    def _say_why_it_left(self) -> None:
+        """Log what an orderly end of the connection is likely to mean, where it would leave no word otherwise."""
+        if self.backend is not None and self.backend.last == Request.GET_QUEUE_NUM:
+            queues = self.device.disk.queues
+            self.log(f"the front-end left when it was told that there are {queues} queues: it may want more (--queues)")
 
     def _disconnect(self) -> None:
         """End the connection, if there is one, and listen for the next."""

@@ -13,6 +13,7 @@ from typing import Final, Self, TypeVar
 
 from refimpl.backend.disk import CONFIG_BYTES
 from refimpl.errors import BackEndError, InflightError
+from refimpl.frontend.dirty import DirtyPages
 from refimpl.frontend.inflight import HeldInflight
 from refimpl.frontend.memory import GuestRam
 from refimpl.memory import SharedMemory
@@ -24,10 +25,13 @@ from refimpl.wire.features import (
     PROTOCOL_CONFIG,
     PROTOCOL_CONFIGURE_MEM_SLOTS,
     PROTOCOL_INFLIGHT_SHMFD,
+    PROTOCOL_LOG_SHMFD,
     PROTOCOL_MQ,
     PROTOCOL_REPLY_ACK,
+    PROTOCOL_RESET_DEVICE,
     RING_PACKED,
     VERSION_1,
+    VHOST_LOG_ALL,
     VHOST_USER_PROTOCOL_FEATURES,
 )
 from refimpl.wire.payload import (
@@ -50,10 +54,12 @@ NEEDED: Final = VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
 
 WANTED_PROTOCOL: Final = (
     PROTOCOL_MQ
+    | PROTOCOL_LOG_SHMFD
     | PROTOCOL_REPLY_ACK
     | PROTOCOL_BACKEND_REQ
     | PROTOCOL_CONFIG
     | PROTOCOL_INFLIGHT_SHMFD
+    | PROTOCOL_RESET_DEVICE
     | PROTOCOL_CONFIGURE_MEM_SLOTS
 )
 """The protocol features that the front-end accepts when they are offered."""
@@ -67,8 +73,8 @@ _P = TypeVar("_P", bound=Payload)
 class FrontEnd:
     """A front-end for the rings of one guest.
 
-    ``kicks`` and ``calls`` are an eventfd for each queue; they and the shared buffer, which is ``held``, outlive a
-    connection. ``config`` is the configuration space as last read.
+    ``kicks``, ``calls`` and ``errs`` are an eventfd for each queue; they and the shared buffer, which is ``held``,
+    outlive a connection. ``config`` is the configuration space as last read.
     """
 
     def __init__(
@@ -102,9 +108,17 @@ class FrontEnd:
         self.config = b""
         self.bases = [PACKED_BASE if ram.packed else 0] * ram.queues
         self.reconnects = 0
+        self.log: DirtyPages | None = None
         self._ours: socket.socket | None = None
-        self.kicks = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)]
-        self.calls = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(ram.queues)]
+        self.kicks: list[int] = []
+        self.calls: list[int] = []
+        self.errs: list[int] = []
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
+            for _ in range(ram.queues):
+                for fds in (self.kicks, self.calls, self.errs):
+                    fds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+            stack.pop_all()
 
     @property
     def inflight(self) -> SharedMemory | None:
@@ -161,6 +175,17 @@ class FrontEnd:
         self.held.free()
         self.bases = [PACKED_BASE if self.ram.packed else 0] * self.ram.queues
 
+    def log_to(self, log: DirtyPages | None) -> None:
+        """Let the back-end that runs log what it writes, as at the begin of a migration; None: no more.
+
+        A back-end that comes later is told too. The log stays the caller's. Raises as above.
+        """
+        self.log = log
+        self._give_log()
+        self._send(Request.SET_FEATURES, Number(self._accepted))
+        for queue in range(self.ram.queues):
+            self._send(Request.SET_VRING_ADDR, self.ram.ring_address(queue, logged=log is not None))
+
     def reconnect(self) -> None:
         """Come back after the back-end was lost: connect, and start with the same shared buffer.
 
@@ -198,6 +223,13 @@ class FrontEnd:
             raise BackEndError(f"{received.message} came, which nobody asked for")
         return False
 
+    def given_up(self, queue: int) -> bool:
+        """Return whether the back-end said by the err eventfd that it gave a queue up, since it was asked last."""
+        try:
+            return os.eventfd_read(self.errs[queue]) > 0
+        except BlockingIOError:
+            return False
+
     def disconnect(self) -> None:
         """Close the connection, if there is one; everything else stays."""
         if self.connection is not None:
@@ -211,7 +243,8 @@ class FrontEnd:
         """Close everything. A second call does nothing."""
         self.disconnect()
         self.held.free()
-        fds, self.kicks, self.calls = self.kicks + self.calls, [], []
+        fds = self.kicks + self.calls + self.errs
+        self.kicks, self.calls, self.errs = [], [], []
         for fd in fds:
             os.close(fd)
 
@@ -260,8 +293,8 @@ class FrontEnd:
         self._send(Request.SET_OWNER)
         self.features = self._ask_number(Request.GET_FEATURES) & self.wanted
         self._give_calls()
-        for queue in range(self.ram.queues):
-            self._send(Request.SET_VRING_ERR, VringFd(queue, has_fd=False))
+        for queue, err in enumerate(self.errs):
+            self._send(Request.SET_VRING_ERR, VringFd(queue), err)
         if self._has(PROTOCOL_CONFIG) and not again:
             asked = ConfigSpace(0, 0, bytes(CONFIG_BYTES))
             self.config = self._ask(Request.GET_CONFIG, asked, ConfigSpace).data
@@ -269,8 +302,8 @@ class FrontEnd:
                 raise BackEndError(f"{len(self.config)} bytes of configuration, {CONFIG_BYTES} were asked for")
 
     def _start(self) -> None:
-        """Say what QEMU says at each start: 2, 31 without a buffer, 32, 13, 2, 37 or 5, 8, 10, 9, 12, 18."""
-        self._send(Request.SET_FEATURES, Number(self.features))
+        """Say what QEMU says at each start: 2, 31 without a buffer, 32, 13, 2, 37 or 5, 8, 10, 9, 12, [6,] 18."""
+        self._send(Request.SET_FEATURES, Number(self._accepted))
         if self._has(PROTOCOL_INFLIGHT_SHMFD):
             if self.inflight is None:
                 self.held.get(self._connected(), self.ram.queues, self.region_entries)
@@ -278,15 +311,31 @@ class FrontEnd:
             if handed is not None:
                 self._send(Request.SET_INFLIGHT_FD, handed[0].payload, handed[1])
         self._give_calls()
-        self._send(Request.SET_FEATURES, Number(self.features))
+        self._send(Request.SET_FEATURES, Number(self._accepted))
         self._give_memory()
         for queue in range(self.ram.queues):
             self._send(Request.SET_VRING_NUM, VringState(queue, self.ram.queue_size))
             self._send(Request.SET_VRING_BASE, VringState(queue, self.bases[queue]))
-            self._send(Request.SET_VRING_ADDR, self.ram.ring_address(queue))
-            self._send(Request.SET_VRING_KICK, VringFd(queue), self.kicks[queue])
+            self._send(Request.SET_VRING_ADDR, self.ram.ring_address(queue, logged=self.log is not None))
+            self.give_kick(queue)
+        self._give_log()
         for queue in range(self.ram.queues):
             self._send(Request.SET_VRING_ENABLE, VringState(queue, 1))
+
+    def give_kick(self, queue: int) -> None:
+        """Give the back-end a queue's kick eventfd; once more, where it has it."""
+        self._send(Request.SET_VRING_KICK, VringFd(queue), self.kicks[queue])
+
+    @property
+    def _accepted(self) -> int:
+        """The features that are accepted now."""
+        return self.features | (VHOST_LOG_ALL if self.log is not None else 0)
+
+    def _give_log(self) -> None:
+        """Give the back-end the log of dirty pages, if there is one."""
+        if self.log is not None:
+            self._send(Request.SET_LOG_BASE, self.log.area, self.log.memory.fd)
+            self._reply(Request.SET_LOG_BASE, Number)
 
     def _give_request_socket(self) -> None:
         """Give the back-end a socket for its own requests; none is expected on it."""

@@ -5,11 +5,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from refimpl.both.driver import IndirectTables
-from refimpl.memory import SharedMemory
+from refimpl.memory import SharedMemory, store
 from refimpl.packed.ring import PackedRing, packed_parts, packed_ring_bytes
 from refimpl.split.chain import Buffer
 from refimpl.split.ring import SplitRing, parts, ring_bytes
-from refimpl.wire.payload import MemoryRegion, VringAddress
+from refimpl.wire.payload import VRING_LOG, MemoryRegion, VringAddress
 
 GUEST_BASE: Final = 0x1_0000
 """Guest address of the first byte."""
@@ -77,11 +77,19 @@ class GuestRam:
             ring.begin_at(slot, wrap)
         return (slot | wrap << 15) * (1 | 1 << 16)
 
-    def ring_address(self, queue: int) -> VringAddress:
+    def count_from(self, index: int) -> None:
+        """Let the split rings have been in use up to an index: the next one to make and the next one to use."""
+        for ring in self.rings:
+            for target, field in ((ring.avail, "idx"), (ring.used, "idx"), (ring.used_event, "event")):
+                store(target, field, index)
+            store(ring.avail_event, "event", index)
+
+    def ring_address(self, queue: int, *, logged: bool = False) -> VringAddress:
         """Return where a queue's ring is, as SET_VRING_ADDR says it; packed, its event areas are in the last two."""
-        start = USER_BASE + self.places[queue].ring
+        ring = self.places[queue].ring
         avail, used = packed_parts(self.queue_size) if self.packed else parts(self.queue_size)
-        return VringAddress(queue, 0, start, start + used, start + avail, 0)
+        start, log = USER_BASE + ring, GUEST_BASE + ring + used
+        return VringAddress(queue, VRING_LOG if logged else 0, start, start + used, start + avail, log if logged else 0)
 
     def tables(self, queue: int) -> IndirectTables:
         """Return the room for a queue's indirect tables."""

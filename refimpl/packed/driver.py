@@ -5,7 +5,7 @@ The driver trusts what the device writes no more than the back-end trusts what t
 """
 
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from refimpl.both.driver import Driver, IndirectTables
@@ -183,15 +183,25 @@ class PackedDriver(Driver):
             if not self.free:
                 raise UsageError("no buffer id is free")
             identity = self.free[0]
-        first = self._write_table(identity, chain) if indirect else chain[0]
-        self.make_begin(identity, first.address, first.length, writable=first.writable, indirect=indirect)
-        for buffer in () if indirect else chain[1:]:
-            self.make_more()
-            self.make_desc(buffer.address, buffer.length, writable=buffer.writable)
-        self.make_last()
-        self.make_head()
+        for _ in self.making(chain, identity, indirect=indirect):
+            pass
         self.kick_if_wanted()
         return identity
+
+    def making(self, chain: Sequence[Buffer], identity: int, *, indirect: bool = False) -> Iterator[None]:
+        """Make one request available, one step each time that it is gone on with. Raises as its steps do."""
+        first = self._write_table(identity, chain) if indirect else chain[0]
+        self.make_begin(identity, first.address, first.length, writable=first.writable, indirect=indirect)
+        yield
+        for buffer in () if indirect else chain[1:]:
+            self.make_more()
+            yield
+            self.make_desc(buffer.address, buffer.length, writable=buffer.writable)
+            yield
+        self.make_last()
+        yield
+        self.make_head()
+        yield
 
     def _write_table(self, identity: int, chain: Sequence[Buffer]) -> Buffer:
         """Write a chain into the indirect table of an id; return where the table is."""

@@ -31,10 +31,10 @@ class _Settled(Structure):
 class PackedState:
     """The memory and the volatile state of one packed queue; the procedures are in the modules ``packed_*``.
 
-    A request is named by the entry of its first descriptor. Shared: ``ring`` and ``region``. Fixed: ``entries`` (the
-    region's, which is the ring's size but in the gap region-size), ``choices``, ``event_index`` (RING_EVENT_IDX was
-    negotiated), ``strict`` (else memory safety alone is checked, so that a run may break the rule that it is to show
-    broken). Volatile, all lost in a crash:
+    A request is named by the entry of its first descriptor. Shared: ``ring`` and ``region``. ``wrote`` is told of each
+    store to the ring, as in SplitState. Fixed: ``entries`` (the region's, which is the ring's size but in the gap
+    region-size), ``choices``, ``event_index`` (RING_EVENT_IDX was negotiated), ``strict`` (else memory safety alone is
+    checked, so that a run may break the rule that it is to show broken). Volatile, all lost in a crash:
 
     - ``avail_idx``, ``avail_wrap``: slot and wrap counter of the next fetch; ``seen``: it was available when last seen;
     - ``given``: the descriptors of the request that ``submit`` is called for, copies that nobody changes;
@@ -87,6 +87,7 @@ class PackedState:
         self.call = call
         self.choose = choose
         self.used_len = used_len
+        self.wrote: Callable[[Any, str | int], None] = lambda _target, _field: None
         shared = counter is not None and choices.counter_scope != "queue"
         self.counter = counter if counter is not None and shared else Counter()
         self.base = base
@@ -110,8 +111,9 @@ class PackedState:
         self.hook(step, choice)
 
     def store(self, target: Any, field: str | int, value: int, step: str) -> None:
-        """Make the one store of a step, and report it."""
+        """Make the one store of a step, and report it; then it is told of, so that a crash may come before."""
         store(target, field, value, step, self.hook)
+        self.wrote(target, field)
 
     def store_together(self, step: str, target: Any, values: dict[str, int]) -> None:
         """Make all stores of a sentence, then report one step (gap assignments: one)."""

@@ -6,7 +6,7 @@ The driver trusts the used ring no more than the back-end trusts the available r
 
 import ctypes
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from refimpl.both.driver import Driver, IndirectTables
@@ -111,11 +111,19 @@ class SplitDriver(Driver):
             if not self.free:
                 raise UsageError("no descriptor is free")
             head = self.free[0]
-        self.make_describe(head, chain, indirect=indirect)
-        self.make_list()
-        self.make_publish()
+        for _ in self.making(chain, head, indirect=indirect):
+            pass
         self.kick_if_wanted()
         return head
+
+    def making(self, chain: Sequence[Buffer], head: int, *, indirect: bool = False) -> Iterator[None]:
+        """Make one request available, one step each time that it is gone on with."""
+        self.make_describe(head, chain, indirect=indirect)
+        yield
+        self.make_list()
+        yield
+        self.make_publish()
+        yield
 
     # Use what comes back
 

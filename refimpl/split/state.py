@@ -37,8 +37,9 @@ class Counter:
 class SplitState:
     """The memory and the volatile state of one split queue; the procedures are in the modules ``split_*``.
 
-    Shared: ``ring`` and ``region``. Fixed: ``entries`` (the region's, which is the ring's size but in the gap
-    region-size), ``choices``, ``event_index`` (RING_EVENT_IDX was negotiated), ``strict`` (else memory safety alone is
+    Shared: ``ring`` and ``region``. ``wrote`` is told of each store, by target and field, once its step is reported (by
+    default nobody is). Fixed: ``entries`` (the region's, which is the ring's size but in the gap region-size),
+    ``choices``, ``event_index`` (RING_EVENT_IDX was negotiated), ``strict`` (else memory safety alone is
     checked, so that a run may break the rule that it is to show broken). Volatile, all lost in a crash:
 
     - ``seen_avail``: the available index when last looked at; ``last_avail``: the position of the next fetch;
@@ -84,6 +85,7 @@ class SplitState:
         self.call = call
         self.choose = choose
         self.used_len = used_len
+        self.wrote: Callable[[Any, str | int], None] = lambda _target, _field: None
         shared = counter is not None and choices.counter_scope != "queue"
         self.counter = counter if counter is not None and shared else Counter()
         self.event_index = event_index
@@ -102,8 +104,9 @@ class SplitState:
         self.hook(step, choice)
 
     def store(self, target: Any, field: str | int, value: int, step: str) -> None:
-        """Make the one store of a step, and report it."""
+        """Make the one store of a step, and report it; then it is told of, so that a crash may come before."""
         store(target, field, value, step, self.hook)
+        self.wrote(target, field)
 
     def tracked(self, head: int) -> bool:
         """Return whether the region has an entry for ``head``; one smaller than the ring has none for some heads."""

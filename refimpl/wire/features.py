@@ -7,6 +7,7 @@ from typing import Final
 from refimpl.wire.codec import Request
 
 PROTOCOL_MQ: Final = 1 << 0
+PROTOCOL_LOG_SHMFD: Final = 1 << 1
 PROTOCOL_REPLY_ACK: Final = 1 << 3
 PROTOCOL_BACKEND_REQ: Final = 1 << 5
 PROTOCOL_CONFIG: Final = 1 << 9
@@ -16,6 +17,7 @@ PROTOCOL_CONFIGURE_MEM_SLOTS: Final = 1 << 15
 
 PROTOCOL_FEATURES: Final = (
     PROTOCOL_MQ
+    | PROTOCOL_LOG_SHMFD
     | PROTOCOL_REPLY_ACK
     | PROTOCOL_BACKEND_REQ
     | PROTOCOL_CONFIG
@@ -34,6 +36,7 @@ BLK_CONFIG_WCE: Final = 1 << 11
 BLK_MQ: Final = 1 << 12
 BLK_DISCARD: Final = 1 << 13
 BLK_WRITE_ZEROES: Final = 1 << 14
+VHOST_LOG_ALL: Final = 1 << 26
 INDIRECT_DESC: Final = 1 << 28
 EVENT_IDX: Final = 1 << 29
 VHOST_USER_PROTOCOL_FEATURES: Final = 1 << 30
@@ -41,7 +44,15 @@ VERSION_1: Final = 1 << 32
 RING_PACKED: Final = 1 << 34
 
 FEATURES: Final = (
-    BLK_SEG_MAX | BLK_SIZE | BLK_FLUSH | BLK_MQ | INDIRECT_DESC | EVENT_IDX | VHOST_USER_PROTOCOL_FEATURES | VERSION_1
+    BLK_SEG_MAX
+    | BLK_SIZE
+    | BLK_FLUSH
+    | BLK_MQ
+    | VHOST_LOG_ALL
+    | INDIRECT_DESC
+    | EVENT_IDX
+    | VHOST_USER_PROTOCOL_FEATURES
+    | VERSION_1
 )
 """The features that the back-end offers; RING_PACKED too, when it is to serve packed rings."""
 
@@ -51,6 +62,7 @@ MORE_FEATURES: Final = BLK_SIZE_MAX | BLK_TOPOLOGY | BLK_CONFIG_WCE | BLK_DISCAR
 NEEDS: Final[Mapping[Request, int]] = MappingProxyType(
     {
         Request.GET_QUEUE_NUM: PROTOCOL_MQ,
+        Request.SET_LOG_BASE: PROTOCOL_LOG_SHMFD,
         Request.SET_BACKEND_REQ_FD: PROTOCOL_BACKEND_REQ,
         Request.GET_CONFIG: PROTOCOL_CONFIG,
         Request.SET_CONFIG: PROTOCOL_CONFIG,

@@ -14,6 +14,9 @@ MAX_REGIONS: Final = 8
 MAX_CONFIG: Final = 256
 """Most bytes of a device's configuration space."""
 
+VRING_LOG: Final = 1
+"""VHOST_VRING_F_LOG, a flag of a ring's addresses: what the device writes to the ring is to be logged."""
+
 
 class Malformed(ValueError):  # noqa: N818  # a value's fault, turned into an error that names a culprit
     """Raised by ``Payload.unpack`` for bytes that are no such payload; the parser adds who sent them."""
@@ -59,7 +62,10 @@ class VringState(Payload):
 
 @dataclass(frozen=True, slots=True)
 class VringAddress(Payload):
-    """Where a ring's parts are, as user addresses of the front-end (u64); used comes before avail on the wire."""
+    """Where a ring's parts are, as user addresses of the front-end (u64); used comes before avail on the wire.
+
+    ``log`` is the guest address of the part called used, for the log of dirty pages, where ``flags`` has VRING_LOG.
+    """
 
     FORMAT: ClassVar[struct.Struct] = struct.Struct("=IIQQQQ")
     index: int

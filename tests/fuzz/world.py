@@ -50,21 +50,22 @@ class Source:
 @functools.cache
 def world(packed: bool) -> tuple[Disk, GuestRam, dict[str, Any]]:
     """Make the disk, the guest's memory and files of all kinds once: making them is slower than any case."""
-    folder = Path(tempfile.mkdtemp(prefix="vhost-inflight-fuzz-"))
-    image = folder / "image"
-    image.write_bytes(bytes(512 * 16))
-    disk = Disk(image, 2)
-    ram = GuestRam(2, 8, 512, packed=packed)
-    files: dict[str, Any] = {
-        "memory": ram.memory.fd,
-        "short": os.memfd_create("short", os.MFD_CLOEXEC),
-        "buffer": os.memfd_create("buffer", os.MFD_CLOEXEC),
-        "eventfd": os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK),
-        "pipe": os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)[0],
-        "null": os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC),
-        "read-only": os.open(image, os.O_RDONLY | os.O_CLOEXEC),
-        "folder": os.open(folder, os.O_RDONLY | os.O_CLOEXEC),
-    }
+    with tempfile.TemporaryDirectory(prefix="vhost-inflight-fuzz-") as name:  # what is open stays when it is gone
+        folder = Path(name)
+        image = folder / "image"
+        image.write_bytes(bytes(512 * 16))
+        disk = Disk(image, 2)
+        ram = GuestRam(2, 8, 512, packed=packed)
+        files: dict[str, Any] = {
+            "memory": ram.memory.fd,
+            "short": os.memfd_create("short", os.MFD_CLOEXEC),
+            "buffer": os.memfd_create("buffer", os.MFD_CLOEXEC),
+            "eventfd": os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK),
+            "pipe": os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)[0],
+            "null": os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC),
+            "read-only": os.open(image, os.O_RDONLY | os.O_CLOEXEC),
+            "folder": os.open(folder, os.O_RDONLY | os.O_CLOEXEC),
+        }
     os.ftruncate(files["short"], 100)
     os.ftruncate(files["buffer"], 4096)
     return disk, ram, files

@@ -1,7 +1,6 @@
 """A Linux guest in QEMU: it writes and reads back while its back-end is killed; at the end the image is compared."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,33 +10,30 @@ from pathlib import Path
 import pytest
 
 from refimpl.errors import UsageError
+from tests.conftest import lacking
 from tests.refimpl.backend.test_server import wait_for
 from vhost_inflight.guest import crash
 from vhost_inflight.guest.crash import guest_crash_test
 from vhost_inflight.guest.machine import BOOT, GuestError, Machine, is_packed
-from vhost_inflight.guest.prepare import Parts, missing_tools, prepared
+from vhost_inflight.guest.prepare import MissingError, Parts, prepared
 from vhost_inflight.guest.qemu import ANY_SIZE_SINCE, RELEASES, RING_MAX, beside, ring_size, version
-
-CI = os.environ.get("CI") == "true"
 
 
 @pytest.fixture(scope="session")
 def parts() -> Parts:
-    """Give the kernel and the file system; where programs are missing, say which, and in CI fail."""
-    missing = missing_tools()
-    if missing and not CI:
-        pytest.skip(f"a guest needs more programs: apt-get install {' '.join(missing)}")
-    return prepared()
+    """Give the kernel and the file system; where they cannot be had, say what is missing."""
+    try:
+        return prepared()
+    except MissingError as error:
+        lacking(str(error))
 
 
 def had(major: int) -> Path:
     """Return QEMU of a version; where it cannot be had, say why, and in CI fail."""
     try:
         return beside(major)
-    except UsageError as error:
-        if CI:
-            raise
-        pytest.skip(str(error))
+    except MissingError as error:
+        lacking(str(error))
 
 
 @pytest.fixture(scope="session", params=RELEASES)
@@ -151,6 +147,7 @@ def test_deaths_in_a_pause(tmp_path: Path, parts: Parts, qemu: Path) -> None:
         back_end.wait()
 
 
+@pytest.mark.needs("qemu-system-x86_64")
 def test_qemu_that_does_not_start(tmp_path: Path) -> None:
     """Without a kernel QEMU ends, and the error has what it said."""
     with (
@@ -172,8 +169,17 @@ def test_sizes_that_qemu_refuses(size: int, queues: int, words: str) -> None:
 def test_missing_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Debian packages that have them are named."""
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UsageError, match=r"apt-get install .*busybox-static.*qemu-system-x86"):
+    with pytest.raises(MissingError, match=r"apt-get install .*busybox-static.*qemu-system-x86"):
         prepared()
+
+
+def test_machine_without_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where QEMU cannot be started, the error says so, and nothing stays open."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    before = sorted(Path("/proc/self/fd").iterdir())
+    with pytest.raises(UsageError, match="a guest needs qemu-system-x86_64"):
+        Machine(Parts(tmp_path / "none", tmp_path / "none"), tmp_path, tmp_path / "socket")
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

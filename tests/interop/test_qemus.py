@@ -8,7 +8,7 @@ import pytest
 from refimpl.errors import UsageError
 from vhost_inflight.guest import qemu
 from vhost_inflight.guest.crash import guest_crash_test
-from vhost_inflight.guest.prepare import Parts, missing_tools
+from vhost_inflight.guest.prepare import MissingError, Parts, missing_tools
 
 
 def says(folder: Path, text: str) -> Path:
@@ -78,7 +78,7 @@ def test_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without apt the reason is said, and nothing is left behind."""
     monkeypatch.setenv("PATH", "/nowhere")
     for major in qemu.RELEASES:
-        with pytest.raises(UsageError, match=f"QEMU {major} is not here, and it needs more programs: apt dpkg"):
+        with pytest.raises(MissingError, match=f"QEMU {major} is not here, and it needs more programs: apt dpkg"):
             qemu.beside(major, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -95,6 +95,6 @@ def test_apt_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{Path(str(shutil.which('env'))).parent}")
     monkeypatch.setattr(qemu, "NAME", "qemu-that-nobody-has")
-    with pytest.raises(UsageError, match="looking up QEMU of Debian trixie failed: no such release"):
+    with pytest.raises(MissingError, match="looking up QEMU of Debian trixie failed: no such release"):
         qemu.beside(10, tmp_path / "kept")
     assert list((tmp_path / "kept").iterdir()) == []

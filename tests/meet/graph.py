@@ -8,7 +8,7 @@ from model.interpret import Machine, StateTuple
 Key = tuple[StateTuple, int, int]
 """A state, with the crashes and the rare events that led to it."""
 
-RARE = ("driver.reset", "connection.kick", "queue.other")
+RARE = ("driver.reset", "connection.reset", "connection.kick", "queue.other")
 
 
 @dataclass(frozen=True)

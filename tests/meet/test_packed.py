@@ -120,7 +120,7 @@ def walk_with(step: str) -> tuple[Both, list[tuple[str, int]], list[StateTuple]]
         events, states = [], [state]
         for _ in range(600):
             enabled = list(both.machine.enabled(state))
-            common = [event for event in enabled if event[0] not in ("crash", "driver.reset")]
+            common = [event for event in enabled if event[0] not in ("crash", "driver.reset", "connection.reset")]
             name, chosen, state = dice.choice(common * 6 + enabled)
             events.append((name, chosen))
             states.append(state)

@@ -14,7 +14,7 @@ from model.terms import Term, walk
 
 __all__ = ["HURTS", "RARE", "SUBJECTS", "name_of", "operands", "random_run", "reads", "writes"]
 
-RARE = frozenset({"crash", "driver.reset", "connection.kick", "queue.other"})
+RARE = frozenset({"crash", "driver.reset", "connection.reset", "connection.kick", "queue.other"})
 """Events that a uniform choice would take too often for anything else to happen."""
 
 

@@ -42,7 +42,8 @@ def test_what_the_judges_look_at_is_there(ring: str) -> None:
     told = runs(ring)
     for revision in protocol.revisions(ring):
         table = protocol.table(Subject(ring, revision))
-        assert {told.resubmit, told.made, "crash", "driver.make.1", "driver.reset"} <= set(table.steps)
+        named = {told.resubmit, told.made, "crash", "driver.make.1", "driver.reset", "connection.reset"}
+        assert named <= set(table.steps)
         assert table.steps[told.resubmit].choice is not None
         assert {*told.end, "recover.left", "recover.resubmitted", "driver.requests"} <= set(table.vars)
         assert {label for s in table.of("recover") for label in (*s.at, s.to)} >= {DEAD, RUNNING}

@@ -47,11 +47,11 @@ class Peer:
         self.say(Request.SET_FEATURES, Number(FEATURES))
         self.say(Request.SET_PROTOCOL_FEATURES, Number(PROTOCOL_FEATURES))
 
-    def describe(self, queue: int = 0) -> None:
-        """Give memory and addresses of a queue."""
+    def describe(self, queue: int = 0, size: int = QUEUE_SIZE, *, logged: bool = False) -> None:
+        """Give memory and addresses of a queue, and say whether it is to be logged."""
         self.say(Request.ADD_MEM_REG, SingleRegion(self.ram.region), self.ram.memory.fd)
-        self.say(Request.SET_VRING_NUM, VringState(queue, QUEUE_SIZE))
-        self.say(Request.SET_VRING_ADDR, self.ram.ring_address(queue))
+        self.say(Request.SET_VRING_NUM, VringState(queue, size))
+        self.say(Request.SET_VRING_ADDR, self.ram.ring_address(queue, logged=logged))
 
     def start(self, queue: int = 0) -> None:
         """Give a kick fd, and enable the queue."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from refimpl.backend.device import Device
 from refimpl.backend.disk import Disk
 from refimpl.backend.disk_queue import Schedule, Trace
-from refimpl.backend.ring import Device
 from refimpl.backend.server import Server
 from refimpl.choices import Choices
 from refimpl.hooks import Hook, silent

@@ -10,23 +10,18 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
-import json
 import random
-import re
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from refimpl.errors import UsageError
+from vhost_inflight.guest.back_end import BackEnd, GuestOutcome
 from vhost_inflight.guest.machine import GuestError, Machine, is_packed
-from vhost_inflight.guest.plan import EACH, UNREACHED, GuestPlan
+from vhost_inflight.guest.move import Moves, Side
+from vhost_inflight.guest.plan import GuestPlan
 from vhost_inflight.guest.prepare import prepared
 from vhost_inflight.guest.qemu import RING_MAX, program, ring_size, version
 from vhost_inflight.judging.crash.plan import Kill, stores
@@ -46,126 +41,18 @@ PATIENCE: Final = 20.0
 APART: Final = 10
 """Kills of a guest that is served, at least, before it takes the device anew, so that the region is fresh again."""
 
-_LAST_LINES: Final = 6
 _MEGABYTE: Final = 1 << 20
 _COMPLAINTS: Final = ("I/O error", "is not a head", "virtio_blk", "BUG", "Kernel panic")
-_WRONG: Final = re.compile("^back-end: (the (?:front-end|driver|region): .*)", re.MULTILINE)
-_RESUBMITTED: Final = ('"split.reconnect.2"', '"packed.reconnect.4.submit"')
-
-
-@dataclass
-class GuestOutcome:
-    """What a guest was put through, and what it found; ``broken``: what was lost, torn or hung, in its own words."""
-
-    ring: str
-    revision: str
-    queue_size: int
-    queues: int
-    seed: int
-    qemu: str = ""
-    kills: int = 0
-    resubmitted: int = 0
-    rounds: int = 0
-    writes: int = 0
-    seconds: float = 0.0
-    at: str | None = None
-    steps: Counter[str] = field(default_factory=Counter)
-    disk: str = ""
-    broken: list[str] = field(default_factory=list)
-    console: list[str] = field(default_factory=list)
-
-    def document(self) -> dict[str, Any]:
-        """Give it as JSON has it."""
-        return {
-            "ring": self.ring, "revision": self.revision, "queue_size": self.queue_size, "queues": self.queues,
-            "seed": self.seed, "qemu": self.qemu, "at": self.at, "kills": self.kills, "resubmitted": self.resubmitted,
-            "rounds": self.rounds, "writes": self.writes, "seconds": round(self.seconds, 1),
-            "steps": dict(sorted(self.steps.items())),
-            "unreached": {s: UNREACHED[s] for s in stores(self.ring, self.revision) if s in UNREACHED},
-            "disk": self.disk, "broken": self.broken, "console": self.console,
-        }  # fmt: skip
-
-    def report(self) -> Iterator[str]:
-        """Give the lines of the report."""
-        yield (
-            f"{self.ring}, {self.revision}, QEMU {self.qemu}, queue size {self.queue_size}, {self.queues} queues, "
-            f"seed {self.seed}: "
-            f"{self.kills} kills in {self.seconds:.0f} seconds, {self.resubmitted} resubmissions; "
-            f"the guest checked {self.writes} writes in {self.rounds} rounds"
-        )
-        yield "killed at: " + ", ".join(f"{step} {count}" for step, count in sorted(self.steps.items()))
-        seldom = [s for s in stores(self.ring, self.revision) if s not in UNREACHED and self.steps[s] < EACH]
-        if seldom and self.at is None:
-            yield f"killed there less than {EACH} times: {', '.join(seldom)}"
-        for step, reason in UNREACHED.items():
-            if step in stores(self.ring, self.revision) and self.at is None:
-                yield f"not reached by this guest: {step} ({reason})"
-        yield from (f"broken: {what}" for what in self.broken)
-        if not self.broken:
-            yield "nothing was lost, torn or hung, and the image is what the guest reads"
-
-
-class _BackEnd:
-    """The back-end's processes, one after the other, on one socket and one image."""
-
-    def __init__(self, folder: Path, outcome: GuestOutcome, hold: int) -> None:
-        self.socket, self.image = folder / "socket", folder / "image"
-        self.trace, self.log, plan = folder / "trace", folder / "log", folder / "schedule.json"
-        with self.image.open("wb") as image:
-            image.truncate(JOBS * _MEGABYTE // 2 + _MEGABYTE)
-        plan.write_text(json.dumps({"hold": hold, "order": "shuffle", "idle": 0.002}))
-        self.trace.touch()
-        self.outcome = outcome
-        self._command = [sys.executable, "-m", "refimpl.backend.process", "--socket", str(self.socket)]
-        self._command += ["--image", str(self.image), "--revision", outcome.revision, "--schedule", str(plan)]
-        self._command += ["--trace", str(self.trace), "--queues", str(outcome.queues), "--log-level", "info"]
-        self._command += ["--packed"] if outcome.ring == "packed" else []
-        self._read = 0
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, kill: Kill | None = None) -> None:
-        """Start one that dies at a step, or lives on."""
-        command = [*self._command, "--seed", str(self.outcome.seed + self.outcome.kills)]
-        command += ["--crash-at", kill.text()] if kill is not None and kill.step else []
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL)
-
-    def died(self) -> bool:
-        """Return whether it is dead. Raises GuestError when it was not a SIGKILL that it died of."""
-        assert self.process is not None
-        code = self.process.poll()
-        if code not in (None, -signal.SIGKILL):
-            raise GuestError(f"the back-end ended by itself with {code}")
-        return code is not None
-
-    def kill(self) -> None:
-        """Kill it, if it lives, and count what it resubmitted."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-        with self.trace.open() as trace:
-            trace.seek(self._read)
-            self.outcome.resubmitted += sum(any(step in line for step in _RESUBMITTED) for line in trace)
-            self._read = trace.seek(0, 2)
-
-    def complain(self) -> None:
-        """Raise UsageError when it has named a culprit: nobody was killed yet, so this QEMU and it do not fit."""
-        told = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
-        if wrong := _WRONG.search(told):
-            raise UsageError(f"QEMU {self.outcome.qemu} and the back-end do not fit each other: {wrong.group(1)}")
-
-    def said(self) -> str:
-        """Return the last lines that it said."""
-        return " | ".join(self.log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]) or "nothing"
 
 
 class _Campaign:
     """A guest, its back-ends, and the kills."""
 
-    def __init__(self, machine: Machine, back_end: _BackEnd, plan: GuestPlan, outcome: GuestOutcome) -> None:
-        self.machine, self.back_end, self.plan, self.outcome = machine, back_end, plan, outcome
+    def __init__(self, side: Side, plan: GuestPlan, outcome: GuestOutcome, moves: Moves) -> None:
+        self.machine, self.back_end = side.machine, side.back_end
+        self.plan, self.outcome, self.moves = plan, outcome, moves
         self._moved = time.monotonic()
-        self._writes, self._rebound = 0, 1
+        self._writes, self._steps, self._rebound = 0, 0, 1
 
     def run(self, kills: int, progress: Callable[[Kill], None]) -> None:
         """Kill so many times; then let everything come back and compare."""
@@ -175,17 +62,36 @@ class _Campaign:
         if is_packed(self.outcome.disk) != (self.outcome.ring == "packed"):
             raise GuestError(f"the guest does not use the {self.outcome.ring} ring: {self.outcome.disk}")
         back_end.kill()
+        if self.moves.left:
+            machine.say("stir")
         machine.say(f"load verify /dev/vda {JOBS}")
-        while self.outcome.kills < kills:
-            if self.plan.fresh_missing and self.outcome.kills >= APART * self._rebound:
+        while self.outcome.kills < kills or self.moves.left:
+            if self.moves.due(self.outcome.kills):
+                self._move(progress)
+            if self.plan.fresh_missing and self.outcome.kills >= APART * self._rebound and not self.moves.under_way:
                 self._rebind(progress)
             for kill in self.plan.next():
-                back_end.start(kill)
+                self.back_end.start(kill)
                 self._live(kill, progress)
-        back_end.start()
+        self.back_end.start()
         self._stop()
         self._compare()
-        machine.say("off")
+        self.machine.say("off")
+
+    def _move(self, progress: Callable[[Kill], None]) -> None:
+        """Begin to take the guest to another machine; or, that done, let it arrive, where the back-end dies at once."""
+        self._has_to_move()
+        if not self.moves.under_way:
+            self.moves.begin(self.machine, self.outcome.kills)
+            self.back_end.kill()
+            return
+        side = self.moves.end(self.machine)
+        self.machine.end()
+        self.back_end.kill()
+        self.machine, self.back_end = side.machine, side.back_end
+        self.outcome.moves += 1
+        self._moved = time.monotonic()
+        self._live(side.arrival or Kill(seconds=0.0), progress)
 
     def _live(self, kill: Kill, progress: Callable[[Kill], None]) -> None:
         """Wait for a death, and kill it when none comes."""
@@ -201,17 +107,21 @@ class _Campaign:
         progress(kill)
         if time.monotonic() - self._moved > PATIENCE:
             self._has_to_move()
+            self.back_end.kill()
 
     def _has_to_move(self) -> None:
-        """Leave a back-end alone until the guest gets on. Raises GuestError when it does not."""
+        """Start a back-end and leave it alone until the guest gets on. Raises GuestError when it does not.
+
+        It gets on when it says so twice: once it may say what came back before the last death.
+        """
+        self._watch()
         self.back_end.start()
-        since, deadline = self._moved, time.monotonic() + PATIENCE
-        while self._moved == since:
+        wanted, deadline = self._steps + 2, time.monotonic() + PATIENCE
+        while self._steps < wanted:
             self._watch()
             if time.monotonic() > deadline:
                 raise GuestError(f"hung: nothing moved for {PATIENCE:.0f} seconds with a back-end that lives")
             time.sleep(0.05)
-        self.back_end.kill()
 
     def _watch(self) -> None:
         """Read the guest's console. Raises GuestError for what it found wrong, or complains about."""
@@ -220,6 +130,7 @@ class _Campaign:
                 writes = int(line.split()[3])
                 if writes != self._writes:
                     self._moved = time.monotonic()
+                    self._steps += 1
                 self._writes = writes
             elif line.startswith("RESULT") or any(word in line for word in _COMPLAINTS):
                 raise GuestError(line)
@@ -273,14 +184,16 @@ def guest_crash_test(
     hold: int = 8,
     at: str | None = None,
     qemu: Path | None = None,
+    moves: int = 0,
     progress: Callable[[Kill], None] = lambda _kill: None,
 ) -> GuestOutcome:
     """Kill the back-end of a guest so many times, and judge what the guest has; what is wrong ends it.
 
     ``queue_size`` is QEMU's queue-size, see `ring_size`; ``hold`` is how many requests the back-end holds back before
-    it finishes any; ``at`` is ``STEP[:N]``: it always dies there; ``qemu`` is the program, see `program`. Raises
-    UsageError for a step that stores nothing, sizes that QEMU does not allow, when a program is missing, and when the
-    back-end refuses QEMU before the guest has its disk.
+    it finishes any; ``at`` is ``STEP[:N]``: it always dies there; ``qemu`` is the program, see `program`; ``moves`` is
+    how often the guest is taken to another machine meanwhile. Raises UsageError for a step that stores nothing, sizes
+    that QEMU does not allow, and when the back-end refuses QEMU before the guest has its disk, MissingError when a
+    program is missing.
     """
     always = None if at is None else _kill_at(at, ring, revision)
     if queue_size is not None and (not 4 <= queue_size <= RING_MAX or queue_size & (queue_size - 1)):
@@ -291,22 +204,34 @@ def guest_crash_test(
     size = ring_size(runs, queue_size)
     outcome = GuestOutcome(ring, revision, size, queues, seed, ".".join(map(str, version(runs))), at=at)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="vhost-inflight-guest-") as name:
-        folder = Path(name)
-        back_end = _BackEnd(folder, outcome, hold)
-        plan = GuestPlan(ring, revision, random.Random(seed), always)  # noqa: S311  # where it dies next, no secret
-        with contextlib.ExitStack() as stack:
+    plan = GuestPlan(ring, revision, random.Random(seed), always)  # noqa: S311  # where it dies next, no secret
+    with tempfile.TemporaryDirectory(prefix="vhost-inflight-guest-") as name, contextlib.ExitStack() as stack:
+        image = Path(name) / "image"
+        with image.open("wb") as file:
+            file.truncate(JOBS * _MEGABYTE // 2 + _MEGABYTE)
+
+        def side(number: int, kill: Kill | None = None) -> Side:
+            """Make a machine and its back-end; but for the first, they wait for the guest to come."""
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            back_end = BackEnd(folder, image, outcome, hold)
             stack.callback(back_end.kill)
-            disk = back_end.socket
-            machine = stack.enter_context(
-                Machine(parts, folder, disk, packed=ring == "packed", queues=queues, queue_size=size, qemu=runs)
-            )
-            try:
-                _Campaign(machine, back_end, plan, outcome).run(kills, progress)
-            except GuestError as error:
-                outcome.broken.append(f"{error}; the back-end said: {back_end.said()}")
-            list(machine.lines())
-            outcome.console = machine.console[-12:]
+            incoming = folder / "incoming" if kill is not None else None
+            if kill is not None:
+                back_end.start(kill)
+            machine = Machine(
+                parts, folder, back_end.socket, packed=ring == "packed", queues=queues, queue_size=size, qemu=runs,
+                incoming=incoming,
+            )  # fmt: skip
+            return Side(stack.enter_context(machine), back_end, incoming, kill)
+
+        campaign = _Campaign(side(0), plan, outcome, Moves(moves, kills, ring, revision, side))
+        try:
+            campaign.run(kills, progress)
+        except GuestError as error:
+            outcome.broken.append(f"{error}; the back-end said: {campaign.back_end.said()}")
+        list(campaign.machine.lines())
+        outcome.console = campaign.machine.console[-12:]
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -332,6 +257,7 @@ def run(
     seed: int,
     at: str | None = None,
     qemu: Path | None = None,
+    moves: int = 0,
     json_file: Path | None = None,
 ) -> bool:
     """Run the guest's crash test, print what it found, and return whether nothing was wrong.
@@ -350,7 +276,7 @@ def run(
 
         outcome = guest_crash_test(
             ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
-            qemu=qemu, progress=progress,
+            qemu=qemu, moves=moves, progress=progress,
         )  # fmt: skip
     if json_file != STDIO:
         for line in outcome.report():

@@ -26,6 +26,9 @@ while read -r order arguments; do
         echo 3 >/proc/sys/vm/drop_caches
         echo "MD5 $(/bin/busybox md5sum /dev/vda)"
         ;;
+    stir) # for as long as it runs: new processes write to memory all the time, whatever the disk does
+        while :; do /bin/busybox usleep 50000; done &
+        ;;
     off) /bin/busybox poweroff -f ;;
     esac
 done

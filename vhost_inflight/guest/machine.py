@@ -48,10 +48,12 @@ class Machine:
         queue_size: int = 128,
         accelerator: str = "tcg",
         qemu: Path | None = None,
+        incoming: Path | None = None,
     ) -> None:
         """Start QEMU, which waits for the back-end that listens at ``disk``; files of its own go to ``folder``.
 
-        ``qemu`` is the program, the one that `program` finds, if left out.
+        ``qemu`` is the program, the one that `program` finds, if left out. With ``incoming`` the guest does not boot,
+        but comes from another machine, through that socket.
         """
         self.console: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -64,10 +66,13 @@ class Machine:
         command += ["-kernel", str(parts.kernel), "-initrd", str(parts.initrd)]
         command += ["-append", "console=ttyS0 quiet panic=-1", "-nodefaults", "-display", "none", "-no-user-config"]
         command += ["-serial", "stdio", "-qmp", f"unix:{monitor},server=on,wait=off", "-no-reboot"]
-        self._errors = (folder / "qemu.log").open("w+b")
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
-        )
+        command += ["-incoming", f"unix:{incoming}"] if incoming is not None else []
+        with contextlib.ExitStack() as stack:
+            self._errors = stack.enter_context((folder / "qemu.log").open("w+b"))
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
+            )
+            stack.pop_all()  # it runs: the block that it is used in closes the file
         self._monitor = monitor
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -79,6 +84,10 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End QEMU."""
+        self.end()
+
+    def end(self) -> None:
+        """End QEMU. A second call does nothing."""
         self.process.kill()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self._errors):

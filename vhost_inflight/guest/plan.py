@@ -18,10 +18,10 @@ TRIES: Final = 12
 """How often a step is tried at most, before kills at random take over."""
 
 UNREACHED: Final[Mapping[str, str]] = {
-    "packed.init.6": "a fresh region for a ring in use: a Linux guest resets the ring with the region",
-    "packed.init.7": "a fresh region for a ring in use: a Linux guest resets the ring with the region",
+    "packed.init.6": "a fresh region for a ring in use: a Linux guest resets the ring with the region; see --moves",
+    "packed.init.7": "a fresh region for a ring in use: a Linux guest resets the ring with the region; see --moves",
 }
-"""Storing steps that no guest of this kind reaches, and why."""
+"""Storing steps that no guest of this kind reaches as long as it stays where it is, and why."""
 
 
 class GuestPlan:

@@ -18,9 +18,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from refimpl.errors import UsageError
+from refimpl.errors import InflightError, UsageError
 
-__all__ = ["MODULES", "QEMU_VARIABLE", "Parts", "default_folder", "missing_tools", "prepared", "run_program"]
+__all__ = [
+    "MODULES",
+    "QEMU_VARIABLE",
+    "MissingError",
+    "Parts",
+    "default_folder",
+    "missing_tools",
+    "prepared",
+    "run_program",
+]
 
 MODULES: Final = (
     "virtio_ring",
@@ -50,6 +59,10 @@ KERNEL: Final = "linux-image-cloud-amd64"
 """The package that depends on the newest kernel for virtual machines."""
 
 
+class MissingError(InflightError):
+    """Something that a guest is made of is not on this machine. Raised by `prepared`; the text says how to get it."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """What QEMU starts: files of a kernel and of an initial file system."""
@@ -76,11 +89,11 @@ def default_folder() -> Path:
 def prepared(folder: Path | None = None, *, qemu: Path | None = None) -> Parts:
     """Return the parts in ``folder``, made first if they are not there or older than their sources.
 
-    Raises UsageError when a program is missing, naming the package, and when the kernel cannot be had; QEMU is not
-    missing where ``qemu`` is named.
+    Raises MissingError when a program is missing, naming the package, and when the kernel cannot be had; UsageError
+    when the parts cannot be made. QEMU is not missing where ``qemu`` is named.
     """
     if missing := missing_tools(set(TOOLS) - ({"qemu-system-x86_64"} if qemu else set())):
-        raise UsageError(f"a guest needs more programs: apt-get install {' '.join(missing)}")
+        raise MissingError(f"a guest needs more programs: apt-get install {' '.join(missing)}")
     folder = default_folder() if folder is None else folder
     parts = Parts(folder / "vmlinuz", folder / "initrd")
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,31 +113,38 @@ def _source(name: str) -> Path:
 
 
 def run_program(
-    command: Sequence[str | Path], folder: Path, what: str, data: bytes | None = None, **variables: str
+    command: Sequence[str | Path],
+    folder: Path,
+    what: str,
+    data: bytes | None = None,
+    kind: type[InflightError] = UsageError,
+    **variables: str,
 ) -> bytes:
     """Run a program and return what it prints; ``variables`` are added to its environment.
 
-    Raises UsageError with its last line when it fails.
+    Raises the kind of error with its last line when it fails.
     """
     try:
         done = subprocess.run(
             list(command), cwd=folder, input=data, capture_output=True, check=False, env=os.environ | variables
         )
     except OSError as error:
-        raise UsageError(f"{what} failed: {error.strerror}") from error
+        raise kind(f"{what} failed: {error.strerror}") from error
     if done.returncode:
         said = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"])[-1]
-        raise UsageError(f"{what} failed: {said}")
+        raise kind(f"{what} failed: {said}")
     return done.stdout
 
 
 def _fetch_kernel(work: Path, kernel: Path, modules: Path) -> None:
     """Download and unpack the kernel, and keep its image and the modules."""
-    told = run_program(["apt-cache", "depends", KERNEL], work, "looking up the kernel (apt-get update may help)")
+    looking = "looking up the kernel (apt-get update may help)"
+    told = run_program(["apt-cache", "depends", KERNEL], work, looking, kind=MissingError)
     names = [line.split()[-1] for line in told.decode().splitlines() if "Depends: linux-image" in line]
     if not names:
-        raise UsageError(f"no package that {KERNEL} depends on is known; apt-get update may help")
-    run_program(["apt-get", "-q", "download", names[0]], work, f"downloading {names[0]} (apt-get update may help)")
+        raise MissingError(f"no package that {KERNEL} depends on is known; apt-get update may help")
+    downloading = f"downloading {names[0]} (apt-get update may help)"
+    run_program(["apt-get", "-q", "download", names[0]], work, downloading, kind=MissingError)
     unpacked = work / "unpacked"
     run_program(["dpkg", "-x", next(work.glob("*.deb")), unpacked], work, f"unpacking {names[0]}")
     modules.mkdir(exist_ok=True)
@@ -144,7 +164,7 @@ def _pack(work: Path, modules: Path, initrd: Path) -> None:
         (root / name).mkdir(parents=True)
     busybox = Path(str(shutil.which("busybox")))
     if b"not a dynamic executable" not in _ldd(busybox):
-        raise UsageError(f"{busybox} is linked dynamically: apt-get install busybox-static")
+        raise MissingError(f"{busybox} is linked dynamically: apt-get install busybox-static")
     shutil.copy(busybox, root / "bin" / "busybox")
     for name in MODULES:
         shutil.copy(modules / f"{name}.ko", root / "modules")
@@ -173,6 +193,6 @@ def _move(made: Path, wanted: Path) -> None:
 if __name__ == "__main__":
     try:
         ready = prepared()
-    except UsageError as error:
+    except InflightError as error:
         sys.exit(f"vhost-inflight: {error}")
     print(f"{ready.kernel}\n{ready.initrd}")

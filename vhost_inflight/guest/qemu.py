@@ -19,8 +19,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from refimpl.errors import UsageError
-from vhost_inflight.guest.prepare import QEMU_VARIABLE, default_folder, missing_tools, run_program
+from refimpl.errors import InflightError, UsageError
+from vhost_inflight.guest.prepare import QEMU_VARIABLE, MissingError, default_folder, missing_tools, run_program
 
 __all__ = ["ANY_SIZE_SINCE", "RELEASES", "RING_MAX", "beside", "program", "ring_size", "version"]
 
@@ -79,8 +79,8 @@ def ring_size(qemu: Path, asked: int | None) -> int:
 def beside(major: int, folder: Path | None = None) -> Path:
     """Return QEMU of that version: the installed one, if it is, or Debian's, unpacked in ``folder`` once.
 
-    Raises UsageError for a version that no known release has, and when it cannot be had: it is downloaded by apt, from
-    where the machine's own packages come from.
+    Raises UsageError for a version that no known release has, MissingError when it cannot be had: it is downloaded by
+    apt, from where the machine's own packages come from.
     """
     installed = shutil.which(NAME)
     if installed is not None and version(Path(installed))[0] == major:
@@ -91,7 +91,7 @@ def beside(major: int, folder: Path | None = None) -> Path:
     place = (default_folder() if folder is None else folder) / f"qemu-{major}"
     if not (place / NAME).is_file():
         if missing := missing_tools(("apt-get", "dpkg")):
-            raise UsageError(f"QEMU {major} is not here, and it needs more programs: {' '.join(missing)}")
+            raise MissingError(f"QEMU {major} is not here, and it needs more programs: {' '.join(missing)}")
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="qemu-", dir=place.parent) as temporary:
             _unpack(RELEASES[major], Path(temporary), place)
@@ -102,9 +102,9 @@ def _unpack(release: str, work: Path, place: Path) -> None:
     """Download QEMU of a release with all that it needs, and put it in its place; two who do so do no harm."""
     apt = _own_apt(release, work)
     what = f"QEMU of Debian {release}"
-    run_program(["apt-get", "-q", "update"], work, f"looking up {what}", APT_CONFIG=apt)
+    run_program(["apt-get", "-q", "update"], work, f"looking up {what}", kind=MissingError, APT_CONFIG=apt)
     install = ["apt-get", "-q", "-y", "--no-install-recommends", "--download-only", "install", "qemu-system-x86"]
-    run_program(install, work, f"downloading {what}", APT_CONFIG=apt)
+    run_program(install, work, f"downloading {what}", kind=MissingError, APT_CONFIG=apt)
     made = work / "made"
     root = made / "root"
     made.mkdir()
@@ -129,14 +129,14 @@ def _own_apt(release: str, work: Path) -> str:
     """Write a configuration for apt that knows one release and nothing installed, and return its path.
 
     The release is looked for where this machine has its own Debian packages from. What the machine knows and has
-    installed is neither read nor changed, so that everything QEMU needs comes along. Raises UsageError.
+    installed is neither read nor changed, so that everything QEMU needs comes along. Raises MissingError.
     """
     wanted = ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(CODENAME)|$(REPO_URI)", "Created-By: Packages"]
-    told = run_program(wanted, work, "asking apt for its sources").decode().splitlines()
+    told = run_program(wanted, work, "asking apt for its sources", kind=MissingError).decode().splitlines()
     sources = [line.split("|") for line in told]
     archives = [uri for origin, codename, uri in sources if origin == "Debian" and "-" not in codename]
     if not archives:
-        raise UsageError("apt knows no archive of Debian (apt-get update may help)")
+        raise MissingError("apt knows no archive of Debian (apt-get update may help)")
     for name in ("lists/partial", "cache/archives/partial"):
         (work / name).mkdir(parents=True)
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -156,5 +156,5 @@ if __name__ == "__main__":
         for each in RELEASES:
             here = beside(each)
             print(f"{here}: {'.'.join(map(str, version(here)))}")
-    except UsageError as error:
+    except InflightError as error:
         sys.exit(f"vhost-inflight: {error}")

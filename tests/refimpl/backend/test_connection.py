@@ -4,14 +4,15 @@ import ctypes
 import fcntl
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from refimpl.backend.disk import Disk
 from refimpl.choices import Choices
-from refimpl.errors import FrontEndError, RegionError
-from refimpl.frontend.memory import GuestRam
+from refimpl.errors import FrontEndError
+from refimpl.frontend.memory import GUEST_BASE, GuestRam
 from refimpl.layout import region_at
 from refimpl.memory import SharedMemory
 from refimpl.split.queue import SplitQueue
@@ -61,8 +62,8 @@ def one_peer(make_peer: Callable[[], Peer]) -> Peer:
 def test_numbers(peer: Peer) -> None:
     """What is offered is what protocol.md lists."""
     virtio = 1 << 2 | 1 << 6 | 1 << 9 | 1 << 12
-    assert peer.number(Request.GET_FEATURES) == 1 << 28 | 1 << 29 | 1 << 30 | 1 << 32 | virtio
-    bits = [0, 3, 5, 9, 12, 13, 15]
+    assert peer.number(Request.GET_FEATURES) == 1 << 26 | 1 << 28 | 1 << 29 | 1 << 30 | 1 << 32 | virtio
+    bits = [0, 1, 3, 5, 9, 12, 13, 15]
     assert peer.number(Request.GET_PROTOCOL_FEATURES) == sum(1 << bit for bit in bits)
     assert peer.number(Request.GET_QUEUE_NUM) == 2
     assert peer.number(Request.GET_MAX_MEM_SLOTS) == 64
@@ -233,14 +234,15 @@ def test_reset(peer: Peer, request_: Request) -> None:
     assert peer.backend.rings[0].queue is None
 
 
-def test_wrong_version(peer: Peer) -> None:
-    """A region of an unknown version is refused when its queue starts, and so is a queue without a region."""
+def test_wrong_version(peer: Peer, caplog: pytest.LogCaptureFixture) -> None:
+    """A queue whose region has an unknown version does not start, and a queue without a region is refused."""
     with SharedMemory.create(STRIDE, "region") as memory:
         peer.say(Request.SET_INFLIGHT_FD, Inflight(STRIDE, 0, 1, QUEUE_SIZE), memory.fd)
         peer.describe()
         memory.view()[8] = 2
-        with pytest.raises(RegionError, match="version is 2"):
-            peer.start()
+        peer.start()
+        assert peer.backend.rings[0].queue is None
+        assert caplog.messages == ["ring 0 stops: the region: version is 2; this back-end knows 1"]
     peer.describe(1)
     with pytest.raises(FrontEndError, match="not for 1"):
         peer.start(1)
@@ -263,13 +265,15 @@ def test_region_smaller_than_the_ring(make_peer: Callable[..., Peer]) -> None:
 
 
 def test_not_while_running(peer: Peer) -> None:
-    """Size, base, address and shared buffer of a ring that runs cannot be changed."""
+    """Size, base, place and shared buffer of a ring that runs cannot be changed; whether it is logged can."""
     peer.describe()
     peer.start()
+    place = peer.ram.ring_address(0)
+    peer.say(Request.SET_VRING_ADDR, replace(place, flags=1, log=GUEST_BASE))
     for request, payload in (
         (Request.SET_VRING_NUM, VringState(0, 4)),
         (Request.SET_VRING_BASE, VringState(0, 4)),
-        (Request.SET_VRING_ADDR, peer.ram.ring_address(0)),
+        *((Request.SET_VRING_ADDR, replace(place, **{part: 0})) for part in ("desc", "used", "avail")),
     ):
         with pytest.raises(FrontEndError, match="runs"):
             peer.say(request, payload)
@@ -369,6 +373,22 @@ def test_fds_are_replaced(peer: Peer) -> None:
     peer.say(Request.SET_VRING_ERR, VringFd(0, has_fd=False))
     os.close(fd)
     assert open_fds() == before + 1
+
+
+def test_completed_without_a_call_fd(peer: Peer) -> None:
+    """What came back while there was no call fd is told when one comes; while the ring is stopped, nothing is."""
+    fd = os.eventfd(0, os.EFD_NONBLOCK)
+    try:
+        peer.say(Request.SET_VRING_CALL, VringFd(0), fd)
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(fd)
+        peer.say(Request.SET_VRING_CALL, VringFd(0, has_fd=False))
+        peer.describe()
+        peer.start()
+        peer.say(Request.SET_VRING_CALL, VringFd(0), fd)
+        assert os.eventfd_read(fd) == 1
+    finally:
+        os.close(fd)
 
 
 def test_ring_without_protocol_features_is_enabled(peer: Peer) -> None:

@@ -111,16 +111,17 @@ def test_stop_supplies_what_is_held(tmp_path: Path) -> None:
         server.close()
 
 
-def test_driver_error_costs_the_connection(tmp_path: Path) -> None:
-    """A driver that breaks a rule costs the connection; the log says who and what."""
-    with serving(tmp_path) as served, GuestRam(1, 8, 512) as ram, FrontEnd(served.path, ram) as front_end:
-        front_end.connect()
-        front_end.start()
-        ram.rings[0].avail.ring[0] = 99
-        ram.rings[0].avail.idx = 1
-        os.eventfd_write(front_end.kicks[0], 1)
-        wait_for(front_end.lost)
-    assert served.log == ["the driver: head 99 was made available in a ring of 8"]
+def test_more_queues_than_there_are(tmp_path: Path) -> None:
+    """A front-end that leaves because it wants more queues leaves a word in the log; one that stays for more, none."""
+    with serving(tmp_path) as served, GuestRam(2, 8, 512) as two, GuestRam(1, 8, 512) as one:
+        with FrontEnd(served.path, two) as front_end, pytest.raises(BackEndError, match="1 queues, 2 are needed"):
+            front_end.connect()
+        with FrontEnd(served.path, one) as front_end:
+            front_end.connect()
+            front_end.start()
+    assert served.log == [
+        "the front-end left when it was told that there are 1 queues: it may want more (--queues)",
+    ]
 
 
 def test_call_fd_of_no_use(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_what_a_reset_forgets(tmp_path: Path, ring: str, *, renewed: bool) -> No
         if renewed:
             assert check(guest.wait())[0].asked.head == 5
         elif ring == "split":
-            wait_for(front_end.lost)  # used.idx and three marks are further than the new driver has come
+            wait_for(lambda: front_end.given_up(0))  # three marks are further than the driver has come
         else:
             with pytest.raises(BackEndError, match="is not outstanding"):
                 guest.wait()

@@ -54,6 +54,7 @@ def chain(number: int) -> list[Buffer]:
     return [Buffer(0x1000 + part, part, part == number - 1) for part in range(number)]
 
 
+@pytest.mark.reaches("driver.make.1", "driver.make.more", "driver.make.desc", "driver.make.last", "driver.make.head")
 def test_steps_of_a_chain() -> None:
     """Nothing is available before the first descriptor's flags, which come last."""
     bench = Bench()
@@ -137,6 +138,7 @@ def test_out_of_turn(out_of_turn: Callable[[PackedDriver], object]) -> None:
         out_of_turn(Bench().driver)
 
 
+@pytest.mark.reaches("driver.kick.*")
 def test_kick() -> None:
     """The device is kicked unless it disabled that."""
     bench = Bench()
@@ -150,6 +152,9 @@ def test_kick() -> None:
     ]
 
 
+@pytest.mark.reaches(
+    "driver.sleep.1", "driver.sleep.again", "driver.sleep.2", "driver.wake", "driver.wake.quiet", "driver.use"
+)
 def test_sleep() -> None:
     """The driver enables notifications, looks again, sleeps, wakes, and disables them."""
     bench = Bench()
@@ -173,6 +178,7 @@ def test_sleep() -> None:
     assert set(bench.steps) <= PACKED_DRIVER_STEPS
 
 
+@pytest.mark.reaches("driver.sleep.index")
 def test_sleep_with_event_index() -> None:
     """With event indexes the driver asks to be notified of its next slot, with the wrap counter of its lap."""
     bench = Bench(event_index=True)
@@ -207,6 +213,7 @@ def test_careless() -> None:
     assert (bench.driver.next_used, bench.driver.room) == (0, 4)
 
 
+@pytest.mark.reaches("driver.reset")
 def test_reset() -> None:
     """After a reset the ring is empty and begins anew."""
     bench = Bench()

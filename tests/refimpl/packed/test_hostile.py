@@ -83,6 +83,7 @@ def test_hostile_while_serving() -> None:
         queue.supply(batch(1))
 
 
+@pytest.mark.reaches("packed.fetch.more")
 def test_chain_longer_than_the_ring() -> None:
     """A chain that never ends is refused; nothing of it is inflight in the next life."""
     rig = PackedRig()

@@ -20,6 +20,7 @@ COMMIT = ["packed.supply.8", "packed.supply.8", "packed.supply.9a", "packed.supp
 NOTIFY = ["packed.notify.look", "packed.notify.call"]
 
 
+@pytest.mark.reaches("packed.fetch.*")
 def test_take() -> None:
     """Fetching keeps a copy of each descriptor in the free list's next entries, and submits the first entry."""
     rig = PackedRig()
@@ -112,6 +113,9 @@ SHORT = [*["packed.supply.1", *LIST] * 2, *MOVE]
         ({"flags-order": "in-order"}, [*BUILD, *["packed.supply.7"] * 2, *COMMIT, *NOTIFY]),
     ],
 )
+@pytest.mark.reaches(
+    "packed.supply.id", "packed.supply.len", "packed.supply.[134678]", "packed.supply.6a", "packed.supply.9[abc]"
+)
 def test_supply(gaps: dict[str, str], steps: list[str]) -> None:
     """A batch is built, moves the position, is published, cleared and settled in the text's order."""
     rig, reported = supplied(gaps)
@@ -133,6 +137,7 @@ def test_flags_order(order: str, first: int) -> None:
     assert [number for number in (0, 1) if seen[0][number] == used] == [first]
 
 
+@pytest.mark.reaches("packed.supply.6b", "packed.supply.6b.else")
 def test_used_position_flips() -> None:
     """A batch that passes the end of the ring flips the used wrap counter, and its slots have two laps."""
     rig = PackedRig(size=3)
@@ -159,6 +164,7 @@ def test_batch_size_requests() -> None:
     assert (rig.driver.next_used, rig.driver.used_wrap) == (3, 1)
 
 
+@pytest.mark.reaches("packed.idle.arm", "packed.idle.look", "packed.idle.wake", "packed.idle.disarm")
 def test_idle() -> None:
     """Arming enables kicks; what comes before the second look is seen, else the queue rests; a kick disables them."""
     rig = PackedRig()
@@ -179,6 +185,7 @@ def test_idle() -> None:
     assert idle == [*["packed.idle.arm", "packed.idle.look"] * 2, "packed.idle.wake", "packed.idle.disarm"]
 
 
+@pytest.mark.reaches("packed.idle.unarmed")
 def test_event_fields_left() -> None:
     """With left, the event flags stay as they were found until the first kick."""
     rig = PackedRig({"event-fields": "left"}, "merged")
@@ -195,15 +202,16 @@ def test_event_fields_left() -> None:
     ("flags", "off_wrap", "event_index", "called"),
     [
         (0, 0, False, 1),
-        (1, 0, False, 0),
+        pytest.param(1, 0, False, 0, marks=pytest.mark.reaches("packed.notify.none")),
         (2, 9, False, 1),
         (2, 0 | 1 << 15, True, 0),
-        (2, 2 | 1 << 15, True, 1),
+        pytest.param(2, 2 | 1 << 15, True, 1, marks=pytest.mark.reaches("packed.notify.index", "packed.notify.call")),
         (2, 0, True, 1),
         (2, 1, True, 0),
         (2, 2, True, 0),
     ],
 )
+@pytest.mark.reaches("packed.notify.look")
 def test_notify(flags: int, off_wrap: int, event_index: bool, called: int) -> None:
     """The driver is notified unless it wants none, or wants it for a descriptor that is not in the batch.
 
@@ -326,6 +334,7 @@ def test_every_choice_serves(gap: str, choice: str) -> None:
     assert (rig.inflight(), rig.header()[:3]) == ([0, 0, 0], rig.header()[3:])
 
 
+@pytest.mark.reaches("packed.fetch.7")
 def test_a_smaller_region_lets_a_request_wait() -> None:
     """With region-size=smaller a chain waits for as many entries as it has descriptors, and is fetched then."""
     rig = PackedRig({"region-size": "smaller"}, "merged", 4, 3)

@@ -35,6 +35,15 @@ def crashed(rig: PackedRig, step: str, number: int = 1) -> PackedRig:
 
 
 @pytest.mark.parametrize("revision", ["v6", "merged"])
+@pytest.mark.reaches(
+    "packed.start.fresh",
+    "packed.init.[1-5]",
+    "packed.reconnect.1",
+    "packed.reconnect.1.else",
+    "packed.position",
+    "packed.reconnect.signal",
+    "packed.reconnect.ready",
+)
 def test_fresh(revision: str) -> None:
     """A fresh region gets its number of entries, a free list of all of them, wrap counters of 1, and its version."""
     rig = PackedRig(revision=revision)
@@ -47,6 +56,7 @@ def test_fresh(revision: str) -> None:
     assert (queue.avail_idx, queue.avail_wrap, rig.calls) == (0, 1, 1)
 
 
+@pytest.mark.reaches("packed.counter", "packed.reconnect.2[abc]", "packed.reconnect.3", "packed.reconnect.unmark.look")
 def test_fresh_in_hardened() -> None:
     """Hardened rolls free_head back last and looks at every slot but the first."""
     rig = PackedRig()
@@ -56,6 +66,7 @@ def test_fresh_in_hardened() -> None:
     assert rig.ids() == ["packed.start.fresh", *INIT, *ELSE, *back, *looks, *free(4), *REST, *READY]
 
 
+@pytest.mark.reaches("packed.start.adopt")
 def test_adopted() -> None:
     """An initialised region is adopted and not initialised again."""
     rig = PackedRig(revision="merged")
@@ -129,7 +140,13 @@ def test_first_wrap_zero() -> None:
         ("packed.supply.7", 2, "merged", ["packed.reconnect.1", "packed.reconnect.1a", *COMMIT]),
         ("packed.supply.8", 1, "merged", ["packed.reconnect.1", "packed.reconnect.1a", *COMMIT]),
         ("packed.supply.9a", 1, "merged", ["packed.reconnect.1", "packed.reconnect.1a", *COMMIT]),
-        ("packed.supply.9a", 1, "hardened", ["packed.reconnect.1", "packed.reconnect.1.settled", *COMMIT]),
+        pytest.param(
+            "packed.supply.9a",
+            1,
+            "hardened",
+            ["packed.reconnect.1", "packed.reconnect.1.settled", *COMMIT],
+            marks=pytest.mark.reaches("packed.reconnect.1.settled"),
+        ),
         ("packed.supply.9b", 1, "merged", ELSE),
         ("packed.supply.9b", 1, "hardened", ELSE),
         ("packed.supply.7", 2, "hardened", ["packed.reconnect.1", "packed.reconnect.1a", *COMMIT]),
@@ -149,6 +166,7 @@ def test_last_batch(step: str, number: int, revision: str, steps: list[str]) -> 
     assert rig.inflight() == ([0, 0, 0, 1] if published else [1, 1, 0, 1])
 
 
+@pytest.mark.reaches("packed.reconnect.1c.else", "packed.reconnect.unmark")
 def test_unmark() -> None:
     """Hardened makes a slot of a batch that is rolled back available again, and touches no other."""
     rig = crashed(PackedRig(), "packed.supply.7")
@@ -159,6 +177,7 @@ def test_unmark() -> None:
     assert rig.flags()[2] == 1 << 7
 
 
+@pytest.mark.reaches("packed.supply.6b", "packed.reconnect.1a", "packed.reconnect.1c[123]")
 def test_wrap_counters_are_compared_in_hardened() -> None:
     """A batch of the whole ring leaves used_idx where it was; hardened sees it by the wrap counters."""
     for revision, resubmitted in (("merged", [0]), ("hardened", [])):
@@ -174,6 +193,7 @@ def test_wrap_counters_are_compared_in_hardened() -> None:
         assert rig.submitted == resubmitted
 
 
+@pytest.mark.reaches("packed.reconnect.4", "packed.reconnect.4.*")
 def test_resubmission() -> None:
     """Each request is begun with its entry, one descriptor after the other is gathered, and it is submitted."""
     rig = PackedRig()
@@ -303,6 +323,7 @@ def test_ring_at_start() -> None:
     assert queue.resting
 
 
+@pytest.mark.reaches("connection.kick")
 def test_kick_fd_again() -> None:
     """Another kick fd starts a recovery with every-kick only, and never inside a batch."""
     rig = PackedRig(revision="merged")
@@ -347,7 +368,7 @@ def test_crash_between_the_last_two_assignments(revision: str, header: tuple[int
     )
 
 
-@pytest.mark.parametrize("slot", [0, 2])
+@pytest.mark.parametrize("slot", [0, pytest.param(2, marks=pytest.mark.reaches("packed.init.[67]"))])
 def test_fresh_on_a_ring_in_use(slot: int) -> None:
     """used_idx and the wrap counters are what SET_VRING_BASE says; a slot that is not 0 is stored, and that twice."""
     rig = PackedRig()

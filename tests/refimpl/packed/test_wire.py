@@ -108,6 +108,7 @@ def test_base_of_a_ring_that_did_not_run(tmp_path: Path) -> None:
             front_end.bases = [PACKED_BASE]
 
 
+@pytest.mark.reaches("device.finish")
 def test_split_rings_are_served_too(tmp_path: Path) -> None:
     """A guest that does not accept packed rings, as firmware does not, gets split ones with the same revision."""
     with (

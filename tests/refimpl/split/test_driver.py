@@ -54,6 +54,7 @@ class Bench:
         return desc.addr, desc.len, desc.flags, desc.next
 
 
+@pytest.mark.reaches("driver.make.[123]")
 def test_make_step_by_step() -> None:
     """A request is described, listed and published, each seen in memory after its step and not before."""
     bench = Bench(first_index=65535)
@@ -183,6 +184,7 @@ def test_use_refuses_what_it_does_not_own() -> None:
     assert (bench.driver.next_used, bench.driver.outstanding) == (0, {0})
 
 
+@pytest.mark.reaches("driver.use", "driver.kick.none")
 def test_use_all() -> None:
     """Everything that waits is used, in the order of the ring."""
     bench = Bench(first_index=65535)
@@ -208,6 +210,7 @@ def test_sleep_and_wake() -> None:
     assert ends == ["driver.sleep.1", "driver.sleep.2", "driver.wake", "driver.sleep.1", "driver.sleep.again"]
 
 
+@pytest.mark.reaches("driver.sleep.1", "driver.sleep.again", "driver.sleep.2", "driver.wake")
 def test_sleep_step_by_step() -> None:
     """Each outcome of the look has its own step, refused when it is not so."""
     bench = Bench(event_index=False)
@@ -229,6 +232,7 @@ def test_sleep_step_by_step() -> None:
     assert {step for step, _ in bench.steps} <= DRIVER_STEPS
 
 
+@pytest.mark.reaches("driver.reset")
 def test_reset() -> None:
     """A reset clears the ring and forgets everything."""
     bench = Bench(first_index=65535)

@@ -45,6 +45,7 @@ def test_hostile_entry(field: str, value: int, words: str) -> None:
         rig.queue().start()
 
 
+@pytest.mark.reaches("split.reconnect.1b")
 def test_hostile_list_that_cycles() -> None:
     """A list that leads back to itself ends with the batch."""
     rig = interrupted()
@@ -63,6 +64,7 @@ def test_hostile_entry_past_the_ring() -> None:
         rig.queue(strict=False).start()
 
 
+@pytest.mark.reaches("split.reconnect.1b")
 def test_not_strict_checks_memory_safety_alone() -> None:
     """Without strictness, a number of steps that cannot be right is walked, but never out of the table."""
     rig = interrupted()

@@ -17,6 +17,14 @@ COMMIT = ["split.supply.6", "split.supply.6", "split.supply.7"]
 NOTIFY = ["split.notify.look", "split.notify.call"]
 
 
+@pytest.mark.reaches(
+    "split.fetch.look",
+    "split.fetch.1",
+    "split.fetch.counter",
+    "split.fetch.bump",
+    "split.fetch.2",
+    "split.fetch.submit",
+)
 def test_take() -> None:
     """Fetching takes the head, counts it, marks it inflight and submits it, in this order."""
     rig = Rig()
@@ -57,6 +65,7 @@ def test_counters_count() -> None:
     assert [entry.counter for entry in rig.region.desc] == [1, 0, 2, 0]
 
 
+@pytest.mark.reaches("split.notify.*")
 def test_indexes_wrap() -> None:
     """Many requests across the wrap of the 16-bit indexes come back one after the other."""
     rig = Rig(first_index=65530, size=2)
@@ -68,6 +77,7 @@ def test_indexes_wrap() -> None:
     assert (rig.ring.used.idx, rig.region.used_idx, queue.last_avail) == (14, 14, 14)
 
 
+@pytest.mark.reaches("split.idle.arm", "split.idle.look", "split.idle.wake")
 def test_idle() -> None:
     """Arming stores the position; what comes before the second look is seen, else the queue rests until the kick."""
     rig = Rig()
@@ -99,6 +109,7 @@ def test_idle_by_flags() -> None:
     assert (rig.ring.used.flags, rig.ids()) == (0, ["split.idle.arm"])
 
 
+@pytest.mark.reaches("split.idle.unarmed")
 def test_event_fields_left() -> None:
     """With left, the event index stays as it was found until the first kick."""
     rig = Rig({"event-fields": "left"})
@@ -128,9 +139,10 @@ def supplied(gaps: dict[str, str] | None = None, **more: Any) -> tuple[Rig, list
     ("gaps", "steps"),
     [
         ({}, [*["split.supply.1", *ELEMENT, *LIST] * 2, "split.supply.5", *COMMIT, *NOTIFY]),
-        (
+        pytest.param(
             {"used-element": "before-publish"},
             [*["split.supply.1", *LIST] * 2, ELEMENTS, *ELEMENT * 2, "split.supply.5", *COMMIT, *NOTIFY],
+            marks=pytest.mark.reaches("split.supply.elements"),
         ),
         (
             {"used-element": "after-publish"},
@@ -146,6 +158,7 @@ def supplied(gaps: dict[str, str] | None = None, **more: Any) -> tuple[Rig, list
         ),
     ],
 )
+@pytest.mark.reaches("split.supply.id", "split.supply.len", "split.supply.[1-7]")
 def test_supply(gaps: dict[str, str], steps: list[str]) -> None:
     """A batch is built, published, cleared and made known in the text's order; the gaps move two pieces."""
     rig, ids = supplied(gaps)
@@ -230,6 +243,7 @@ def test_fetch_in_batch(choice: str, step: str, *, allowed: bool) -> None:
             queue.supply(batch(0))
 
 
+@pytest.mark.reaches("split.fetch.2", "split.supply.6")
 def test_fetch_in_batch_loses_a_head_that_comes_back() -> None:
     """With always, a head used and made available again before it is cleared is fetched, and its mark then cleared."""
     rig = Rig({"fetch-in-batch": "always"})
@@ -267,6 +281,7 @@ def test_supply_refuses() -> None:
         queue.supply(batch(0))
 
 
+@pytest.mark.reaches("split.*.untracked")
 def test_region_smaller_than_the_ring() -> None:
     """A head without an entry is served but not tracked: no counter, mark, list or clear."""
     rig = Rig({"region-size": "smaller"}, entries=2)
@@ -317,6 +332,7 @@ def test_fences_of_single_steps(monkeypatch: pytest.MonkeyPatch, method: str, *,
     assert rig.ids()[0] == "fence"
 
 
+@pytest.mark.reaches("split.reconnect.2")
 def test_v6_resubmits_in_the_wrong_order() -> None:
     """The driver made 1 and then 0 available; v6, in the table's order, resubmits 0 before 1; merged does not."""
     for revision, order in (("v6", [0, 1]), ("merged", [1, 0])):

@@ -14,6 +14,15 @@ REST = ["split.position", "split.counter", "split.reconnect.signal", "split.reco
 ELSE = ["split.reconnect.1", "split.reconnect.1.else"]
 
 
+@pytest.mark.reaches(
+    "split.start.fresh",
+    "split.init.*",
+    "split.reconnect.1.else",
+    "split.position",
+    "split.counter",
+    "split.reconnect.signal",
+    "split.reconnect.ready",
+)
 def test_fresh() -> None:
     """A fresh region gets its number of entries, the used index and, last, its version."""
     rig = Rig(first_index=65534)
@@ -29,6 +38,7 @@ def test_fresh_in_v6() -> None:
     assert rig.ids() == ["split.start.fresh", *INIT, *ELSE, *(step for step in REST if step != "split.counter")]
 
 
+@pytest.mark.reaches("split.start.adopt")
 def test_adopted() -> None:
     """An initialised region is adopted and not initialised again."""
     rig = Rig()
@@ -89,6 +99,7 @@ def test_fresh_used_idx_zero() -> None:
     assert rig.region.used_idx == 9
 
 
+@pytest.mark.reaches("split.start.skip")
 def test_fresh_used_idx_zero_and_skip() -> None:
     """With zero-and-skip, the comparison is left out on a fresh region, and made on an adopted one."""
     rig = Rig({"fresh-used-idx": "zero-and-skip"}, first_index=2)
@@ -100,6 +111,9 @@ def test_fresh_used_idx_zero_and_skip() -> None:
     assert rig.ids().count("split.reconnect.1b") == 2
 
 
+@pytest.mark.reaches(
+    "split.reconnect.1", "split.reconnect.1a", "split.reconnect.1b", "split.reconnect.1c", "split.reconnect.2"
+)
 def test_last_batch_is_cleared() -> None:
     """A batch that was published but not cleared is found through the list and cleared; the rest is resubmitted."""
     rig = interrupted()
@@ -190,6 +204,7 @@ def test_counter_scope(scope: str, before: int, after: int) -> None:
     assert (queue.counter is counter) == (scope != "queue")
 
 
+@pytest.mark.reaches("queue.other")
 def test_other_queue() -> None:
     """Another queue of the device changes the counter that is shared."""
     rig = Rig({"counter-scope": "device-last"})
@@ -258,6 +273,7 @@ def test_ring_at_start() -> None:
     assert Rig({"ring-at-start": "wait"}).started().resting
 
 
+@pytest.mark.reaches("connection.kick")
 def test_second_kick_fd() -> None:
     """A second kick fd repeats recovery only with every-kick, and never in a batch."""
     for choice, steps in (

@@ -1,9 +1,13 @@
 """The crash test: a driver, a front-end and a back-end as real processes; the back-end is killed, again and again.
 
-The back-end is ``python -m refimpl.backend.process``, killed by SIGKILL right after a chosen store (``--crash-at``), or
-at a random time from outside. The front-end is this process: it holds the shared buffer and comes back as QEMU does.
-The driver is a child of it, and never stops but for the moment in which memory is read. First come kills at every
-storing step, then kills at random; after each death everything that really happened is judged.
+The back-end is ``python -m refimpl.backend.process``. The front-end is this process: it holds the shared buffer and
+comes back as QEMU does. The driver is a child of it. First come kills at every storing step, then kills at random;
+after each death everything that really happened is judged.
+
+Both processes are steered (vhost_inflight.judging.crash.dice), so that the same seed does the same each time. Or they
+run free, both at once, as they would without a test: the driver never stops but for the moment in which memory is read,
+the back-end kills itself right after a store (``--crash-at``), or is killed at some time; then the seed says what is
+tried, and not what comes of it.
 """
 
 from __future__ import annotations
@@ -15,11 +19,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from refimpl.choices import Choices
-from refimpl.errors import BackEndError, UsageError
+from refimpl.errors import UsageError
+from vhost_inflight.judging.crash.dice import live
+from vhost_inflight.judging.crash.faults import GaveUpError
+from vhost_inflight.judging.crash.guest import CrashGuest
 from vhost_inflight.judging.crash.judge_split import Broken, CrashJudge
 from vhost_inflight.judging.crash.outcome import Outcome, end
 from vhost_inflight.judging.crash.plan import Kill, Plan
-from vhost_inflight.judging.crash.rig import LIFE, Rig
+from vhost_inflight.judging.crash.rig import LIFE, Rig, Shape
+from vhost_inflight.judging.crash.steered_guest import SteeredGuest
 
 __all__ = ["crash_test"]
 
@@ -32,32 +40,44 @@ def crash_test(
     kills: int = 100,
     seed: int = 0,
     gaps: Mapping[str, str] | None = None,
+    free: bool = False,
     progress: Callable[[Kill], None] = lambda _kill: None,
 ) -> Outcome:
     """Kill a back-end so many times and judge each life; ``progress`` is called with each Kill that was made.
 
-    ``gaps`` are choices other than the defaults. A wrong order (restartable too) is judged to the end; anything else
-    that is violated ends it. Raises UsageError for a ring, a revision, a gap or a size that does not
-    exist.
+    ``gaps`` are choices other than the defaults; ``free``: driver and back-end run at their own pace. A wrong order
+    (restartable too) is judged to the end; anything else that is violated ends it. Ctrl-C ends it with what there is.
+    Raises UsageError for a ring, a revision, a gap or a size that does not exist, CrashTestError and OSError when it
+    cannot go on.
     """
     if queue_size < 2:
         raise UsageError("a request to a disk takes two descriptors at least, and a ring of 1 has no room for them")
-    rig_choices = Choices.from_mapping(gaps or {}, revision, ring)
-    outcome = Outcome(ring, revision, queue_size, seed, gaps=rig_choices.changed())
+    choices = Choices.from_mapping(gaps or {}, revision, ring)
+    # a packed ring in use, so that a fresh region has more to be told
+    shape = Shape(choices, queue_size, queue_size, first=2 * queue_size - 1 if ring == "packed" else 0)
+    outcome = Outcome(shape, seed, free=free)
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="vhost-inflight-") as folder,
-        Rig(Path(folder), rig_choices, queue_size, seed) as rig,
+        Rig(Path(folder), shape, seed, CrashGuest if free else SteeredGuest) as rig,
     ):
         judge = rig.judge()
         outcome.broken = judge.broken
+        if rig.driver is not None:
+            outcome.happened(rig.driver.at)
         try:
             for kill in _kill_again_and_again(rig, judge, outcome, kills):
                 progress(kill)
             if not outcome.lost:
+                rig.free_driver()
                 end(rig, judge, outcome)
-        except BackEndError as error:
-            judge.broken.append(Broken("drains", outcome.kills + 1, "by itself", f"the back-end gave up: {error}"))
+            elif not free:
+                # what the last life left is seen by the next recovery: the schedule has it too
+                live(rig, Kill(f"{ring}.reconnect.ready"), random.Random(seed), outcome.happened)  # noqa: S311  # likewise
+        except GaveUpError as error:
+            judge.broken.append(Broken("drains", outcome.kills + 1, "by itself", str(error)))
+        except KeyboardInterrupt:
+            outcome.interrupted = True
         outcome.requests, outcome.resubmitted = judge.completed, judge.resubmitted
     outcome.seconds = time.monotonic() - started
     return outcome
@@ -66,17 +86,30 @@ def crash_test(
 def _kill_again_and_again(rig: Rig, judge: CrashJudge, outcome: Outcome, kills: int) -> Iterator[Kill]:
     """Start a back-end, kill it, judge, as often as wanted or until everything that follows would be judged wrong."""
     dice = random.Random(outcome.seed)  # noqa: S311  # what is killed when, no secret
-    plan, in_progress = Plan(outcome.ring, outcome.revision, outcome.queue_size, dice, outcome.gaps), 0
+    shape = outcome.shape
+    plan, in_progress = Plan(outcome.ring, outcome.revision, shape.size, dice, outcome.gaps), 0
     while outcome.kills < kills and not outcome.lost:
-        outcome.kills += 1
         kill = plan.next(in_progress)
-        rig.start(outcome.seed + outcome.kills, kill)
-        limit = kill.seconds if kill.seconds is not None else LIFE
-        if not rig.wait(limit):
-            kill = Kill(seconds=limit)
+        life = _live_free if outcome.free else _live_steered
+        if not life(rig, kill, outcome, dice):
+            kill = Kill(seconds=kill.seconds or LIFE)
         rig.kill()
+        outcome.kills += 1
         outcome.steps[kill.step or "at random"] += 1
         judge.died(outcome.kills, kill.text(), rig.record(), rig.lines(), rig.region())
         in_progress = rig.in_progress()
-        rig.control.send("go")
+        if outcome.free:
+            rig.control.send("go")
         yield kill
+
+
+def _live_steered(rig: Rig, kill: Kill, outcome: Outcome, dice: random.Random) -> bool:
+    rig.seed = outcome.seed + outcome.kills + 1
+    reached = live(rig, kill, dice, outcome.happened)
+    outcome.events.append(["crash"])
+    return reached
+
+
+def _live_free(rig: Rig, kill: Kill, outcome: Outcome, _dice: random.Random) -> bool:
+    rig.start(outcome.seed + outcome.kills + 1, kill)
+    return rig.wait(kill.seconds if kill.seconds is not None else LIFE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import sys
 from collections import Counter
@@ -19,13 +20,15 @@ __all__ = ["run"]
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end this program as an exception, so that the processes and files of the test go with it."""
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end this program as an exception, so that the processes and files of the test go too."""
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup's stays
+    before = {n: signal.signal(n, lambda number, _frame: sys.exit(128 + number)) for n in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run(
@@ -36,27 +39,35 @@ def run(
     kills: int,
     seed: int,
     gaps: Mapping[str, str] | None = None,
+    free: bool = False,
     schedule: Path | None = None,
+    record: Path | None = None,
     json_file: Path | None = None,
 ) -> bool:
     """Run the crash test, print what it found, and return whether nothing was violated (the command ``crash-test``).
 
-    ``gaps`` are choices other than the defaults. With a ``schedule`` file, its crashes are what is played: it says
-    ring, revision, choices and size. Raises UsageError for a ring, a revision, a choice or a size that does not exist,
-    ScheduleError for a file that is no schedule, OSError when the JSON cannot be written.
+    ``gaps`` are choices other than the defaults; ``free`` as in `crash_test`. With a ``schedule`` file, that is what is
+    played: it says ring, revision, choices and size. What happened is written to ``record`` as such a file. Raises
+    UsageError for a ring, a revision, a choice or a size that does not exist, ScheduleError for a file that is no
+    schedule, CrashTestError and OSError when the test cannot go on or a file cannot be written; after Ctrl-C
+    KeyboardInterrupt, when all is printed.
     """
-    if schedule is not None:
-        with _ended_by_sigterm():
+    with _ended_by_signals():
+        if schedule is not None:
             outcome = _crashes_of(schedule)
-    else:
-        outcome = _with_a_bar(
-            ring=ring, revision=revision, queue_size=queue_size, kills=kills, seed=seed, gaps=gaps or {}
-        )
+        else:
+            outcome = _with_a_bar(
+                ring=ring, revision=revision, queue_size=queue_size, kills=kills, seed=seed, gaps=gaps or {}, free=free
+            )
     if json_file != STDIO:
         for line in _report(outcome):
             print(line)
     if json_file is not None:
         write_json(json_file, outcome.document())
+    if record is not None:
+        record.write_text(json.dumps(outcome.schedule()) + "\n", encoding="utf-8")
+    if outcome.interrupted:
+        raise KeyboardInterrupt
     return not outcome.broken
 
 
@@ -75,10 +86,7 @@ def _with_a_bar(*, kills: int, **options: Any) -> Outcome:
 
     terminal = Console(stderr=True)
     # no thread of its own for the bar: the driver's process is forked from this one
-    with (
-        _ended_by_sigterm(),
-        Progress(console=terminal, auto_refresh=False, disable=not terminal.is_terminal) as bar,
-    ):
+    with Progress(console=terminal, auto_refresh=False, disable=not terminal.is_terminal) as bar:
         task = bar.add_task("killing", total=kills)
 
         def progress(kill: Kill) -> None:
@@ -91,19 +99,29 @@ def _report(outcome: Outcome) -> Iterator[str]:
     """Give the lines of the report."""
     rate = outcome.kills / outcome.seconds if outcome.seconds else 0.0
     chosen = "".join(f" {name}={choice}," for name, choice in outcome.gaps.items())
+    what = f"seed {outcome.seed}{', running free' * outcome.free}" if outcome.file is None else f"as in {outcome.file}"
     yield (
-        f"{outcome.ring}, {outcome.revision},{chosen} queue size {outcome.queue_size}, seed {outcome.seed}: "
+        f"{outcome.ring}, {outcome.revision},{chosen} queue size {outcome.shape.size}, {what}: "
         f"{outcome.kills} kills in {outcome.seconds:.1f} seconds ({rate:.1f} a second), "
         f"{outcome.requests} requests came back, {outcome.resubmitted} resubmissions"
     )
-    yield "killed at: " + ", ".join(f"{step} {count}" for step, count in sorted(outcome.steps.items()))
+    yield "killed at: " + (", ".join(f"{step} {count}" for step, count in sorted(outcome.steps.items())) or "nothing")
     missed = [s for s in stores(outcome.ring, outcome.revision, outcome.gaps) if s not in outcome.steps]
     if missed and outcome.file is None:
         yield f"never killed at: {', '.join(missed)}"
+    if outcome.left:
+        yield f"the processes left the schedule at {outcome.left}"
+    if outcome.interrupted:
+        yield "interrupted: this is what was found so far"
     counts = Counter(broken.property for broken in outcome.broken)
     for name, broken in outcome.properties.items():
         yield f"{name} was violated, {counts[name]} times; first at kill {broken.kill}, {broken.step}: {broken.reason}"
+    if outcome.wanted not in (None, *outcome.properties) and not outcome.interrupted:
+        yield f"{outcome.wanted}, which the schedule violates on the model, was not seen to be violated here"
     if outcome.broken:
-        yield f"to run it again: {outcome.again()}"
+        same = "; it ran free, so it may take another way" if outcome.free else ""
+        yield f"to run it again: {outcome.again()}{same}"
+        if not outcome.free and outcome.file is None:
+            yield "with --record FILE it is written as a schedule: vhost-inflight replay FILE shows it, store by store"
     else:
         yield "no property was violated"

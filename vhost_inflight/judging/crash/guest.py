@@ -21,18 +21,21 @@ from refimpl.backend.disk import HEADER, OK, WRITE
 from refimpl.errors import InflightError
 from refimpl.frontend.connection import drain
 from refimpl.frontend.memory import DATA_AT, STATUS_AT, GuestRam
+from refimpl.hooks import Hook
 from refimpl.packed.driver import PackedDriver
 from refimpl.split.chain import Buffer
 from refimpl.split.driver import SplitDriver
 
-__all__ = ["SECTOR", "CrashGuest", "Record"]
+__all__ = ["MADE", "SECTOR", "CrashGuest", "Record"]
 
 SECTOR = 512
 """Bytes of a sector, and of the data of each request."""
 
+MADE = frozenset({"driver.make.3", "driver.make.head"})
+"""The steps that make a request available."""
+
 _NO_STATUS = 0xFF
 _HEADER_AT = DATA_AT - HEADER.size
-_LOOK_AGAIN = 2  # milliseconds after which a driver that never sleeps looks again
 _PIECES = 64  # of a chain at most, however large the ring is
 
 
@@ -58,9 +61,8 @@ class Record:
 class CrashGuest:
     """The driver of the first queue of ``ram``.
 
-    ``fds`` are the queue's eventfds, kick and call; orders come over ``control``. Without a ``seed`` it makes what it
-    is ordered to and nothing else, and never sleeps. By index, the driver of a packed ring says of which used element
-    it wants to be notified (gap event-kind).
+    ``fds`` are the queue's eventfds, kick and call; orders come over ``control``; ``seed`` says what it makes. By
+    index, the driver of a packed ring says of which used element it wants to be notified (gap event-kind).
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class CrashGuest:
         fds: tuple[int, int],
         image: Path,
         control: Connection,
-        seed: int | None,
+        seed: int,
         *,
         by_index: bool,
     ) -> None:
@@ -77,84 +79,82 @@ class CrashGuest:
         kick, call = fds
         self.ram, self.control, self.call = ram, control, call
         self.dice = random.Random(seed)  # noqa: S311  # which heads are used next, no secret
-        self.driver = _driver_of(ram, kick, call, by_index=by_index)
+        self.driver = _driver_of(ram, kick, call, self._reported, by_index=by_index)
         self.disk = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
         self.number = 0
-        self.script: list[tuple[int, int]] | None = [] if seed is None else None
         self.pending: dict[int, bytes] = {}
         self.making = True
         self.broken = False
         self.record = Record()
+        self._described = (0, 0)
 
     def run(self) -> None:
         """Make, use and sleep until the order ``stop``, or until the other end of ``control`` is gone.
 
         Orders: ``record`` is answered by a Record, and the driver rests; ``go`` and ``drain`` let it go on, with and
-        without making new requests; a list of (head, length) goes on and makes these.
+        without making new requests.
         """
-        with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
-            self._loop()
+        with contextlib.suppress(EOFError, ConnectionError):
+            self.loop()
 
-    def _loop(self) -> None:
+    def pause(self, step: str, choice: int | None = None) -> None:
+        """Do nothing; see SteeredGuest."""
+
+    def loop(self) -> None:
+        """Use, make and sleep, until told to stop."""
         while True:
             if not self.driver.asleep and not self.broken:
                 self._use()
                 if self.making and not self.broken:
                     self._make()
-                if self.script is None:  # one that follows a script looks at the ring all the time
-                    self.driver.try_sleep()
-            if not self._wait():
+                self.driver.try_sleep()
+            if not self.wait():
                 return
 
-    def _wait(self) -> bool:
+    def wait(self) -> bool:
         """Wait for a notification (if asleep) or an order; return False when told to stop."""
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         if self.driver.asleep:
             poll.register(self.call, select.POLLIN)
-        awake = 0 if self.script is None else _LOOK_AGAIN
-        ready = {fd for fd, _ in poll.poll(None if self.driver.asleep or self.broken else awake)}
+        ready = {fd for fd, _ in poll.poll(None if self.driver.asleep or self.broken else 0)}
         if self.call in ready:
-            self.driver.wake()
-            if isinstance(self.driver, PackedDriver):
-                self.driver.wake_quiet()
+            self.wake()
         return self.control.fileno() not in ready or self._obey()
+
+    def wake(self) -> None:
+        """Take the notification, and sleep no longer."""
+        self.driver.wake()
+        if isinstance(self.driver, PackedDriver):
+            self.driver.wake_quiet()
 
     def _obey(self) -> bool:
         """Hand the record over and rest until told to go on; return False when told to stop."""
         while True:
             order = self.control.recv()
             if order == "record":
-                self.record.next_used, self.record.pending = self.driver.next_used, len(self.pending)
-                if isinstance(self.driver, PackedDriver):
-                    self.record.used_wrap = self.driver.used_wrap
-                self.control.send(self.record)
-                self.record = Record()
+                self.hand_over()
                 continue
-            if isinstance(order, list):
-                self.script = [*(self.script or ()), *order]
             self.making = order != "drain"
             return bool(order != "stop")
 
+    def hand_over(self) -> None:
+        """Hand the record over, and begin a new one."""
+        self.record.next_used, self.record.pending = self.driver.next_used, len(self.pending)
+        if isinstance(self.driver, PackedDriver):
+            self.record.used_wrap = self.driver.used_wrap
+        self.control.send(self.record)
+        self.record = Record()
+
     def _make(self) -> None:
-        """Make requests of most of the free heads, in any order, as long as there is room; or those of the script."""
-        if self.script is not None:
-            self._follow(self.script)
-            return
+        """Make requests of most of the free heads, in any order, as long as there is room."""
         free = list(self.driver.free)
         self.dice.shuffle(free)
         spared = self.dice.choice((0, 0, 1)) if len(free) < self.ram.queue_size else 0
         for head in free[spared:]:
             length = self._length()
             if length:
-                self._make_one(head, length)
-
-    def _follow(self, script: list[tuple[int, int]]) -> None:
-        """Make what the script has next, as far as heads are free and the ring has room."""
-        while script and script[0][0] in self.driver.free:
-            if isinstance(self.driver, PackedDriver) and script[0][1] > self.driver.room:
-                return
-            self._make_one(*script.pop(0))
+                self.driver.make(*self.described(head, length), indirect=length == 1)
 
     def _length(self) -> int:
         """Choose how many elements of the ring the next request takes; 0: there is no room."""
@@ -162,8 +162,11 @@ class CrashGuest:
             return self.dice.randint(1, min(self.driver.room, _PIECES)) if self.driver.room else 0
         return 1
 
-    def _make_one(self, head: int, length: int) -> None:
-        """Make a request that writes the head's sector: an indirect table, or a chain of ``length`` buffers."""
+    def described(self, head: int, length: int) -> tuple[list[Buffer], int]:
+        """Write what a request has, and return its buffers and the head: it writes the head's sector.
+
+        It is an indirect table where its length is 1, else (packed) a chain of so many buffers.
+        """
         data = self.number.to_bytes(8, "big") * (SECTOR // 8)
         self.number += 1
         address, slot = self.ram.slot(0, head)
@@ -171,34 +174,47 @@ class CrashGuest:
         slot[STATUS_AT] = _NO_STATUS
         slot[DATA_AT : DATA_AT + SECTOR] = data
         self.pending[head] = data
-        self.record.made.append(head)
-        self.record.lengths.append(length)
+        self._described = head, length
         # a table has 2: a chain must not be longer than the ring, and this one fits into the smallest
         out = _cut(address + _HEADER_AT, HEADER.size + SECTOR, max(length - 1, 1))
-        self.driver.make([*out, Buffer(address + STATUS_AT, 1, writable=True)], head, indirect=length == 1)
+        return [*out, Buffer(address + STATUS_AT, 1, writable=True)], head
+
+    def _reported(self, step: str, choice: int | None) -> None:
+        """Take the report of a step of the driver, which has been made."""
+        if step in MADE:
+            head, length = self._described
+            self.record.made.append(head)
+            self.record.lengths.append(length)
+        if step != "driver.use":  # what came back is looked at first
+            self.pause(step, choice)
 
     def _use(self) -> None:
-        """Use what came back, and compare what it should have done."""
-        while self.driver.used_waiting:
-            try:
-                head, length = self.driver.use()
-            except InflightError as error:
-                self.record.errors.append(("exactly-once", str(error)))
-                self.broken = True
-                return
-            self.record.used.append(head)
-            data = self.pending.pop(head)
-            _, slot = self.ram.slot(0, head)
-            if slot[STATUS_AT] != OK or length != 1:
-                self._wrong(f"head {head} came back with status {slot[STATUS_AT]}, length {length}")
-            if os.pread(self.disk, SECTOR, head * SECTOR) != data:
-                self._wrong(f"head {head} came back, but its sector does not hold what it wrote")
+        """Use everything that came back."""
+        while self.driver.used_waiting and not self.broken:
+            self.use_one()
+
+    def use_one(self) -> None:
+        """Use what came back first, and compare what it should have done."""
+        try:
+            head, length = self.driver.use()
+        except InflightError as error:
+            self.record.errors.append(("exactly-once", str(error)))
+            self.broken = True
+            return
+        self.record.used.append(head)
+        data = self.pending.pop(head)
+        _, slot = self.ram.slot(0, head)
+        if slot[STATUS_AT] != OK or length != 1:
+            self._wrong(f"head {head} came back with status {slot[STATUS_AT]}, length {length}")
+        if os.pread(self.disk, SECTOR, head * SECTOR) != data:
+            self._wrong(f"head {head} came back, but its sector does not hold what it wrote")
+        self.pause("driver.use")
 
     def _wrong(self, reason: str) -> None:
         self.record.errors.append(("intact", reason))
 
 
-def _driver_of(ram: GuestRam, kick: int, call: int, *, by_index: bool) -> SplitDriver | PackedDriver:
+def _driver_of(ram: GuestRam, kick: int, call: int, hook: Hook, *, by_index: bool) -> SplitDriver | PackedDriver:
     """Return the driver of the first queue; of a packed one, by_index says how it asks to be notified."""
 
     def wake_device() -> None:
@@ -211,13 +227,14 @@ def _driver_of(ram: GuestRam, kick: int, call: int, *, by_index: bool) -> SplitD
         ring = ram.packed_rings[0]
         return PackedDriver(
             ring,
+            hook,
             kick=wake_device,
             call_taken=take_call,
             event_index=by_index,
             tables=ram.tables(0),
             start=ram.start,
         )
-    return SplitDriver(ram.rings[0], kick=wake_device, call_taken=take_call, tables=ram.tables(0))
+    return SplitDriver(ram.rings[0], hook, kick=wake_device, call_taken=take_call, tables=ram.tables(0))
 
 
 def _cut(address: int, length: int, pieces: int) -> list[Buffer]:

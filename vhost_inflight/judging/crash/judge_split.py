@@ -39,6 +39,7 @@ class Broken:
 class CrashJudge:
     """Judges one life of the back-end after the other; `died` after each death, `ended` when all is done.
 
+    ``first`` is the index at which a split ring begins.
     This is the judge of a split ring; vhost_inflight.judging.crash.judge_packed has what is otherwise on a packed one.
     """
 
@@ -53,6 +54,7 @@ class CrashJudge:
     broken: list[Broken] = field(default_factory=list)
     completed: int = 0
     resubmitted: int = 0
+    first: int = 0
 
     def __post_init__(self) -> None:
         """Begin with a ring on which nothing has happened."""
@@ -145,7 +147,8 @@ class CrashJudge:
     def _judge_memory(self, region: Any) -> None:
         """Judge the memory that the next life finds: positions, the region's form, whether recovery can be cut off."""
         ring = self.ring
-        if (ring.used.idx, ring.avail.idx) != (len(self.visible) % 65536, len(self.made) % 65536):
+        indexes = (self.first + len(self.visible)) % 65536, (self.first + len(self.made)) % 65536
+        if (ring.used.idx, ring.avail.idx) != indexes:
             self._violated("ring-position", f"used.idx is {ring.used.idx}, {len(self.visible)} requests are visible")
         if region.version != VERSION:
             return

@@ -10,57 +10,123 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from refimpl.backend.server import PATH_MAX
 from refimpl.choices import Choices
-from refimpl.errors import BackEndError, InflightError
-from refimpl.frontend.connection import FrontEnd
+from refimpl.errors import InflightError
+from refimpl.frontend.connection import WANTED, FrontEnd
 from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
+from refimpl.wire.features import EVENT_IDX
+from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, blames_memory
 from vhost_inflight.judging.crash.guest import SECTOR, CrashGuest, Record
 from vhost_inflight.judging.crash.judge_packed import PackedCrashJudge
 from vhost_inflight.judging.crash.judge_split import CrashJudge
 from vhost_inflight.judging.crash.plan import Kill
+from vhost_inflight.judging.crash.steered_guest import SteeredGuest
+from vhost_inflight.judging.crash.steering import PATIENCE, BackEndReins, DriverReins, answers
 
-__all__ = ["DRAIN", "LIFE", "Rig"]
+__all__ = ["LIFE", "Rig", "Shape"]
 
 LIFE = 0.4
-"""Seconds after which a back-end that did not come to its step is killed from outside."""
+"""Seconds after which a back-end that runs free and did not come to its step is killed from outside."""
 
-DRAIN = 10.0
-"""Seconds in which everything has to come back when there are no more crashes."""
+_ENDS = 10.0
+"""Seconds in which a process that was killed, or lost its connection, has ended or said why."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The ring and its region: ``entries`` of the region, ``first`` the index or position at which the ring begins."""
+
+    choices: Choices
+    size: int
+    entries: int
+    first: int = 0
 
 
 class Rig:
-    """The processes and what they share; closed at the end, whatever happens."""
+    """The processes and what they share; closed at the end, whatever happens.
 
-    def __init__(self, folder: Path, choices: Choices, size: int, seed: int, *, scripted: bool = False) -> None:
-        """Make the memory and start the driver, which makes what it likes or, ``scripted``, what `order` says."""
-        self.choices, self.size, self.seed = choices, size, seed
+    ``driver`` are the reins of one that is steered, None of one that runs free; ``reins`` those of the back-end.
+    """
+
+    driver: DriverReins | None = None
+    reins: BackEndReins | None = None
+
+    def __init__(self, folder: Path, shape: Shape, seed: int, kind: type[CrashGuest] = CrashGuest) -> None:
+        """Make the memory and start the driver. Raises InflightError and OSError when the system refuses something."""
+        self.shape, self.choices, self.size, self.seed = shape, shape.choices, shape.size, seed
         self.image, self.trace = folder / "image", folder / "trace"
         self.schedule, self.log = folder / "schedule.json", folder / "log"
-        self.image.write_bytes(bytes(SECTOR * max(size, 8)))
+        path = folder / "socket"
+        if len(os.fsencode(path)) > PATH_MAX:
+            raise CrashTestError(
+                "the name of the temporary directory is too long, say a shorter one (TMPDIR=/tmp): "
+                f"a socket's path may have {PATH_MAX} bytes, and {path} has {len(os.fsencode(path))}"
+            )
+        self.image.write_bytes(bytes(SECTOR * max(self.size, 8)))
         self.trace.touch()
-        self.plan({"hold": size, "order": "shuffle", "idle": 0.002})
-        self.packed = choices.ring == "packed"
-        self.ram = GuestRam(1, size, SECTOR, packed=self.packed)
-        self.front_end = FrontEnd(folder / "socket", self.ram, timeout=5.0)
-        if self.packed and not scripted:  # a ring in use, so that a fresh region has more to be told
-            self.front_end.bases = [self.ram.begin_at(size - 1, 0)]
+        self.plan({"hold": self.size, "order": "shuffle", "idle": 0.002})
+        self.packed = self.choices.ring == "packed"
         self.back_end: subprocess.Popen[bytes] | None = None
         self._read = 0
-        context = multiprocessing.get_context("fork")  # so that the driver has the memory and the eventfds
+        with contextlib.ExitStack() as stack:
+            self.ram = stack.enter_context(GuestRam(1, self.size, SECTOR, packed=self.packed))
+            # a packed ring's events have two kinds; one that runs free negotiates indexes, and uses flags all the same
+            by_flags = self.packed and self.choices.event_kind == "flags" and issubclass(kind, SteeredGuest)
+            features = WANTED & ~EVENT_IDX if by_flags else WANTED
+            self.front_end = stack.enter_context(
+                FrontEnd(path, self.ram, region_entries=shape.entries, timeout=float(PATIENCE), features=features)
+            )
+            self._begin(shape.first)
+            self._start_driver(kind, stack)
+            self._owned = stack.pop_all()
+
+    def _begin(self, first: int) -> None:
+        """Let the ring begin somewhere: it has been in use, and everything has come back."""
+        if self.packed:
+            lap, slot = divmod(first, self.size)
+            self.front_end.bases = [self.ram.begin_at(slot, 1 - lap % 2)]
+        else:
+            self.ram.count_from(first)
+
+    def _start_driver(self, kind: type[CrashGuest], stack: contextlib.ExitStack) -> None:
+        """Fork the driver, so that it has the memory and the eventfds."""
+        context = multiprocessing.get_context("fork")
         self.control, theirs = context.Pipe()
+        stack.callback(self.control.close)
         kick, call = self.front_end.kicks[0], self.front_end.calls[0]
-        arguments = (self.control, self.ram, (kick, call), self.image, theirs, None if scripted else seed)
-        options = {"by_index": choices.event_kind == "index"}
-        self.guest = context.Process(target=_guest, args=arguments, kwargs=options, daemon=True)
-        self.guest.start()
-        theirs.close()
+        arguments = (kind, self.control, self.ram, (kick, call), self.image, theirs, self.seed)
+        by_index = self.choices.event_kind == "index"
+        self.guest = context.Process(target=_guest, args=arguments, kwargs={"by_index": by_index}, daemon=True)
+        # Ctrl-C goes to every process of a terminal: who is interrupted here ends the driver too
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with theirs:
+                self.guest.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        stack.callback(self._end_driver)
+        if issubclass(kind, SteeredGuest):
+            self.driver = DriverReins(self.control)
+
+    def _end_driver(self) -> None:
+        with contextlib.suppress(OSError):
+            self.control.send("stop")
+        self.control.close()
+        self.guest.join(5)
+        if self.guest.is_alive():
+            self.guest.kill()
+            self.guest.join()
+        self.guest.close()
 
     def __enter__(self) -> Self:
         """Return this rig, to be closed at the end of the block."""
@@ -70,86 +136,26 @@ class Rig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the processes and close everything."""
-        self.kill()
-        with contextlib.suppress(OSError):
-            self.control.send("stop")
-        self.control.close()
-        self.guest.join(5)
-        if self.guest.is_alive():
-            self.guest.kill()
-            self.guest.join()
-        self.guest.close()
-        self.front_end.close()
-        self.ram.close()
+        with self._owned:
+            self.kill()
+
+    # What they share
 
     def plan(self, content: dict[str, Any]) -> None:
         """Write what the next back-end holds back and finishes (see refimpl.backend.disk_queue.Schedule)."""
         self.schedule.write_text(json.dumps(content))
 
-    def order(self, requests: list[tuple[int, int]]) -> None:
-        """Let a scripted driver make these requests next: head, and elements of the ring that it takes."""
-        self.control.send(requests)
-
     def region(self) -> Any:
         """Lay the queue's region over the shared buffer, as the front-end holds it."""
         assert self.front_end.inflight is not None
-        return region_at(self.front_end.inflight.view(), self.choices.ring, self.choices.revision, self.size)
-
-    def start(self, seed: int, kill: Kill | None) -> None:
-        """Start a back-end, and come (back) to it; it may die meanwhile. Raises BackEndError if it gave up instead."""
-        command = [sys.executable, "-m", "refimpl.backend.process", "--socket", str(self.front_end.path)]
-        command += ["--image", str(self.image), "--revision", self.choices.revision, "--seed", str(seed)]
-        command += ["--schedule", str(self.schedule), "--trace", str(self.trace)]
-        command += ["--packed"] if self.packed else []
-        defaults = Choices(revision=self.choices.revision, ring=self.choices.ring).to_mapping()
-        for gap, choice in self.choices.to_mapping().items():
-            command += [] if choice == defaults[gap] else ["--gap", f"{gap}={choice}"]
-        if kill is not None and kill.step:
-            command += ["--crash-at", kill.text()]
-        with self.log.open("wb") as log:
-            self.back_end = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL)
-        first = self.front_end.inflight is None
-        try:
-            self.front_end.connect(again=not first)
-            if not self.packed:  # of a packed ring nothing says where it is: the base is stale, as QEMU's is
-                self.front_end.bases = [ring.used.idx for ring in self.ram.rings]
-            self.front_end.start()
-        except (InflightError, OSError) as error:
-            if not self.wait(LIFE):
-                raise BackEndError(f"{error}; it says: {self.said()}") from error
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the back-end's death; return whether it died. Raises BackEndError when it lives and gave up."""
-        assert self.back_end is not None
-        pid = os.pidfd_open(self.back_end.pid)
-        try:
-            poll = select.poll()
-            poll.register(pid, select.POLLIN)
-            died = bool(poll.poll(seconds * 1000))
-        finally:
-            os.close(pid)
-        if died and self.back_end.wait() != -signal.SIGKILL:
-            raise BackEndError(f"it ended by itself with {self.back_end.returncode}; it says: {self.said()}")
-        if not died and self.front_end.connection is not None and self.front_end.lost() and not self.wait(LIFE):
-            raise BackEndError(f"it closed the connection; it says: {self.said()}")
-        return died or self.back_end.poll() is not None
-
-    def kill(self) -> None:
-        """Kill the back-end from outside, if it lives, and close the connection to it."""
-        if self.back_end is not None:
-            self.back_end.kill()
-            self.back_end.wait()
-        self.front_end.disconnect()
-
-    def said(self) -> str:
-        """Return the last line that the back-end said."""
-        return (self.log.read_text("utf-8", "replace").strip().splitlines() or ["nothing"])[-1]
+        view = self.front_end.inflight.view()
+        return region_at(view, self.choices.ring, self.choices.revision, self.shape.entries)
 
     def judge(self) -> CrashJudge:
         """Return a judge that has seen nothing yet."""
         if self.packed:
             return PackedCrashJudge(self.choices, self.ram.packed_rings[0], self.size)
-        return CrashJudge(self.choices, self.ram.rings[0], self.size)
+        return CrashJudge(self.choices, self.ram.rings[0], self.size, first=self.shape.first)
 
     def in_progress(self) -> int:
         """Return how much of a batch the next life has to settle; packed: 1, if there is anything."""
@@ -161,14 +167,6 @@ class Rig:
             return int(any(getattr(region, f"old_{name}") != getattr(region, name) for name in fields))
         return int(self.ram.rings[0].used.idx - region.used_idx) % 65536
 
-    def record(self) -> Record:
-        """Let the driver rest, and return what it did since it was asked last."""
-        self.control.send("record")
-        if not self.control.poll(DRAIN):
-            raise BackEndError("the driver of the crash test does not answer")
-        record: Record = self.control.recv()
-        return record
-
     def lines(self) -> Iterator[dict[str, Any]]:
         """Give the lines of the trace since the last time; of the process that died no more will come."""
         with self.trace.open("rb") as trace:
@@ -177,10 +175,141 @@ class Rig:
                 yield json.loads(line)
             self._read = trace.tell()
 
+    # The driver
 
-def _guest(theirs: Connection, *arguments: Any, by_index: bool) -> None:
+    def record(self) -> Record:
+        """Let the driver rest, and return what it did since it was asked last. Raises CrashTestError if it is gone."""
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        try:
+            self.control.send("record")
+            answers(poll, "the driver")
+            record: Record = self.control.recv()
+        except (EOFError, ConnectionError) as error:
+            raise CrashTestError("the driver ended by itself") from error
+        return record
+
+    def free_driver(self) -> None:
+        """Let the driver go on by itself, and make nothing more."""
+        if self.driver is not None:
+            self.control.send("free")
+            self.driver = None
+        self.control.send("drain")
+
+    # The back-end
+
+    def start(self, seed: int, kill: Kill | None = None) -> None:
+        """Start a back-end that runs free, and come (back) to it; it may die meanwhile, where ``kill`` says.
+
+        Raises GaveUpError and CrashTestError when it does not serve, as all that follow do.
+        """
+        self._spawn("--seed", str(seed), *(["--crash-at", kill.text()] if kill is not None and kill.step else []))
+        self._come()
+
+    def start_steered(self, seed: int) -> BackEndReins:
+        """Start one that is steered, come to it, and return its reins: it has taken its first step."""
+        self.reins = BackEndReins(lambda: self._ended_or_gave_up("it let go of the reins"))
+        with self.reins.theirs as theirs:
+            self._spawn("--seed", str(seed), "--reins", str(theirs.fileno()), fds=(theirs.fileno(),))
+        self._come()
+        assert self.front_end.connection is not None
+        self.reins.watch(self.front_end.connection.fileno())
+        self.reins.hear()
+        return self.reins
+
+    def free_back_end(self) -> None:
+        """Let a steered one run on freely."""
+        if self.reins is not None:
+            self.reins.tell("free")
+            self.reins.close()
+            self.reins = None
+
+    def _spawn(self, *options: str, fds: tuple[int, ...] = ()) -> None:
+        """Start the process, in a group of its own: Ctrl-C at a terminal does not reach it."""
+        command = [sys.executable, "-m", "refimpl.backend.process", "--socket", str(self.front_end.path), *options]
+        command += ["--image", str(self.image), "--revision", self.choices.revision]
+        command += ["--schedule", str(self.schedule), "--trace", str(self.trace)]
+        command += ["--packed"] if self.packed else []
+        defaults = Choices(revision=self.choices.revision, ring=self.choices.ring).to_mapping()
+        for gap, choice in self.choices.to_mapping().items():
+            command += [] if choice == defaults[gap] else ["--gap", f"{gap}={choice}"]
+        self.front_end.path.unlink(missing_ok=True)
+        with self.log.open("wb") as log:
+            self.back_end = subprocess.Popen(
+                command, stderr=log, stdin=subprocess.DEVNULL, pass_fds=fds, process_group=0
+            )
+
+    def _come(self) -> None:
+        """Wait until it listens, connect, and start the device."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.front_end.path.exists() and time.monotonic() < deadline:
+            if self._dies_within(0.005):
+                break
+        if not self.front_end.path.exists():
+            self._ended_or_gave_up("it does not listen")
+        try:
+            self.front_end.connect(again=self.front_end.inflight is not None)
+            if not self.packed:  # of a packed ring nothing says where it is: the base is stale, as QEMU's is
+                self.front_end.bases = [ring.used.idx for ring in self.ram.rings]
+            self.front_end.start()
+        except (InflightError, OSError) as error:
+            self._ended_or_gave_up(str(error))
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the death of one that runs free; return whether it died."""
+        died = self._dies_within(seconds)
+        if died or self.front_end.lost():
+            self._ended_or_gave_up("it closed the connection")
+            return True
+        return False
+
+    def kill(self) -> None:
+        """Kill the back-end from outside, if it lives, and close the connection to it."""
+        if self.back_end is not None:
+            self.back_end.kill()
+            self.back_end.wait()
+        if self.reins is not None:
+            self.reins.close()
+            self.reins = None
+        self.front_end.disconnect()
+
+    def _dies_within(self, seconds: float) -> bool:
+        """Wait for the back-end's end; return whether it came."""
+        assert self.back_end is not None
+        if self.back_end.poll() is not None:
+            return True
+        pid = os.pidfd_open(self.back_end.pid)
+        try:
+            poll = select.poll()
+            poll.register(pid, select.POLLIN)
+            ended = bool(poll.poll(seconds * 1000))
+        finally:
+            os.close(pid)
+        return ended and self.back_end.wait() is not None
+
+    def _ended_or_gave_up(self, what: str) -> None:
+        """Return if the back-end was killed where it was to be; otherwise raise what there is to say of it."""
+        assert self.back_end is not None
+        for _ in range(int(_ENDS / 0.01)):
+            if self._dies_within(0.01) or self.said():
+                break
+        self._dies_within(0.5)  # its last words may have been the first of more
+        code, said = self.back_end.poll(), self.said()
+        if code == -signal.SIGKILL and self.reins is None and self.front_end.inflight is not None:
+            return  # it runs free, and served
+        if code is None and blames_memory(said):
+            raise GaveUpError(f"the back-end gave up: {said.partition(': ')[2]}")
+        how = what if code is None else f"it ended by itself with {code}"
+        raise CrashTestError(f"the back-end does not serve: {how}; it says: {said or 'nothing'}")
+
+    def said(self) -> str:
+        """Return the last line that the back-end said, "" if there is none."""
+        return (self.log.read_text("utf-8", "replace").strip().splitlines() or [""])[-1]
+
+
+def _guest(kind: type[CrashGuest], theirs: Connection, *arguments: Any, by_index: bool) -> None:
     """Run the driver in its process; the other end of the pipe is closed here, so that it is gone with its owner."""
     theirs.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is interrupted ends the driver too
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    CrashGuest(*arguments, by_index=by_index).run()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    kind(*arguments, by_index=by_index).run()

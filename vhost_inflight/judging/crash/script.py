@@ -1,157 +1,232 @@
-"""The crashes of a schedule file, for real: processes killed where it says, as far as processes can be steered.
+"""A schedule file played by real processes: each takes its steps in the file's order, and dies where the file says.
 
-What is taken from the file, life by life: which requests the driver makes and how long their chains are, how many of
-them the device holds back and in which order it finishes them, the size of the first batch, and the step after which
-the process is killed; the last one right after the last step of the file. When the driver sees what comes back, and
-what is fetched before what, is left to the processes.
+Both processes are steered (vhost_inflight.judging.crash.steering), so that each event happens where the file has it,
+every time. What differs from `replay`: the processes, the socket, the memory, the death; and the requests, which write
+sectors of a disk. A chain of one descriptor is an indirect table: a disk's request has two at least.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from refimpl.errors import BackEndError, UsageError
-from refimpl.hooks import BACKEND_STEPS_OF
-from vhost_inflight.judging.crash.guest import Record
-from vhost_inflight.judging.crash.judge_split import Broken
-from vhost_inflight.judging.crash.outcome import Outcome, end
+from refimpl.backend.reins import Order
+from refimpl.errors import UsageError
+from refimpl.hooks import BACKEND_STEPS_OF, DRIVER_STEPS_OF
+from vhost_inflight.judging.crash.faults import GaveUpError
+from vhost_inflight.judging.crash.judge_split import FINISH, Broken, CrashJudge
+from vhost_inflight.judging.crash.outcome import Outcome, drained, end
 from vhost_inflight.judging.crash.plan import Kill
-from vhost_inflight.judging.crash.rig import Rig
-from vhost_inflight.judging.play.schedule import Event, Schedule
+from vhost_inflight.judging.crash.rig import Rig, Shape
+from vhost_inflight.judging.crash.steered_guest import ScriptedGuest
+from vhost_inflight.judging.crash.steering import WORDS, BackEndReins, DriverReins, Reins
+from vhost_inflight.judging.play.player import FETCH
+from vhost_inflight.judging.play.schedule import NOTIFICATIONS, Event, Schedule
 
-__all__ = ["Life", "crashes_of", "lives"]
+__all__ = ["crashes_of"]
 
-PATIENCE = 2.0
-"""Seconds in which a process has to come to its step, and the driver to do what it does meanwhile."""
-
-_NEVER = 3600.0
-
-
-@dataclass
-class Life:
-    """One life of the back-end: what the driver makes before and in it, what the device does, and how it ends.
-
-    ``requests`` are heads with the number of elements that each takes; ``held`` is how many the device has when it
-    finishes the first, ``order`` the requests in the order in which they are supplied (packed: by entry), ``batch`` how
-    many of them come in the first batch.
-    """
-
-    requests: list[tuple[int, int]] = field(default_factory=list)
-    held: int = 0
-    order: list[int] = field(default_factory=list)
-    batch: int = 0
-    kill: Kill = field(default_factory=lambda: Kill(seconds=PATIENCE))
-
-    def plan(self) -> dict[str, Any]:
-        """Give the back-end's plan: nothing is finished before as much is held back as in the schedule."""
-        if not self.order:
-            return {"hold": 1 << 16, "idle": _NEVER}
-        return {"hold": max(self.held, 1), "order": self.order, "batch": self.batch, "idle": PATIENCE / 4}
+_ALONE = frozenset({"driver.reset", "connection.reset", "queue.other"})
+"""Events of a device with more than this test has: another queue, a guest that takes it anew."""
 
 
-def lives(schedule: Schedule) -> list[Life]:
-    """Cut a schedule at its crashes; the life after the last ends with the schedule."""
-    cut: list[list[Event]] = [[]]
-    for event in schedule.events:
-        if event.step == "crash":
-            cut.append([])
+class _LeftError(Exception):
+    """A process does not take the step that the schedule has next. The text says where, and what it did."""
+
+
+class _Play:
+    """The processes, and how far the schedule is played; ``life`` has what the back-end did since its start."""
+
+    def __init__(self, rig: Rig, schedule: Schedule, judge: CrashJudge, outcome: Outcome) -> None:
+        """Begin at the first event."""
+        assert rig.driver is not None
+        self.rig, self.judge, self.outcome = rig, judge, outcome
+        self.driver: DriverReins = rig.driver
+        self.back_end: BackEndReins | None = None
+        self.life: list[str] = []
+        self.events, self.place = schedule.events, 0
+        self.ring = schedule.ring
+        self._silent = frozenset[str]() if schedule.notifications else NOTIFICATIONS[self.ring]
+        self._own_way = False
+        self._fetch = {f"{self.ring}.{name}" for name in FETCH}
+        self._in_batch = f"{self.ring}.supply.", f"{self.ring}.notify.", "done"
+
+    def play(self) -> None:
+        """Play it. A back-end that recovers otherwise (the file of another revision) does so in its own way.
+
+        Whoever else leaves the schedule is not followed further. Raises GaveUpError as the rig does.
+        """
+        try:
+            for place, event in enumerate(self.events):
+                self.place = place
+                if event.step == "crash":
+                    self.die()
+                elif self._own_way and _in_recovery(event.step):
+                    self._go_on_recovering(event)
+                else:
+                    self._take(event)
+        except _LeftError as left:
+            self.outcome.left = f"{left}; what comes after that was not played"
+
+    def die(self) -> None:
+        """Kill the back-end, and judge its life."""
+        if self.back_end is None:
+            return
+        while self.life[-1] in ("packed.reconnect.4", "packed.reconnect.4.desc"):
+            self._report(self.back_end.go())  # what is resubmitted is seen once the device has it
+        self._own_way = False
+        kill = Kill(self.life[-1], self.life.count(self.life[-1]))
+        self.rig.kill()
+        self.back_end = None
+        self.outcome.kills += 1
+        self.outcome.steps[kill.step] += 1
+        self.judge.died(self.outcome.kills, kill.text(), self.rig.record(), self.rig.lines(), self.rig.region())
+
+    def _take(self, event: Event) -> None:
+        """Let the one whose event it is take that step. Raises _LeftError when it takes another, or none."""
+        if event.step in DRIVER_STEPS_OF[self.ring]:
+            said = self._until_it_steps(self.driver, self._order_of_driver(event))
+        elif self.back_end is None:
+            self.life = []
+            self.back_end = self.rig.start_steered(0)
+            said = self.back_end.at
+            if event.step.endswith(".start.fresh") and said.what.endswith(".start.adopt"):
+                said = Order(event.step, None)  # the front-end found it fresh, the back-end does not
+        elif event.step == "connection.kick":
+            said = self._kick_again(self.back_end)
         else:
-            cut[-1].append(event)
-    return [_life(schedule.ring, events) for events in cut]
+            said = self._until_it_steps(self.back_end, (event.step, event.choice))
+        self._report(said)
+        if said.what == event.step and said.choice in (None, event.choice):
+            return
+        if not (_in_recovery(said.what) and _in_recovery(event.step)):
+            self._leave(f"{said.what} came instead")
+        where = f"event {self.place + 1}, {event.text()}: {said.what} came instead"
+        self.outcome.left = self.outcome.left or f"{where}; the back-end recovered in its own way"
+        self._own_way = not said.what.endswith(".ready")
+        self._go_on_recovering(event)
+
+    def _go_on_recovering(self, event: Event) -> None:
+        """Let the back-end end its recovery where the schedule has the end of one."""
+        if event.step.endswith(".reconnect.ready") and self.back_end is not None:
+            while self._own_way:
+                said = self.back_end.go()
+                self._report(said)
+                self._own_way = not said.what.endswith(".reconnect.ready")
+
+    def _report(self, said: Order) -> None:
+        if said.what in BACKEND_STEPS_OF[self.ring]:
+            self.life.append(said.what)
+
+    def _until_it_steps(self, reins: Reins, order: tuple[Any, ...]) -> Order:
+        """Let a process go on to its next step that the schedule has; where it asks which, give the order."""
+        ordered = False
+        while True:
+            if self._asks(reins, order[0]):
+                if ordered:
+                    self._leave("nothing came")
+                ordered = True
+                said = reins.go(*order)
+            else:
+                said = reins.go()
+            if said.what not in WORDS and said.what not in self._silent:
+                return said
+
+    def _kick_again(self, back_end: BackEndReins) -> Order:
+        """Give the kick file descriptor once more, when the main loop is at its top."""
+        while back_end.at.what != "turn":
+            said = back_end.go()
+            if said.what not in WORDS and said.what not in self._silent:
+                self._leave(f"{said.what} came instead")
+        self.rig.front_end.give_kick(0)
+        return back_end.go("listen")
+
+    def _asks(self, reins: Reins, step: str) -> bool:
+        """Whether a process is where a step is to be ordered, rather than where it follows by itself."""
+        at = reins.at.what
+        if at == "rest":
+            self._leave("it rests")
+        if at == "turn":
+            return True
+        if reins is self.driver:
+            return False
+        if at in ("next", "which"):
+            return step.endswith(".supply.1") == (at == "next")
+        return step == FINISH or (step in self._fetch and at.startswith(self._in_batch))
+
+    def _order_of_driver(self, event: Event) -> tuple[Any, ...]:
+        """Say to the driver which step comes, and of a new request, how many elements of the ring it takes."""
+        if event.step != "driver.make.1":
+            return event.step, 0
+        rest = takewhile(lambda e: e.step != "driver.make.head", self.events[self.place :])
+        return event.step, event.choice, 1 + sum(e.step == "driver.make.desc" for e in rest)
+
+    def _leave(self, what: str) -> NoReturn:
+        event = self.events[self.place]
+        raise _LeftError(f"event {self.place + 1}, {event.text()}: {what}")
 
 
-def _life(ring: str, events: list[Event]) -> Life:
-    steps = [event.step for event in events]
-    given = f"{ring}.fetch.submit", f"{ring}.reconnect.4.submit", "split.reconnect.2"
-    supplied = [number for number, step in enumerate(steps) if step == f"{ring}.supply.1"]
-    life = Life(requests=list(_requests(events)))
-    if supplied:
-        life.held = sum(step in given for step in steps[: supplied[0]])
-        life.order = [events[number].choice or 0 for number in supplied]
-        rest = takewhile(lambda step: step not in ("packed.supply.6a", "split.supply.5"), steps[supplied[0] :])
-        life.batch = sum(step == f"{ring}.supply.1" for step in rest)
-    own = [step for step in steps if step in BACKEND_STEPS_OF[ring]]
-    if own:
-        # the device has what is resubmitted when its chain is gathered, and only then is it seen
-        last = "packed.reconnect.4.submit" if own[-1] == "packed.reconnect.4" else own[-1]
-        life.kill = Kill(last, own.count(own[-1]))
-    return life
-
-
-def _requests(events: list[Event]) -> Iterator[tuple[int, int]]:
-    """Give the requests that the driver makes: head, and elements of the ring."""
-    head, length = 0, 0
-    for event in events:
-        if event.step == "driver.make.1":
-            head, length = event.choice or 0, 1
-        elif event.step == "driver.make.desc":
-            length += 1
-        elif event.step in ("driver.make.3", "driver.make.head"):
-            yield head, length
+def _in_recovery(step: str) -> bool:
+    """Return whether a step is one of a back-end's start."""
+    return step.partition(".")[2].partition(".")[0] in ("start", "init", "reconnect", "position", "counter")
 
 
 def crashes_of(schedule: Schedule, file: Path) -> Outcome:
-    """Play the crashes of a schedule with real processes, and judge each life, and what comes after the last.
+    """Play a schedule with real processes, and judge each life, and what comes after the last.
 
-    ``file`` is where the schedule is from. Raises UsageError for a mutant, and for a ring that is too small for a disk.
+    The back-end dies after the last event, and a last one lets everything come back; if the schedule is one that does
+    not drain, it lives on and has to. ``file`` is where the schedule is from. Raises UsageError for a mutant, a ring
+    that is too small for a disk, and events that this test has not; CrashTestError and OSError when it cannot go on.
     """
-    if schedule.mutant is not None:
-        raise UsageError("the reference has no mutants: only `replay` plays this file, on the model")
-    if schedule.size < 2:
-        raise UsageError("a request to a disk takes two descriptors at least, and a ring of 1 has no room for them")
-    outcome = Outcome(schedule.ring, schedule.revision, schedule.size, 0, file=file, gaps=schedule.choices().changed())
+    _check(schedule)
+    shape = Shape(schedule.choices(), schedule.size, schedule.entries, schedule.first)
+    outcome = Outcome(shape, 0, file=file, wanted=schedule.property)
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="vhost-inflight-") as folder,
-        Rig(Path(folder), schedule.choices(), schedule.size, 0, scripted=True) as rig,
+        Rig(Path(folder), shape, 0, ScriptedGuest) as rig,
     ):
+        rig.plan({"hold": 1 << 16, "idle": 3600})  # nothing is finished but what the schedule has
         judge = rig.judge()
         outcome.broken = judge.broken
+        play = _Play(rig, schedule, judge, outcome)
         try:
-            for life in lives(schedule):
-                _live(rig, life, outcome)
-                record = _rested(rig, len(life.requests))
-                judge.died(outcome.kills, life.kill.text(), record, rig.lines(), rig.region())
-            if not outcome.lost:
-                rig.plan({"hold": 1, "idle": 0.01})
-                end(rig, judge, outcome)
-        except BackEndError as error:
-            judge.broken.append(Broken("drains", outcome.kills + 1, "by itself", f"the back-end gave up: {error}"))
+            play.play()
+            _end(rig, play, schedule)
+        except GaveUpError as error:
+            judge.broken.append(Broken("drains", outcome.kills + 1, "by itself", str(error)))
+        except KeyboardInterrupt:
+            outcome.interrupted = True
         outcome.requests, outcome.resubmitted = judge.completed, judge.resubmitted
     outcome.seconds = time.monotonic() - started
     return outcome
 
 
-def _live(rig: Rig, life: Life, outcome: Outcome) -> None:
-    """Let the driver make its requests, and a back-end live until it is killed."""
-    rig.order(life.requests)
-    rig.plan(life.plan())
-    rig.start(outcome.kills, life.kill)
-    reached = rig.wait(PATIENCE)
-    rig.kill()
-    outcome.kills += 1
-    outcome.steps[life.kill.step if reached else f"not reached: {life.kill.step}"] += 1
+def _check(schedule: Schedule) -> None:
+    """Raise UsageError for a schedule that real processes cannot play."""
+    if schedule.mutant is not None:
+        raise UsageError("the reference has no mutants: only `replay` plays this file, on the model")
+    if schedule.size < 2:
+        raise UsageError("a request to a disk takes two descriptors at least, and a ring of 1 has no room for them")
+    alone = sorted({event.step for event in schedule.events} & _ALONE)
+    if alone:
+        raise UsageError(f"only `replay` plays {' and '.join(alone)}")
 
 
-def _rested(rig: Rig, wanted: int) -> Record:
-    """Wait until the driver has made what it was told to, or cannot; return what it did, and let it rest."""
-    whole = rig.record()
-    deadline = time.monotonic() + PATIENCE
-    while len(whole.made) < wanted and time.monotonic() < deadline:
-        rig.control.send("go")
-        time.sleep(0.01)
-        more = rig.record()
-        more.made, more.lengths, more.used = (
-            whole.made + more.made,
-            whole.lengths + more.lengths,
-            whole.used + more.used,
-        )
-        more.errors = whole.errors + more.errors
-        whole = more
-    return whole
+def _end(rig: Rig, play: _Play, schedule: Schedule) -> None:
+    """Let everything come back, with the last back-end or one after it."""
+    judge, outcome = play.judge, play.outcome
+    lives_on = schedule.property == "drains" and play.back_end is not None and not outcome.left
+    if not lives_on:
+        play.die()
+    if outcome.lost:
+        return
+    rig.plan({"hold": 1, "idle": 0.01})
+    rig.free_driver()
+    if lives_on:
+        rig.free_back_end()
+        drained(rig, judge)
+    else:
+        end(rig, judge, outcome)

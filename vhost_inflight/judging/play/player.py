@@ -18,9 +18,9 @@ from vhost_inflight.judging.play.rings import hand_of, judge_of, memory_of
 from vhost_inflight.judging.play.schedule import NOTIFICATIONS, Event, Schedule
 from vhost_inflight.judging.play.world import Device
 
-__all__ = ["DivergenceError", "EndlessError", "Player"]
+__all__ = ["FETCH", "DivergenceError", "EndlessError", "Player"]
 
-_FETCH: Final = ("fetch.look", "fetch.1", "idle.arm", "idle.unarmed", "idle.look", "idle.wake")
+FETCH: Final = ("fetch.look", "fetch.1", "idle.arm", "idle.unarmed", "idle.look", "idle.wake")
 """The steps, without the ring's name, with which the main loop begins to fetch or to rest."""
 
 
@@ -57,7 +57,7 @@ class Player:
         ring = schedule.ring
         self._silent = frozenset[str]() if schedule.notifications else NOTIFICATIONS[ring]
         self._of_world = DRIVER_STEPS_OF[ring] | {"device.finish", "crash", "queue.other"}
-        self._of_fetch = {f"{ring}.{name}" for name in _FETCH}
+        self._of_fetch = {f"{ring}.{name}" for name in FETCH}
         self._supplying = f"{ring}.supply.", f"{ring}.notify."
         self.memory = memory_of(self.choices, schedule.size, schedule.entries, schedule.first)
         self.device = Device()
@@ -120,6 +120,9 @@ class Player:
             self.judge.recovery_begins()
             self._recovering = True
             queue.kick_fd_again()
+        elif event.step == "connection.reset":
+            self._stop()
+            self._renew(event, region=self.choices.reset != "kept-alive")
         elif event.step.endswith(".supply.1"):
             queue.supply(self._next_finished)
         else:
@@ -281,7 +284,7 @@ class Player:
         if event.step == "crash":
             raise _CrashError
         if event.step == "driver.reset":
-            self._reset()
+            self._renew(event, region=self.choices.reset != "kept")
         elif event.step == "device.finish":
             if not self.device.finish(event.choice if event.choice is not None else -1):
                 raise DivergenceError(f"{self._where(event)}: the device does not work on it")
@@ -293,19 +296,24 @@ class Player:
             self.drive(event)
 
     def _die(self) -> None:
+        self._stop()
+        self.judge.died()
+        self._done(Event("crash"))
+
+    def _stop(self) -> None:
+        """Let what only the back-end knew of the ring be gone."""
         self.queue = None
         self.device.work.clear()
         self.device.given.clear()
         self.device.batch.clear()
-        self.judge.died()
-        self._done(Event("crash"))
 
-    def _reset(self) -> None:
-        self.memory.clear(region=self.choices.reset == "renewed")
+    def _renew(self, event: Event, *, region: bool) -> None:
+        """Reset the VM, while nobody serves its ring: the driver is a new one, and with ``region`` the region too."""
+        self.memory.clear(region=region)
         self.kicked = self.called = False
         self.judge.reset()
         self._new_driver()
-        self._done(Event("driver.reset"))
+        self._done(event)
 
     def _other_queue(self, event: Event) -> None:
         """Let another queue count on in the counter that they share, or set it as its own recovery ends."""

@@ -1,0 +1,94 @@
+"""The reins of a back-end that is steered: it reports each step that it takes, and goes on when it is told to.
+
+What happens when then depends neither on time nor on who is quicker: whoever holds the other end of the socket pair
+decides which process moves next, and can kill this one right after any step. Each message is one packet of text: a
+word, and a number where it has one. This end asks, and each question is answered by one order:
+
+- a step's id and its choice: the step was just taken; at ``go`` the next one is;
+- ``turn``: the main loop is at its top; ``go`` is a turn of its own, ``listen`` lets it read what the front-end sent;
+- ``rest``: there is nothing to do, 1: but something is due later. ``go`` says that a kick or a message has come,
+  ``later`` that so much time has passed;
+- ``next``: a batch is open, which one comes next? ``done``: what was ordered inside a batch is done;
+- ``which``: of several requests any may be resubmitted next; an order's number says which.
+
+Other orders (refimpl.backend.steered) are steps of a schedule, and ``free``: nothing is reported any more.
+"""
+
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+PACKET = 256
+"""Bytes of a message at most."""
+
+
+class Order(NamedTuple):
+    """What this process is told to do: a word or a step's id, and a number, None where it has none."""
+
+    what: str
+    choice: int | None
+
+
+def packet(what: str, choice: int | None) -> bytes:
+    """Write a message of either direction."""
+    return (what if choice is None else f"{what} {choice}").encode()
+
+
+def unpacked(data: bytes) -> Order:
+    """Read a message of either direction."""
+    what, _, choice = data.decode().partition(" ")
+    return Order(what, int(choice) if choice else None)
+
+
+class Reins:
+    """This process's end. ``obey`` does what is ordered other than to go on; a ring that is steered sets it."""
+
+    def __init__(self, fd: int) -> None:
+        """Own ``fd``, one of a pair of sockets that keep packets apart."""
+        self._socket = socket.socket(fileno=fd)
+        self._now = 0.0
+        self._free = False
+        self.obey: Callable[[Order], None] = lambda _order: None
+
+    def ask(self, what: str, choice: int | None = None) -> Order:
+        """Say where this process is, and wait for an order. Ends the process when nobody is there to give one."""
+        if self._free:
+            return Order("go", None)
+        try:
+            self._socket.send(packet(what, choice))
+            order = unpacked(self._socket.recv(PACKET))
+        except OSError:
+            order = Order("", None)
+        if not order.what:
+            sys.exit("back-end: who held the reins is gone")
+        if order.what == "free":
+            self._free = True
+            return Order("go", None)
+        return order
+
+    def close(self) -> None:
+        """Let go. A second call does nothing."""
+        self._socket.close()
+
+    def hook(self, step: str, choice: int | None) -> None:
+        """Report a step, and do what is ordered until it is to go on."""
+        order = self.ask(step, choice)
+        while order.what != "go":
+            self.obey(order)
+            order = self.ask("done")
+
+    def clock(self) -> float:
+        """Return the time in seconds, which passes when it is told to."""
+        return time.monotonic() if self._free else self._now
+
+    def rest(self, seconds: float | None) -> float | None:
+        """Ask how to rest when there is nothing to do before ``seconds`` have passed; None: before anything comes.
+
+        Return how long to wait for a kick or a message.
+        """
+        if self.ask("rest", int(seconds is not None)).what == "later" and seconds is not None:
+            self._now += seconds
+            return 0.0
+        return seconds if self._free else None

@@ -1,0 +1,99 @@
+"""RESET_DEVICE in a back-end that lives: the driver has forgotten its requests, and so has to be the shared buffer."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from refimpl.backend.disk import WRITE
+from refimpl.backend.disk_queue import Schedule
+from refimpl.choices import Choices
+from refimpl.errors import BackEndError
+from refimpl.frontend.connection import FrontEnd
+from refimpl.frontend.guest import Guest, check
+from refimpl.frontend.memory import GuestRam
+from refimpl.layout import region_at
+from refimpl.wire.codec import Request
+from refimpl.wire.features import PROTOCOL_INFLIGHT_SHMFD
+from tests.refimpl.backend.test_server import wait_for
+from tests.refimpl.wire_rig import serving
+
+HELD = Schedule(hold=4, order="fifo", batch=4, idle=3600)
+"""Nothing is finished before there are four."""
+
+
+def reset(front_end: FrontEnd, request: Request) -> Guest:
+    """Make three requests, and once they are fetched reset the device; return the new driver.
+
+    The front-end says nothing of a shared buffer from then on, so the back-end uses the one it has, if any.
+    """
+    ram = front_end.ram
+    front_end.connect()
+    front_end.start()
+    before = Guest(front_end)
+    for sector in range(3):
+        before.submit(WRITE, sector, b"\1" * 512, indirect=True)
+    assert front_end.inflight is not None
+    region = region_at(front_end.inflight.view(), "packed" if ram.packed else "split", "merged", 8)
+    wait_for(lambda: sum(entry.inflight for entry in region.desc) == 3)
+    front_end._send(request)
+    before.drivers[0].reset()
+    front_end.renew()
+    front_end.protocol_features &= ~PROTOCOL_INFLIGHT_SHMFD
+    return Guest(front_end)
+
+
+@pytest.mark.parametrize("ring", ["split", "packed"])
+def test_the_buffer_is_forgotten(tmp_path: Path, ring: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The new driver's requests are served from the first on, and none of the old one's is done."""
+    caplog.set_level(logging.INFO)
+    with (
+        serving(tmp_path, choices=Choices(ring=ring), schedule=HELD) as served,
+        GuestRam(1, 8, 512, packed=ring == "packed") as ram,
+        FrontEnd(served.path, ram, timeout=20) as front_end,
+    ):
+        guest = reset(front_end, Request.RESET_DEVICE)
+        front_end.start()
+        for sector in range(4, 8):
+            guest.submit(WRITE, sector, b"\4" * 512, indirect=True)
+        assert len(check(guest.wait())) == 4
+        assert served.image.read_bytes()[: 8 * 512] == bytes(4 * 512) + b"\4" * 4 * 512
+    assert "starts with no tracking: 0 requests resubmitted" in "\n".join(caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("choices", "request_"),
+    [
+        (Choices(ring="split", reset="kept-alive"), Request.RESET_DEVICE),
+        (Choices(revision="merged", ring="packed", reset="kept-alive"), Request.RESET_DEVICE),
+        (Choices(ring="split"), Request.RESET_OWNER),
+        (Choices(ring="packed"), Request.RESET_OWNER),
+    ],
+    ids=lambda value: getattr(value, "ring", getattr(value, "name", "")),
+)
+def test_a_buffer_that_is_kept(
+    tmp_path: Path, choices: Choices, request_: Request, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old driver's requests are done again on the new one's ring, and its own are not seen, or it is blamed.
+
+    RESET_OWNER resets no device: a front-end that sends it goes on with the same driver.
+    """
+    caplog.set_level(logging.INFO)
+    with (
+        serving(tmp_path, choices=choices, schedule=HELD) as served,
+        GuestRam(1, 8, 512, packed=choices.ring == "packed") as ram,
+        FrontEnd(served.path, ram, timeout=20) as front_end,
+    ):
+        guest = reset(front_end, request_)
+        guest.submit(WRITE, 5, b"\5" * 512, head=5, indirect=True)
+        front_end.start()
+        if choices.ring == "split":
+            wait_for(lambda: front_end.given_up(0))
+        else:
+            with pytest.raises(BackEndError, match="did not come back in time"):
+                guest.wait(timeout=0.5)
+    said = "\n".join(caplog.messages)
+    if choices.ring == "split":
+        assert "ring 0 stops: the driver: " in said
+    else:
+        assert "starts with the region that it left: 3 requests resubmitted" in said

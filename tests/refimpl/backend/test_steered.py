@@ -1,0 +1,105 @@
+"""The reins of a back-end: what it says at each step, and what it does when it is told to."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from refimpl.backend.process import run_backend
+from refimpl.backend.reins import Order, Reins, packet, unpacked
+from refimpl.errors import UsageError
+
+
+class Pair:
+    """Both ends: orders are given before they are asked for."""
+
+    def __init__(self) -> None:
+        """Make them."""
+        self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.reins = Reins(theirs.detach())
+
+    def tell(self, *orders: bytes) -> None:
+        """Give orders."""
+        for order in orders:
+            self.ours.send(order)
+
+    def said(self) -> list[bytes]:
+        """Return what was said since the last time."""
+        heard = []
+        self.ours.setblocking(False)
+        try:
+            while True:
+                heard.append(self.ours.recv(256))
+        except BlockingIOError:
+            return heard
+
+    def close(self) -> None:
+        """Close both."""
+        self.ours.close()
+        self.reins.close()
+
+
+def test_packets() -> None:
+    """A word or a step's id, and a number where it has one."""
+    for what, choice, data in (("go", None, b"go"), ("split.supply.1", 0, b"split.supply.1 0"), ("rest", 1, b"rest 1")):
+        assert packet(what, choice) == data
+        assert unpacked(data) == Order(what, choice)
+
+
+def test_orders_at_a_step() -> None:
+    """A step is reported; what is ordered there is done, until it is to go on."""
+    pair = Pair()
+    done: list[Order] = []
+    pair.reins.obey = done.append
+    pair.tell(b"device.finish 3", b"split.fetch.look", b"go")
+    pair.reins.hook("split.supply.3", 2)
+    assert pair.said() == [b"split.supply.3 2", b"done", b"done"]
+    assert done == [Order("device.finish", 3), Order("split.fetch.look", None)]
+    pair.close()
+
+
+def test_time() -> None:
+    """It passes when it is told to: while nothing is to be done, up to when something is due."""
+    pair = Pair()
+    assert pair.reins.clock() == 0.0
+    pair.tell(b"go", b"go", b"later")
+    assert pair.reins.rest(0.25) is None  # a kick or a message has come: wait for it
+    assert pair.reins.rest(None) is None
+    assert pair.reins.clock() == 0.0
+    assert pair.reins.rest(0.25) == 0.0
+    assert pair.reins.clock() == 0.25
+    assert pair.said() == [b"rest 1", b"rest 0", b"rest 1"]
+    pair.close()
+
+
+def test_free() -> None:
+    """A back-end that is free says nothing more, and time passes by itself."""
+    pair = Pair()
+    pair.tell(b"free")
+    pair.reins.hook("split.fetch.look", None)
+    pair.reins.hook("split.fetch.1", None)
+    assert pair.reins.ask("turn") == Order("go", None)
+    assert pair.reins.rest(0.25) == 0.25
+    assert abs(pair.reins.clock() - time.monotonic()) < 60
+    assert pair.said() == [b"split.fetch.look"]
+    pair.close()
+
+
+def test_nobody_holds_them() -> None:
+    """The process ends when whoever steered it is gone, before it asks or meanwhile."""
+    pair = Pair()
+    pair.ours.close()
+    with pytest.raises(SystemExit, match="who held the reins is gone"):
+        pair.reins.hook("split.fetch.look", None)
+    pair.close()
+
+
+def test_one_queue_alone(tmp_path: Path) -> None:
+    """A back-end with more queues is not steered: the reins do not say whose a step is."""
+    pair = Pair()
+    with pytest.raises(UsageError, match="a back-end that is steered has one queue, not 2"):
+        run_backend(tmp_path / "socket", tmp_path / "image", queues=2, reins=pair.reins)
+    pair.close()

@@ -1,0 +1,133 @@
+"""The back-end's processes under a guest, one after the other, and what a guest was put through by their deaths."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from refimpl.errors import UsageError
+from vhost_inflight.guest.machine import GuestError
+from vhost_inflight.guest.plan import EACH, UNREACHED
+from vhost_inflight.judging.crash.plan import Kill, stores
+
+__all__ = ["BackEnd", "GuestOutcome"]
+
+_LAST_LINES: Final = 6
+_WRONG: Final = re.compile("^back-end: ((?:ring [0-9]+ stops: )?the (?:front-end|driver|region): .*)", re.MULTILINE)
+_RESUBMITTED: Final = ('"split.reconnect.2"', '"packed.reconnect.4.submit"')
+
+
+@dataclass
+class GuestOutcome:
+    """What a guest was put through, and what it found; ``broken``: what was lost, torn or hung, in its own words."""
+
+    ring: str
+    revision: str
+    queue_size: int
+    queues: int
+    seed: int
+    qemu: str = ""
+    kills: int = 0
+    moves: int = 0
+    resubmitted: int = 0
+    rounds: int = 0
+    writes: int = 0
+    seconds: float = 0.0
+    at: str | None = None
+    steps: Counter[str] = field(default_factory=Counter)
+    disk: str = ""
+    broken: list[str] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """Give it as JSON has it."""
+        return {
+            "ring": self.ring, "revision": self.revision, "queue_size": self.queue_size, "queues": self.queues,
+            "seed": self.seed, "qemu": self.qemu, "at": self.at, "kills": self.kills, "moves": self.moves,
+            "resubmitted": self.resubmitted,
+            "rounds": self.rounds, "writes": self.writes, "seconds": round(self.seconds, 1),
+            "steps": dict(sorted(self.steps.items())),
+            "unreached": {s: UNREACHED[s] for s in stores(self.ring, self.revision) if s in UNREACHED},
+            "disk": self.disk, "broken": self.broken, "console": self.console,
+        }  # fmt: skip
+
+    def report(self) -> Iterator[str]:
+        """Give the lines of the report."""
+        yield (
+            f"{self.ring}, {self.revision}, QEMU {self.qemu}, queue size {self.queue_size}, {self.queues} queues, "
+            f"seed {self.seed}: "
+            f"{f'moved {self.moves} times, ' if self.moves else ''}"
+            f"{self.kills} kills in {self.seconds:.0f} seconds, {self.resubmitted} resubmissions; "
+            f"the guest checked {self.writes} writes in {self.rounds} rounds"
+        )
+        yield "killed at: " + ", ".join(f"{step} {count}" for step, count in sorted(self.steps.items()))
+        seldom = [s for s in stores(self.ring, self.revision) if s not in UNREACHED and self.steps[s] < EACH]
+        if seldom and self.at is None:
+            yield f"killed there less than {EACH} times: {', '.join(seldom)}"
+        for step, reason in UNREACHED.items():
+            if not self.steps[step] and step in stores(self.ring, self.revision) and self.at is None:
+                yield f"not reached by this guest: {step} ({reason})"
+        yield from (f"broken: {what}" for what in self.broken)
+        if not self.broken:
+            yield "nothing was lost, torn or hung, and the image is what the guest reads"
+
+
+class BackEnd:
+    """The back-end's processes, one after the other, on one socket and one image."""
+
+    def __init__(self, folder: Path, image: Path, outcome: GuestOutcome, hold: int) -> None:
+        """Say what all of them are; none is started yet, and ``folder`` has what they leave."""
+        self.socket, self.image = folder / "socket", image
+        self.trace, self.log, plan = folder / "trace", folder / "log", folder / "schedule.json"
+        plan.write_text(json.dumps({"hold": hold, "order": "shuffle", "idle": 0.002}))
+        self.trace.touch()
+        self.outcome = outcome
+        self._command = [sys.executable, "-m", "refimpl.backend.process", "--socket", str(self.socket)]
+        self._command += ["--image", str(self.image), "--revision", outcome.revision, "--schedule", str(plan)]
+        self._command += ["--trace", str(self.trace), "--queues", str(outcome.queues), "--log-level", "info"]
+        self._command += ["--packed"] if outcome.ring == "packed" else []
+        self._read = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, kill: Kill | None = None) -> None:
+        """Start one that dies at a step, or lives on."""
+        command = [*self._command, "--seed", str(self.outcome.seed + self.outcome.kills)]
+        command += ["--crash-at", kill.text()] if kill is not None and kill.step else []
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL)
+
+    def died(self) -> bool:
+        """Return whether it is dead. Raises GuestError when it was not a SIGKILL that it died of."""
+        assert self.process is not None
+        code = self.process.poll()
+        if code not in (None, -signal.SIGKILL):
+            raise GuestError(f"the back-end ended by itself with {code}")
+        return code is not None
+
+    def kill(self) -> None:
+        """Kill it, if it lives, and count what it resubmitted."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        with self.trace.open() as trace:
+            trace.seek(self._read)
+            self.outcome.resubmitted += sum(any(step in line for step in _RESUBMITTED) for line in trace)
+            self._read = trace.seek(0, 2)
+
+    def complain(self) -> None:
+        """Raise UsageError when it has named a culprit: nobody was killed yet, so this QEMU and it do not fit."""
+        told = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        if wrong := _WRONG.search(told):
+            raise UsageError(f"QEMU {self.outcome.qemu} and the back-end do not fit each other: {wrong.group(1)}")
+
+    def said(self) -> str:
+        """Return the last lines that it said."""
+        return " | ".join(self.log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:]) or "nothing"

@@ -1,0 +1,26 @@
+"""Why a crash test ends early: through no fault of the text's, or because a back-end gave up on the memory it found."""
+
+from __future__ import annotations
+
+from refimpl.errors import DriverError, InflightError, RegionError
+
+__all__ = ["CrashTestError", "GaveUpError", "blames_memory"]
+
+
+class CrashTestError(InflightError):
+    """The test could not go on, and nothing follows for what was tested.
+
+    Raised when a process does not start, ends by itself or does not answer, and when the system refuses something.
+    """
+
+
+class GaveUpError(InflightError):
+    """A back-end that lives gave up, since region or ring break a rule. Raised when it closed the connection so.
+
+    The ring's driver follows the rules: whatever stands there now, an earlier life of the back-end brought about.
+    """
+
+
+def blames_memory(said: str) -> bool:
+    """Return whether a back-end's last words blame the region or the driver, rather than its environment."""
+    return any(f": {kind.culprit}: " in said for kind in (RegionError, DriverError))

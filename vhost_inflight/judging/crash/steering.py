@@ -1,0 +1,110 @@
+"""Steering: the two processes of a crash test as whoever steers them sees them, each at a step, waiting for an order.
+
+Nobody moves but the one that was told to. So a run depends on the orders alone, and a process dies right where it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+from refimpl.backend.reins import PACKET, Order, packet, unpacked
+from vhost_inflight.judging.crash.faults import CrashTestError
+
+__all__ = ["PATIENCE", "WORDS", "BackEndReins", "DriverReins", "Reins", "answers"]
+
+WORDS = frozenset({"turn", "rest", "next", "done", "which"})
+"""What a process says besides the steps that it took."""
+
+PATIENCE = 60
+"""Seconds in which a process has to come to its next step; time in which this process is stopped does not count."""
+
+
+class Reins(Protocol):
+    """One process: ``at`` is what it said last, and it waits."""
+
+    at: Order
+
+    def go(self, *order: Any) -> Order:
+        """Give an order, "go" if there is none; return what the process says next. Raises CrashTestError if nothing."""
+
+
+def answers(poll: select.poll, who: str) -> list[int]:
+    """Wait until one of some descriptors is ready, and return those. Raises CrashTestError when none is."""
+    for _ in range(PATIENCE):
+        if ready := [fd for fd, _ in poll.poll(1000)]:
+            return ready
+    raise CrashTestError(f"{who} does not answer within {PATIENCE} seconds")
+
+
+class BackEndReins:
+    """The back-end's (refimpl.backend.reins); ``theirs`` is what the process is started with.
+
+    ``gone`` says why one does not answer that nobody killed: it always raises.
+    """
+
+    def __init__(self, gone: Callable[[], None]) -> None:
+        """Make the pair of sockets."""
+        self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._gone = gone
+        self._poll = select.poll()
+        self._poll.register(self._ours, select.POLLIN)
+        self.at = Order("", None)
+
+    def watch(self, fd: int) -> None:
+        """Take something to read there, the end of a connection, for the end of the back-end."""
+        self._poll.register(fd, select.POLLIN)
+
+    def hear(self) -> Order:
+        """Wait for what it says, and return it."""
+        ready = answers(self._poll, "the back-end")
+        with contextlib.suppress(ConnectionError):  # it died before it had read all
+            if self._ours.fileno() in ready and (data := self._ours.recv(PACKET)):
+                self.at = unpacked(data)
+                return self.at
+        self._gone()
+        raise CrashTestError("the back-end let go of the reins")
+
+    def tell(self, what: str, choice: int | None = None) -> None:
+        """Give an order."""
+        with contextlib.suppress(ConnectionError):  # that it is gone is heard
+            self._ours.send(packet(what, choice))
+
+    def go(self, *order: Any) -> Order:
+        """Give an order; return what it says next."""
+        self.tell(*(order or ("go",)))
+        return self.hear()
+
+    def close(self) -> None:
+        """Let go."""
+        self._ours.close()
+        self.theirs.close()
+
+
+class DriverReins:
+    """The driver's (vhost_inflight.judging.crash.steered_guest)."""
+
+    def __init__(self, control: Connection) -> None:
+        """Wait for its first word."""
+        self._control = control
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self.at = self._hear()
+
+    def _hear(self) -> Order:
+        answers(self._poll, "the driver")
+        try:
+            self.at = Order(*self._control.recv())
+        except (EOFError, ConnectionError) as error:
+            raise CrashTestError("the driver ended by itself") from error
+        return self.at
+
+    def go(self, *order: Any) -> Order:
+        """Give an order; return what it says next."""
+        with contextlib.suppress(ConnectionError):
+            self._control.send(order if len(order) > 1 else order[0] if order else "go")
+        return self._hear()
