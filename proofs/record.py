@@ -115,7 +115,9 @@ def search_for_drains(chosen: Sequence[protocol.Subject]) -> None:
         for job, found in zip(jobs, track(pool.map(search, jobs), "searching", len(jobs)), strict=True):
             path = recorded_folder(job[0].ring) / "drains.json"
             changed += _exchange_drains(*job, found)
-            _exchange(path, job[0], [*_entries(path, job[0]), _seen(*job, found)])
+            order = [asdict(b) for b, p in searches(job[0]) if p == DRAINS]
+            done = [*_entries(path, job[0]), _seen(*job, found)]
+            _exchange(path, job[0], sorted(done, key=lambda e: order.index(e["bounds"])))
     for line in changed:  # not before: what shows the progress breaks lines
         print(line)
 
@@ -142,7 +144,8 @@ def _exchange_drains(subject: protocol.Subject, bounds: Bounds, properties: froz
         events = len(found.violations["drains"])
         said = [f"{subject.name}: drains was {was['verdict']}, and is violated by {events} events"]
     elif was["verdict"] == "bounded" and found.complete:
-        now = {**was, "bounds": [*(b for b in was["bounds"] if b != asdict(bounds)), asdict(bounds)]}
+        done = [asdict(b) for b, p in searches(subject) if p == DRAINS and (b == bounds or asdict(b) in was["bounds"])]
+        now = {**was, "bounds": done}
     else:
         return said
     _exchange(path, subject, [now if e is was else e for e in entries])
