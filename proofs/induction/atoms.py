@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from model.steps import Recorded
 from model.terms import Term, show, walk
 
-__all__ = ["Atom", "Goal", "atoms", "reads", "text_of"]
+__all__ = ["KINDS", "Atom", "Goal", "atoms", "reads", "text_of"]
+
+KINDS = {
+    "initial": "an atom of the invariant holds in the initial state",
+    "index": "a ring index is the function of a position that it is written as, in every state",
+    "rewrite": "a variable is the function of a position that it is written as, where a step is taken",
+    "case": "the cases in which a step's goals are shown are all that there are",
+    "sum": "a count, or a total, is an element of an array of sums",
+    "walk": "a walk passes what the kit says, and ends where it says",
+    "kept": "an atom of the invariant holds after a step",
+    "fits": "what is stored has the width of its field, and the element is there",
+    "judged": "an atom of a property's predicate holds where it is judged",
+    "restart": "what recovery leaves is determined by what recovery and crashes keep",
+    "rank": "a step that somebody owes lowers the rank",
+    "stuck": "where nothing that is owed can happen, the driver has everything back",
+}
+"""What goals there are, each in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +37,25 @@ class Atom:
     group: str
     term: Term
 
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """The variables that it speaks of."""
+        return frozenset(reads(self.term))
+
 
 @dataclass(frozen=True)
 class Goal:
-    """One thing to show: its group, a name that a reader can find, its text, and how to make the Z3 expression."""
+    """One thing to show: its group and kind, a name that a reader can find, its text, how to make the Z3 expression.
+
+    With its step and kind the name is the goal's alone. ``facts`` gives what it may use besides what holds at its step.
+    """
 
     group: str
+    kind: str
     name: str
     text: str
     expr: Callable[[], Any]
+    facts: Callable[[], list[Any]] = list
 
 
 def atoms(term: Term) -> Iterator[Term]:

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 
 from model import protocol
 from model.properties import NAMES
-from proofs.induction.goals import Proof
+from proofs.induction import show
 from proofs.induction.kits import NoProofError
+from proofs.induction.proof import Proof
 from proofs.induction.show import Query, Result, hint_key, hints, queries, solve
+from proofs.induction.words import rests_on
 from proofs.workers import workers
 
 __all__ = ["Outcome", "prove_all"]
-
-RESTS_ON = {"order": ("base", "counters", "order"), "restartable": ("base", "counters", "restartable")}
-"""The groups of goals that a property needs; others need the base and their own."""
 
 
 @dataclass
@@ -51,9 +50,6 @@ class Outcome:
         return sum(self.result(subject, q).seconds for q in self.asked.get(subject, []))
 
 
-PATIENCE = 6
-"""How often a goal is tried, each time for longer."""
-
 _proofs: dict[protocol.Subject, Proof] = {}
 _known: dict[str, dict[str, list[str]]] = {}
 """The recorded hints, by ring."""
@@ -61,14 +57,13 @@ _known: dict[str, dict[str, list[str]]] = {}
 
 def groups_for(properties: Iterable[str]) -> set[str]:
     """Give the groups of goals that some properties rest on."""
-    return {group for name in properties for group in RESTS_ON.get(name, ("base", name))}
+    return {group for name in properties for group in rests_on(name)}
 
 
 def _run(job: tuple[protocol.Subject, list[Query], bool]) -> list[Result]:
     subject, wanted, core = job
-    return solve(
-        _proofs[subject], wanted, _known[subject.ring], core=core, tries=1 if core and subject.choices else PATIENCE
-    )
+    tries = show.TRIES[:1] if core and subject.choices else show.TRIES
+    return solve(_proofs[subject], wanted, _known[subject.ring], core=core, tries=tries)
 
 
 def prove_all(
@@ -110,7 +105,7 @@ def prove_all(
             results = ended.result()
             for result in results:
                 outcome.results[result.query.key] = result
-                if core and result.status == "proved" and result.query.work not in ("initial", "drains"):
+                if core and result.status == "proved" and result.query.work != "initial":
                     _keep(outcome.cores, result)
             done += len(results)
             if progress:

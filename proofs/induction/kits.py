@@ -41,29 +41,24 @@ class Induction:
     """The parts of the rank, the weightiest first, each a natural number."""
     stuck: Callable[[], Sequence[tuple[str, Guard]]]
     """What holds where nothing that is owed can happen, by name, each following from those before."""
-    outcome: Guard
-    """What holds when recovery ends: all that it leaves follows from what it found."""
-    ends: tuple[str, ...]
-    """What recovery leaves besides the region and the resubmit list (`outcome` and `found` speak of those)."""
-    found: tuple[str, ...]
-    """What it may be computed from, besides what recovery does not touch."""
-    untouched: tuple[str, ...]
-    """What the outcome of recovery depends on: no step of recovery and no crash may write to it."""
-    counts: Mapping[str, tuple[str, str]]
-    """By step id, or by property: the array of sums whose element at a limit (``size``, ``heads``) is its count or
-    total."""
+    leaves: Callable[[Table], Mapping[str, Guard]]
+    """What recovery leaves, by variable (those that the search compares): whether it leaves a value (in an element)."""
+    key: Callable[[Table], Guard]
+    """What rises from each entry that a recovery resubmits to the next."""
+    counts: Mapping[str, str]
+    """By step id, or by property: the array of sums whose element at its limit is its count or total."""
     indexes: Mapping[str, Guard]
     """Ring indexes that the invariant knows in every state as a function of a position: written so before a step."""
     rewrites: Mapping[str, Mapping[str, Guard]]
     """By step id: variables that are a function of a position where it is taken; shown first, then written so."""
     axioms: Callable[[Translator], Sequence[Any]]
     """What is assumed of the ring's functions of positions (slots, laps), beside the sizes."""
-    lemmas: Mapping[str, Callable[[], bool]]
-    """What is proved once, by name: that those assumptions hold for every size."""
+    lemmas: Mapping[str, Callable[..., bool]]
+    """What is proved once, by name: that those assumptions hold for every size; with a reach of 1, what is false."""
     stuck_facts: Callable[[Translator, World], Sequence[Any]]
     """What the chain `stuck` may use besides the invariant: what holds of any finite set."""
-    stuck_lemma: Callable[[str, Translator, World], tuple[Any, Any] | None]
-    """Before a link of that chain, by its name: what is to be proved there, and what follows from it by induction."""
+    stuck_lemmas: Callable[[str, Translator, World], Sequence[tuple[str, Any, Any]]]
+    """Before a link of that chain, by its name: what is to be shown there, by name, and what follows by induction."""
     triggers: tuple[str, ...]
     """Arrays over what steps choose: the solver thinks of a choice where an element of one of them is named."""
     scope: tuple[str, ...]

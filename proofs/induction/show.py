@@ -13,35 +13,44 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
 import z3
 
-from model.record import record_term
 from proofs.induction.atoms import Goal
-from proofs.induction.goals import Proof, StepWork
-from proofs.induction.solver import INT, Translator
-from proofs.search.judges import UNFAIR
+from proofs.induction.goals import goals_of, works
+from proofs.induction.proof import Proof
+from proofs.induction.work import Work
 
-__all__ = ["Query", "Result", "hints", "queries", "solve"]
+__all__ = ["Query", "Result", "given", "hint_key", "hints", "proof_works", "proves", "queries", "solve"]
 
-TRIES = ((3000, 0), (3000, 1), (3000, 2), (3000, 3), (10000, 7), (20000, 23))
-"""Milliseconds and seed of the tries at a goal."""
+Tries = tuple[tuple[float, int], ...]
 
-ASSISTS = {"order": ("base", "counters", "order"), "restartable": ("base", "counters")}
-"""The groups whose atoms a goal may use, where they are not the base and its own."""
+TRIES: Tries = ((1, 0), (1, 1), (2, 2), (4, 3), (8, 7), (16, 23))
+"""Effort and seed of the tries at a goal: so many times `EFFORT`."""
+
+EFFORT = 2_000_000
+"""The solver's own count of what it does: what is proved does not depend on how busy the machine is."""
+
+PATIENCE = 60_000
+"""Milliseconds, for each time that effort, after which a try is given up whatever was counted."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """One goal of one subject: its step (or ``initial``, ``drains``), group, name and key (same key: same query)."""
+    """One goal of one subject: where it is shown (a step, ``initial``, ``any state``, ``drains``), group, kind, name.
+
+    The same `key` is the same query, of whatever subject; `number` is its place among the goals of its work.
+    """
 
     ring: str
     work: str
     group: str
+    kind: str
     name: str
     key: str
     number: int
@@ -77,86 +86,70 @@ def queries(proof: Proof, known: dict[str, list[str]]) -> list[Query]:
     found: list[Query] = []
     ring = proof.subject.ring
     everything = "".join(proof.texts.values())
-    for work, text, goals in _works(proof):
-        for number, goal in enumerate(goals):
-            hinted = known.get(hint_key(work, goal.name))
-            used = (
-                ""
-                if work == "initial"
-                else everything
-                if hinted is None
-                else "".join(proof.texts.get(a, a) for a in hinted)
-            )
-            key = hashlib.sha256(f"{ring}\n{work}\n{text}\n{goal.group}\n{goal.text}\n{used}".encode()).hexdigest()
-            found.append(Query(ring, work, goal.group, goal.name, key, number))
-    fair = "".join(w.text for w in proof.works.values()) + everything
-    key = hashlib.sha256(f"{ring}\ndrains {fair}".encode()).hexdigest()
-    found.append(Query(ring, "drains", "drains", "nothing is stuck", key, 0))
+    for work in proof_works(proof).values():
+        for number, goal in enumerate(goals_of(work)):
+            hinted = known.get(hint_key(work.id, goal.name))
+            used = everything if hinted is None else "".join(proof.texts.get(a, a) for a in hinted)
+            text = f"{ring}\n{work.id}\n{work.text}\n{goal.group}\n{goal.kind}\n{goal.name}\n{goal.text}\n{used}"
+            key = hashlib.sha256(text.encode()).hexdigest()
+            found.append(Query(ring, work.id, goal.group, goal.kind, goal.name, key, number))
     return found
 
 
-def _works(proof: Proof) -> Iterator[tuple[str, str, list[Goal]]]:
-    yield "initial", proof.entries, proof.initial_goals()
-    for step_id, work in proof.works.items():
-        yield step_id, work.text, work.goals()
-
-
 def solve(
-    proof: Proof, wanted: Iterable[Query], known: dict[str, list[str]], *, core: bool = False, tries: int = len(TRIES)
+    proof: Proof,
+    wanted: Iterable[Query],
+    known: dict[str, list[str]],
+    *,
+    core: bool = False,
+    tries: Tries | None = None,
 ) -> list[Result]:
-    """Run queries of one subject; `core` also finds the atoms that each needs; `tries` says how often to try."""
+    """Run queries of one subject; `core` also finds the atoms that each needs; `tries` may be other than `TRIES`."""
     results: list[Result] = []
-    goals: dict[str, list[Goal]] = {}
+    places, goals = proof_works(proof), dict[str, list[Goal]]()
     for query in wanted:
-        if query.work == "drains":
-            results.append(_stuck(proof, query, TRIES[:tries]))
-            continue
-        work = proof.works.get(query.work)
+        work = places[query.work]
         if query.work not in goals:
-            goals[query.work] = proof.initial_goals() if work is None else work.goals()
-        goal = goals[query.work][query.number]
-        results.append(_initial(proof, query, goal) if work is None else _step(work, query, goal, known, core, tries))
+            goals[query.work] = goals_of(work)
+        results.append(_solved(work, query, goals[query.work][query.number], known, core, tries or TRIES))
     return results
 
 
-def _initial(proof: Proof, query: Query, goal: Goal) -> Result:
-    started = time.monotonic()
-    proved = _proves(proof.axioms(Translator(proof.table, proof.entries)), goal.expr())
-    return Result(query, "proved" if proved else "unknown", time.monotonic() - started)
+@cache
+def proof_works(proof: Proof) -> dict[str, Work]:
+    """Give where goals of a subject are shown, made once."""
+    return works(proof)
 
 
-def _step(  # noqa: PLR0917
-    work: StepWork, query: Query, goal: Goal, known: dict[str, list[str]], core: bool, tries: int
+def _solved(  # noqa: PLR0917
+    work: Work, query: Query, goal: Goal, known: dict[str, list[str]], core: bool, tries: Tries
 ) -> Result:
     started = time.monotonic()
-    groups = ASSISTS.get(goal.group, ("base", goal.group))
-    usable = {name: atom for name, atom in work.proof.atoms.items() if atom.group in groups}
-    expr = goal.expr()
+    expr, facts = goal.expr(), [*work.facts, *goal.facts()]
+    usable = work.usable(goal)
     hinted = known.get(hint_key(query.work, goal.name))
     if hinted is not None:
         names = [n for n in hinted if n in usable]
-        if _proves_cases(work, [work.hypothesis(usable[n]) for n in names], expr, TRIES[:1]):
+        if _proves_cases(work, [*facts, *(work.hypothesis(usable[n]) for n in names)], goal, expr, tries[:1]):
             return Result(query, "proved", time.monotonic() - started, tuple(hinted))
     hypotheses = {name: work.hypothesis(atom) for name, atom in usable.items()}
-    proved = _proves_cases(work, hypotheses.values(), expr, TRIES[:tries])
-    needed = (
-        (_core([*work.facts, *case], hypotheses, expr) for case in work.cases) if proved and core else (hypotheses,)
-    )
+    proved = _proves_cases(work, [*facts, *hypotheses.values()], goal, expr, tries)
+    cases = work.cases if goal.kind != "case" else [[]]
+    needed = (_core([*facts, *case], hypotheses, expr) for case in cases) if proved and core else (hypotheses,)
     used = tuple(dict.fromkeys(name for names in needed for name in names))
     return Result(query, "proved" if proved else "unknown", time.monotonic() - started, used, shared=hinted is None)
 
 
-def _proves_cases(work: StepWork, known: Iterable[Any], goal: Any, tries: Iterable[tuple[int, int]]) -> bool:
-    """Prove a goal in each case of its step, and that there is no other case."""
-    facts, tries = [*work.facts, *known], tuple(tries)
-    return all(_proves([*facts, *case], goal, tries) for case in work.cases) and (
-        len(work.cases) < 2 or _proves(facts, z3.Or([z3.And(case) for case in work.cases]), tries)
-    )
+def _proves_cases(work: Work, known: list[Any], goal: Goal, expr: Any, tries: Tries) -> bool:
+    """Prove a goal in each case of its step; that there is no other case is a goal of its own."""
+    cases = work.cases if goal.kind != "case" else [[]]
+    return all(proves([*known, *case], expr, tries) for case in cases)
 
 
-def _proves(facts: Iterable[Any], goal: Any, tries: Iterable[tuple[int, int]] = TRIES) -> bool:
-    for timeout, seed in tries:
-        solver = _solver(timeout, seed)
+def proves(facts: Iterable[Any], goal: Any, tries: Iterable[tuple[float, int]] = TRIES) -> bool:
+    """Whether the solver shows that a goal follows from facts, in one of some tries."""
+    for effort, seed in tries:
+        solver = _solver(effort, seed)
         solver.add(*facts)
         solver.add(z3.Not(goal))
         if solver.check() == z3.unsat:
@@ -164,19 +157,31 @@ def _proves(facts: Iterable[Any], goal: Any, tries: Iterable[tuple[int, int]] = 
     return False
 
 
-def _solver(timeout: int, seed: int) -> Any:
+def _solver(effort: float, seed: int) -> Any:
     solver = z3.SimpleSolver()
     solver.set("auto_config", False)
     solver.set("smt.mbqi", False)
-    solver.set("timeout", timeout)
+    solver.set("rlimit", int(effort * EFFORT))
+    solver.set("timeout", int(max(effort, 1) * PATIENCE))
     solver.set("smt.random_seed", seed)
     return solver
 
 
+def given(work: Work, goal: Goal) -> list[list[Any]]:
+    """Give what a goal is shown from, in each of its cases: what its hint names, or the whole invariant."""
+    usable = work.usable(goal)
+    hinted = _hints(work.proof.subject.ring).get(hint_key(work.id, goal.name), usable)
+    facts = [*work.facts, *goal.facts(), *(work.hypothesis(usable[n]) for n in hinted if n in usable)]
+    return [[*facts, *case] for case in (work.cases if goal.kind != "case" else [[]])]
+
+
+_hints = cache(hints)
+
+
 def _core(facts: Iterable[Any], hypotheses: dict[str, Any], goal: Any) -> list[str]:
     """Find atoms that are enough, then leave out one at a time those that are not needed, if they are not too many."""
-    for timeout, seed in TRIES[:1]:
-        solver = _solver(timeout, seed)
+    for effort, seed in TRIES[:1]:
+        solver = _solver(effort, seed)
         solver.set("unsat_core", True)
         solver.add(*facts)
         for name, expr in hypotheses.items():
@@ -189,39 +194,6 @@ def _core(facts: Iterable[Any], hypotheses: dict[str, Any], goal: Any) -> list[s
         return list(hypotheses)
     for name in list(needed) if len(needed) < 30 else ():
         fewer = [n for n in needed if n != name]
-        if _proves([*facts, *(hypotheses[n] for n in fewer)], goal, ((150, 0),)):
+        if proves([*facts, *(hypotheses[n] for n in fewer)], goal, ((0.02, 0),)):
             needed = fewer
     return needed
-
-
-def _stuck(proof: Proof, query: Query, tries: Iterable[tuple[int, int]]) -> Result:
-    """Show that where nothing that is owed can happen, the driver has seen everything: a chain of small goals."""
-    started = time.monotonic()
-    translator = Translator(proof.table, proof.entries)
-    world = proof.before(translator)
-    facts = proof.axioms(translator)
-    facts += [translator.expr(a.term, world) for a in proof.atoms.values() if a.group in ("base", "drains")]
-    facts += [_not_enabled(proof, translator, world, step_id) for step_id in proof.works if step_id not in UNFAIR]
-    facts += proof.ring.stuck_facts(translator, world)
-    proved = True
-    for name, holds in proof.ring.stuck():
-        lemma = proof.ring.stuck_lemma(name, translator, world)
-        if lemma is not None:
-            to_show, follows = lemma
-            proved = proved and _proves(facts, to_show, tries)
-            facts.append(follows)
-        goal = translator.expr(record_term(proof.table.vars, holds), world)
-        proved = proved and _proves(facts, goal, tries)
-        facts.append(goal)
-    return Result(query, "proved" if proved else "unknown", time.monotonic() - started)
-
-
-def _not_enabled(proof: Proof, translator: Translator, world: Any, step_id: str) -> Any:
-    recorded = proof.works[step_id].recorded
-    guard = translator.expr(recorded.guard, world)
-    if not recorded.step.choice:
-        return z3.Not(guard)
-    head = translator.fresh("head", INT)
-    inside = z3.And(head >= 0, head < translator.region_size, z3.substitute(guard, (translator.choice, head)))
-    patterns = [world[name][head] for name in proof.ring.triggers]
-    return z3.ForAll([head], z3.Not(inside), patterns=patterns)

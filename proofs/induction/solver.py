@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import z3
@@ -91,11 +92,12 @@ class Translator:
         bound = bound or {}
         op, args = term.op, term.args
         if op == "const":
-            return z3.IntVal(args[0] if isinstance(args[0], int) else self.label(str(args[0])))
+            return _number(args[0] if isinstance(args[0], int) else self.label(str(args[0])))
         if op == "var":
             return world[str(args[0])]
         if op == "param":
-            return {"size": self.size, "first": self.first}.get(str(args[0]), self.region_size)
+            known = {"size": self.size, "first": self.first, "entries": self.region_size, "heads": self.region_size}
+            return known[str(args[0])]
         if op == "choice":
             return self.choice
         if op == "bound":
@@ -164,6 +166,11 @@ class Translator:
         array, index = self.fresh(assign.name, ARRAY), self.fresh("each", INT)
         value = self.expr(assign.value, before, {assign.index: index})
         return array, [z3.ForAll([index], array[index] == value, patterns=[array[index]])]
+
+
+@cache
+def _number(value: int) -> Any:
+    return z3.IntVal(value)
 
 
 def _has_ite(expr: Any) -> bool:

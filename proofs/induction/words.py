@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from model.steps import Guard
 from model.terms import Operand, Term, all_of, any_of, ite, negate
 
-__all__ = ["Conjunct", "at", "iff", "implies"]
+__all__ = ["RESTS_ON", "Conjunct", "at", "iff", "implies", "rests_on"]
+
+RESTS_ON = {"order": ("base", "counters", "order"), "restartable": ("base", "counters", "restartable")}
+"""The groups that a property's proof rests on, where they are not the base and its own."""
+
+
+def rests_on(group: str) -> tuple[str, ...]:
+    """Give the groups whose sentences may be used, and have to be shown, for those of a group, or for a property."""
+    return RESTS_ON.get(group, tuple(dict.fromkeys(("base", group))))
 
 
 @dataclass(frozen=True)
 class Conjunct:
     """One named sentence of the invariant.
 
-    `group` says what it is for: ``base`` for every property, ``counters`` for `order` and `restartable`, ``order`` or
-    ``drains`` for those alone.
+    `group` says what it is for: ``base`` for every property, ``counters`` for `order` and `restartable`, ``order``,
+    ``restartable`` or ``drains`` for those alone.
     """
 
     name: str

@@ -8,12 +8,14 @@ in the chain of no live request. `proofs.packed.ghosts` says what the free list'
 from __future__ import annotations
 
 from model.steps import Table
+from proofs.induction.left import restarting
+from proofs.packed.obligations import key
 from proofs.packed.process import counters, fetching, recovery
 from proofs.packed.rank import drains
 from proofs.packed.region import region
 from proofs.packed.ring import ring
 from proofs.packed.supplying import supplying
-from proofs.packed.words import Conjunct, Places
+from proofs.packed.words import Conjunct, Places, live
 
 __all__ = ["invariant"]
 
@@ -21,4 +23,5 @@ __all__ = ["invariant"]
 def invariant(table: Table) -> list[Conjunct]:
     """Give the invariant for a table: its sentences, in order."""
     p = Places(table)
-    return [*ring(), *region(p), *recovery(p), *fetching(p), *supplying(p), *counters(p), *drains(p)]
+    restart = restarting(table, live, lambda s, e: s.proof.live[e], key(table))
+    return [*ring(), *region(p), *recovery(p), *fetching(p), *supplying(p), *counters(p), *drains(p), *restart]

@@ -9,7 +9,7 @@ from proofs.packed.ghosts import with_ghosts
 from proofs.packed.invariant import invariant
 from proofs.packed.marks import REVISIONS, WITNESSING
 from proofs.packed.mutants import mutants
-from proofs.packed.obligations import BESIDE, CASES, COUNTS, ENDS, FOUND, MENTIONS, NO_WRAP, UNTOUCHED, WALKS, outcome
+from proofs.packed.obligations import BESIDE, CASES, COUNTS, MENTIONS, NO_WRAP, WALKS, key, leaves
 from proofs.packed.rank import rank, stuck
 from proofs.packed.reasons import REASONS
 from proofs.packed.slots import INDEXES, axioms, place_lemma
@@ -65,17 +65,15 @@ KIT = Kit(
         invariant=invariant,
         rank=rank,
         stuck=stuck,
-        outcome=outcome,
-        ends=ENDS,
-        found=FOUND,
-        untouched=UNTOUCHED,
+        leaves=leaves,
+        key=key,
         counts=COUNTS,
         indexes=INDEXES,
         rewrites={},
         axioms=axioms,
         lemmas={"places": place_lemma},
         stuck_facts=least,
-        stuck_lemma=nothing_live,
+        stuck_lemmas=nothing_live,
         triggers=TRIGGERS,
         scope=SCOPE,
         walks=WALKS,

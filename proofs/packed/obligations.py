@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 from model.both.words import ENTRIES
-from model.terms import Term, all_of, any_of, cell, forall, ite, lap
+from model.steps import Guard, Table
+from model.terms import Term, all_of, cell, ite, lap
+from proofs.induction.left import the_counter
 from proofs.induction.walks import Along, Steps, Walk
-from proofs.packed.words import HEADS, SIZE, iff, in_batch, live
+from proofs.packed.words import HEADS, SIZE, in_batch, live
 
-__all__ = ["BESIDE", "CASES", "COUNTS", "ENDS", "FOUND", "MENTIONS", "NO_WRAP", "UNTOUCHED", "WALKS", "outcome"]
+__all__ = ["BESIDE", "CASES", "COUNTS", "MENTIONS", "NO_WRAP", "WALKS", "key", "leaves"]
 
-COUNTS: dict[str, tuple[str, str]] = {"packed.position": ("proof.live_sum", "heads")}
-"""The array of sums whose element at a limit is the total in a step."""
+COUNTS: dict[str, str] = {"packed.position": "proof.live_sum"}
+"""The array of sums whose element at its limit is the total in a step."""
 
 NO_WRAP = frozenset({
     "region.desc[].counter", "ring.desc[].addr", "ring.desc[].len", "region.desc[].addr", "region.desc[].len",
@@ -138,34 +141,46 @@ CASES: Mapping[str, tuple[Callable[[Any], Term], ...]] = {
 that is made available, is not, or is one that the driver has still to see."""
 
 
-def outcome(s: Any) -> Term:
-    """When recovery ends, all that it leaves follows from what it found: history, and untouched fields."""
-    r, u = s.region, s.history.used_pos
-    return all_of(
-        r.version == 1, r.desc_num == ENTRIES, r.used_idx == cell(u), r.old_used_idx == cell(u),
-        r.used_wrap_counter == lap(u), r.old_used_wrap_counter == lap(u),
-        r.free_head == s.proof.kept_head, r.old_free_head == s.proof.kept_head,
-        forall(HEADS, lambda e: iff(r.desc[e].inflight == 1, live(s, e)), lambda e: r.desc[e].inflight),
-        forall(HEADS, lambda e: any_of(r.desc[e].inflight == 0, r.desc[e].inflight == 1), lambda e: r.desc[e].inflight),
-        forall(HEADS, lambda e: iff(s.recover.resubmitted[e] == 1, live(s, e)), lambda e: s.recover.resubmitted[e]),
-        s.fetch.avail_idx == cell(s.proof.marked_pos), s.fetch.avail_wrap == lap(s.proof.marked_pos),
-    )  # fmt: skip
+def leaves(table: Table) -> Mapping[str, Guard]:
+    """Give what recovery leaves: whether `x` is what it leaves (in element `i`)."""
+    linked = "packed.init.2" in table.steps
+
+    def itself(*names: str) -> Guard:
+        return lambda s, x, i: x == reduce(getattr, names, s.region.desc[i])
+
+    def following(s: Any, x: Term, i: Term) -> Term:
+        """Give the first list of a region that does not count yet; else what is there."""
+        there = s.region.desc[i].next
+        return x == (ite(s.region.version == 0, i + 1, there) if linked else there)
+
+    def place(s: Any, x: Term, _: Term) -> Term:
+        return x == cell(s.history.used_pos)
+
+    def wrap_counter(s: Any, x: Term, _: Term) -> Term:
+        return x == lap(s.history.used_pos)
+
+    def kept_head(s: Any, x: Term, _: Term) -> Term:
+        return x == s.proof.kept_head  # type: ignore[no-any-return]
+
+    def is_live(s: Any, x: Term, i: Term) -> Term:
+        return x == ite(live(s, i), 1, 0)
+
+    entry = ("num", "counter", "last", "id", "len", "addr", "flags.next", "flags.avail", "flags.used")
+    return {
+        "region.version": lambda _s, x, _: x == 1,
+        "region.desc_num": lambda _s, x, _: x == ENTRIES,
+        "region.free_head": kept_head, "region.old_free_head": kept_head,
+        "region.used_idx": place, "region.old_used_idx": place,
+        "region.used_wrap_counter": wrap_counter, "region.old_used_wrap_counter": wrap_counter,
+        "region.desc[].inflight": is_live, "region.desc[].next": following,
+        **{f"region.desc[].{name}": itself(*name.split(".")) for name in entry},
+        "recover.resubmitted": is_live,
+        "fetch.avail_idx": lambda s, x, _: x == cell(s.proof.marked_pos),
+        "fetch.avail_wrap": lambda s, x, _: x == lap(s.proof.marked_pos),
+        "counter": the_counter(table, live, lambda s, e: s.proof.live[e]),
+    }  # fmt: skip
 
 
-ENDS = ("counter", "fetch.avail_idx", "fetch.avail_wrap")
-"""What recovery leaves besides the region and the resubmit list."""
-
-FOUND = (
-    "recover.at", "recover.resubmitted", "region.desc[].inflight", "region.used_idx", "region.used_wrap_counter",
-    "recover.entry", "recover.left", "recover.ahead", "recover.marked",
-)  # fmt: skip
-"""What it may be computed from, besides what recovery does not touch: the marks and the used slot, which are what
-`outcome` says once they are repaired, and how far the loops are."""
-
-UNTOUCHED = (
-    "region.desc[].num", "region.desc[].last", "region.desc[].counter", "region.desc[].id", "region.desc[].len",
-    "region.desc[].addr", "region.desc[].flags.next", "region.desc[].flags.avail", "region.desc[].flags.used",
-    "history.used_pos", "proof.marked_pos", "proof.live", "proof.kept_head",
-)  # fmt: skip
-"""What the outcome of recovery depends on: no step of recovery and no crash may write to it. (`next` is written by the
-first list of a fresh region alone, to the same values each time.)"""
+def key(_: Table) -> Guard:
+    """Give what rises from each request that is resubmitted to the next: the counter."""
+    return lambda s, i: s.region.desc[i].counter

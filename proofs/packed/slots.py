@@ -35,11 +35,14 @@ def _moved(slot: Any, lap_: Any, by: Any, size: Any) -> tuple[Any, Any]:
     )
 
 
-def place_lemma() -> bool:
-    """Prove the axioms: p is start + slot where start is size * q, and a round adds the size to it and 1 to q."""
+def place_lemma(reach: int = 0) -> bool:
+    """Prove the axioms: p is start + slot where start is size * q, and a round adds the size to it and 1 to q.
+
+    With a `reach`, of positions that are so much further apart than what is assumed: that is false.
+    """
     size, start, slot, by, rounds = z3.Ints("size start slot by rounds")
     lap_ = z3.Int("lap")
-    known = [size >= 1, slot >= 0, slot < size, lap_ >= 0, lap_ <= 1, by >= 0, by < size + size]
+    known = [size >= 1, slot >= 0, slot < size, lap_ >= 0, lap_ <= 1, by >= 0, by < size + size + reach]
     moved, flipped = _moved(slot, lap_, by, size)
     # the start of the round that the moved slot is in, and how many rounds that is further
     known += [rounds == z3.If(slot + by < size, 0, z3.If(slot + by < size + size, 1, 2))]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from model.both.words import DEAD, RUNNING
 from model.interpret import Machine, StateTuple, Successor
 from model.properties import Judgement
-from proofs.search.runs import runs
+from proofs.search.runs import RESUBMITTED, left, runs
 
 __all__ = ["UNFAIR", "Judge", "Outcome", "Restarts"]
 
@@ -35,8 +35,7 @@ class Restarts:
         self._at = machine.place["recover.at"]
         self._left, self._cut = machine.place["recover.left"], 2 * machine.sizes.heads
         self._idle = machine.place["history.undisturbed"]
-        self._region = [machine.place[v.name] for v in variables if v.kind == "region"]
-        self._end = [machine.place[name] for name in ring.end]
+        self._left_there = [machine.place[n] for n in left(machine.table.ring, machine.table.vars) if n != RESUBMITTED]
         self._key = [machine.place[v.name] for v in variables if v.kind not in ("ghost", "driver")]
         self._resubmit = machine.index.get(ring.resubmit)
         self._known: dict[StateTuple, frozenset[Outcome]] = {}
@@ -57,7 +56,7 @@ class Restarts:
                 yield ("walks on",)
                 continue
             if here[self._at] == RUNNING:
-                yield (tuple(here[n] for n in self._region), resubmitted, tuple(here[n] for n in self._end))
+                yield (tuple(here[n] for n in self._left_there), resubmitted)
                 continue
             for number, chosen, after in self._alone(here):
                 following = (after, (*resubmitted, chosen) if number == self._resubmit else resubmitted)
@@ -74,23 +73,22 @@ class Restarts:
         again = self.outcomes(dead)
         if ("walks on",) in again or ("walks on",) in self.outcomes(state):
             return again == self.outcomes(state)
-        on = {(region, frozenset(before), rest, order) for region, order, rest in self.outcomes(state)}
-        cut = {(region, rest, order) for region, order, rest in again}
+        on = {(there, frozenset(before), order) for there, order in self.outcomes(state)}
+        cut = {(there, order) for there, order in again}
         return all(any(self._agree(o, c) for c in cut) for o in on) and all(
             any(self._agree(o, c) for o in on) for c in cut
         )
 
     def _resubmitted(self, state: StateTuple) -> list[int]:
-        return [h for h, done in enumerate(self._machine.get(state, "recover.resubmitted")) if done]
+        return [h for h, done in enumerate(self._machine.get(state, RESUBMITTED)) if done]
 
     @staticmethod
-    def _agree(on: tuple[object, frozenset[int], object, object], cut: tuple[object, object, object]) -> bool:
-        region, before, rest, order = on
+    def _agree(on: tuple[object, frozenset[int], object], cut: tuple[object, object]) -> bool:
+        (there, before, order), (cut_there, cut_order) = on, cut
         assert isinstance(order, tuple)
-        cut_order = cut[2]
         assert isinstance(cut_order, tuple)
         split = len(before)
-        return region == cut[0] and rest == cut[1] and set(cut_order[:split]) == before and cut_order[split:] == order
+        return there == cut_there and set(cut_order[:split]) == before and cut_order[split:] == order
 
 
 class Judge:

@@ -14,13 +14,14 @@ from typing import Any
 from model.both.words import RUNNING
 from model.packed import properties as packed
 from model.packed.quiet import quiet as packed_quiet
+from model.record import Vars
 from model.split import properties as split
 from model.split.quiet import quiet as split_quiet
 from model.steps import Guard, Table
 from model.terms import ModelError, Term, all_of, any_of, parameter, wrap
 from proofs.search.bounds import Bounds, Campaign
 
-__all__ = ["PACKED", "SPLIT", "Runs", "runs"]
+__all__ = ["PACKED", "RESUBMITTED", "SPLIT", "Runs", "left", "runs"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,20 @@ PACKED = Runs(
         wide_drains=(Bounds(2, 2, 1),),
     ),
 )
+
+RESUBMITTED = "recover.resubmitted"
+"""Where the model keeps which requests this recovery has resubmitted."""
+
+
+def left(ring: str, variables: Vars) -> tuple[str, ...]:
+    """Give what recovery leaves, by name: the region, the resubmit list, fetch position and counter.
+
+    `restartable` says that these do not depend on where a recovery was cut off: a search compares them in two runs, and
+    a proof shows it of each of them.
+    """
+    region = (var.name for var in variables.values() if var.kind == "region")
+    return (*region, RESUBMITTED, *runs(ring).end)
+
 
 _RUNS = {"split": SPLIT, "packed": PACKED}
 

@@ -14,6 +14,8 @@ from model.both.words import DEAD, RUNNING, WORKING
 from model.split.properties import outstanding
 from model.steps import Guard, Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, place, slot, wrap
+from proofs.induction.left import restarting
+from proofs.split.obligations import key
 from proofs.split.process import process
 from proofs.split.rank import drains
 from proofs.split.words import (
@@ -265,4 +267,5 @@ def _sums() -> list[Conjunct]:
 def invariant(table: Table) -> list[Conjunct]:
     """Give the invariant for a table: its sentences, in order."""
     p = Places(table)
-    return [*_ring(), *_requests(), *_region(p), *_sums(), *process(p), *drains(p)]
+    restart = restarting(table, live, lambda s, h: s.proof.marked[h], key(table))
+    return [*_ring(), *_requests(), *_region(p), *_sums(), *process(p), *drains(p), *restart]

@@ -10,7 +10,7 @@ from proofs.split.ghosts import with_ghosts
 from proofs.split.invariant import invariant
 from proofs.split.marks import REVISIONS, WITNESSING
 from proofs.split.mutants import mutants
-from proofs.split.obligations import COUNTS, FOUND, NO_WRAP, OUTCOME, REWRITES, UNTOUCHED, outcome
+from proofs.split.obligations import COUNTS, NO_WRAP, REWRITES, key, leaves
 from proofs.split.rank import rank, stuck
 from proofs.split.reasons import REASONS
 from proofs.split.slots import INDEXES, axioms, slot_lemma
@@ -72,17 +72,15 @@ KIT = Kit(
         invariant=invariant,
         rank=rank,
         stuck=stuck,
-        outcome=outcome,
-        ends=OUTCOME,
-        found=FOUND,
-        untouched=UNTOUCHED,
+        leaves=leaves,
+        key=key,
         counts=COUNTS,
         indexes=INDEXES,
         rewrites=REWRITES,
         axioms=axioms,
         lemmas={"slots": slot_lemma},
         stuck_facts=least,
-        stuck_lemma=nothing_live,
+        stuck_lemmas=nothing_live,
         triggers=TRIGGERS,
         scope=SCOPE,
         no_wrap=NO_WRAP,

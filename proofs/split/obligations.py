@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from model.steps import Guard
-from model.terms import Term, all_of, forall, wrap
-from proofs.split.words import HEADS, iff, live
+from model.both.words import ENTRIES
+from model.steps import Guard, Table
+from model.terms import ite, wrap
+from proofs.induction.left import the_counter
+from proofs.split.words import live
 
-__all__ = ["COUNTS", "FOUND", "NO_WRAP", "OUTCOME", "REWRITES", "UNTOUCHED", "outcome"]
+__all__ = ["COUNTS", "NO_WRAP", "REWRITES", "key", "leaves"]
 
-COUNTS: Mapping[str, tuple[str, str]] = {
-    "split.position": ("proof.live_sum", "heads"),
-    "split.counter": ("proof.live_sum", "heads"),
-    "ring-position": ("proof.waiting_sum", "size"),
+COUNTS: Mapping[str, str] = {
+    "split.position": "proof.live_sum",
+    "split.counter": "proof.live_sum",
+    "ring-position": "proof.waiting_sum",
 }
-"""The array of sums whose element at a limit is the count in a step, or in a property's predicate."""
+"""The array of sums whose element at its limit is the count in a step, or in a property's predicate."""
 
 REWRITES: Mapping[str, Mapping[str, Guard]] = {
     "split.fetch.1": {"fetch.last_avail": lambda s: wrap(s.proof.marked_pos, 16)}
@@ -27,28 +28,26 @@ NO_WRAP = frozenset({"region.desc[].counter", "table", "used.ring[].len"})
 """Fields whose width is an assumption, printed in the scope: 64-bit counters do not wrap, contents are tokens."""
 
 
-def outcome(s: Any) -> Term:
-    """When recovery ends, all that it leaves follows from what it found: history, and untouched fields."""
-    return all_of(
-        s.region.version == 1,
-        s.region.desc_num == HEADS,
-        s.region.used_idx == s.used.idx,
-        forall(HEADS, lambda h: iff(s.region.desc[h].inflight == 1, live(s, h)), lambda h: s.region.desc[h].inflight),
-        forall(HEADS, lambda h: iff(s.recover.resubmitted[h] == 1, live(s, h)), lambda h: s.recover.resubmitted[h]),
-        s.fetch.last_avail == wrap(s.proof.marked_pos, 16),
-    )
+def leaves(table: Table) -> Mapping[str, Guard]:
+    """Give what recovery leaves: whether `x` is what it leaves (in element `i`)."""
+
+    def itself(name: str) -> Guard:
+        return lambda s, x, i: x == getattr(s.region.desc[i], name)
+
+    return {
+        "region.version": lambda _s, x, _: x == 1,
+        "region.desc_num": lambda _s, x, _: x == ENTRIES,
+        "region.last_batch_head": lambda s, x, _: x == s.region.last_batch_head,
+        "region.used_idx": lambda s, x, _: x == s.used.idx,
+        "region.desc[].inflight": lambda s, x, i: x == ite(live(s, i), 1, 0),
+        "region.desc[].next": itself("next"),
+        "region.desc[].counter": itself("counter"),
+        "recover.resubmitted": lambda s, x, i: x == ite(live(s, i), 1, 0),
+        "fetch.last_avail": lambda s, x, _: x == wrap(s.proof.marked_pos, 16),
+        "counter": the_counter(table, live, lambda s, h: s.proof.marked[h]),
+    }
 
 
-OUTCOME = ("counter", "fetch.last_avail")
-"""What recovery leaves besides the region and the resubmit list."""
-
-FOUND = ("recover.at", "recover.resubmitted", "region.desc[].inflight")
-"""What it may be computed from, besides what recovery does not touch: the marks, which are those of the live requests
-once they are repaired (`outcome`), and how far the resubmission is."""
-
-UNTOUCHED = (
-    "region.last_batch_head", "region.desc[].next", "region.desc[].counter", "used.idx", "table",
-    "history.made", "history.got", "history.done", "history.content", "history.used_pos",
-    "proof.marked", "proof.marked_pos",
-)  # fmt: skip
-"""What the outcome of recovery depends on: no step of recovery and no crash may write to it."""
+def key(table: Table) -> Guard:
+    """Give what rises from each request that is resubmitted to the next: the counter, or the place in the table."""
+    return (lambda s, i: s.region.desc[i].counter) if "split.counter" in table.steps else lambda _, i: i

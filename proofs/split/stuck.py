@@ -35,10 +35,12 @@ def least(translator: Translator, world: World) -> list[Any]:
     return [z3.Or(none, z3.And(pending(first), all_later))]
 
 
-def nothing_live(name: str, translator: Translator, world: World) -> tuple[Any, Any] | None:
+def nothing_live(name: str, translator: Translator, world: World) -> list[tuple[str, Any, Any]]:
     """Before "everything is visible": the sum over no live request is 0, by induction over the heads."""
     if name != "everything is visible":
-        return None
+        return []
     sums, k = world["proof.live_sum"], translator.fresh("k", INT)
+    begins = sums[0] == 0
     said = z3.And(k >= 0, k < translator.region_size, sums[k] == 0, world["proof.marked"][k] >= -1)
-    return z3.Implies(said, sums[k + 1] == 0), sums[translator.region_size] == 0
+    goes_on = z3.Implies(said, sums[k + 1] == 0)
+    return [("the sum begins with 0", begins, begins), ("it stays 0", goes_on, sums[translator.region_size] == 0)]

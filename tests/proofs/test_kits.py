@@ -23,7 +23,7 @@ from proofs.induction.kits import Induction, Kit, NoProofError, induction_of, ki
 from proofs.search.bounds import Bounds
 from proofs.search.breadth_first import explore, table_for
 from proofs.search.judges import UNFAIR, Restarts
-from proofs.search.runs import runs
+from proofs.search.runs import left, runs
 
 MERGED = Subject("split", "merged")
 SAFE = frozenset(NAMES) - {"drains"}
@@ -66,10 +66,10 @@ def test_recovery_of_an_idle_ring_has_one_outcome(ring: str) -> None:
     """It resubmits nothing, and ends with as many numbers as the ring says."""
     machine = Machine(protocol.table(Subject(ring, "merged")), protocol.sizes(Subject(ring, "merged"), 2))
     (outcome,) = Restarts(machine).outcomes(machine.initial())
-    _, resubmitted, end = outcome
+    there, resubmitted = outcome
     assert resubmitted == ()
-    assert isinstance(end, tuple)
-    assert len(end) == len(runs(ring).end)
+    assert isinstance(there, tuple)
+    assert len(there) + 1 == len(left(ring, machine.table.vars))
 
 
 def test_there_is_no_third_ring() -> None:
@@ -123,7 +123,7 @@ def test_without_an_invariant_searches_judge(
 
 def test_goals_of_two_rings_are_never_one_query(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key of a query says of which ring it is: their axioms differ."""
-    from proofs.induction.goals import Proof
+    from proofs.induction.proof import Proof
 
     proof = Proof(MERGED)
     here = {q.key for q in induction.queries(proof, {})}
@@ -147,7 +147,12 @@ def test_the_kit_of_the_split_ring_is_complete() -> None:
     assert told.witnessing is not None
     assert set(told.witnessing.marks) == set(NAMES)
     table = told.induction.with_ghosts(protocol.table(MERGED))
-    named = {*told.induction.indexes, *told.induction.untouched, *told.induction.found, *told.induction.triggers}
+    named = {
+        *told.induction.indexes,
+        *told.induction.leaves(table),
+        *told.induction.triggers,
+        *told.induction.counts.values(),
+    }
     assert named <= set(table.vars)
     assert UNFAIR & set(table.steps)
     assert all(lemma() for lemma in told.induction.lemmas.values())

@@ -16,9 +16,11 @@ from model.protocol import Subject
 from model.record import State, Var, Vars, record_term
 from model.terms import ModelError, Term, all_of, constant, follow, met, negate, substitute, variable, walk
 from proofs.induction import show as induction
-from proofs.induction.goals import Proof, StepWork
+from proofs.induction.goals import goals_of
 from proofs.induction.kits import induction_of
+from proofs.induction.proof import Proof
 from proofs.induction.walks import Along, Steps, Walk, resolve, walk_goals
+from proofs.induction.work import StepWork
 from proofs.packed.obligations import FREE, PUBLISHED, WALKS
 from tests.model.runs import random_run
 
@@ -103,10 +105,11 @@ def shown(step_id: str, walks: dict[str, Walk]) -> dict[str, bool]:
     other.ring = replace(other.ring, walks={**other.ring.walks, **walks})
     work = StepWork(other, TABLE.record(TABLE.step(step_id)))
     found: dict[str, bool] = {}
-    for goal in work._walks():
-        said = goal.expr()
-        known = [work.hypothesis(other.atoms[n]) for n in HINTS.get(induction.hint_key(step_id, goal.name), ())]
-        found[goal.name] = found.get(goal.name, True) and induction._proves_cases(work, known, said, ((700, 0),))
+    for goal in goals_of(work):
+        if goal.kind == "walk":
+            known = [work.hypothesis(other.atoms[n]) for n in HINTS.get(induction.hint_key(step_id, goal.name), ())]
+            facts = [*work.facts, *known]
+            found[goal.name] = induction._proves_cases(work, facts, goal, goal.expr(), ((0.3, 0),))
     return found
 
 
