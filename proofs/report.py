@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from model.properties import NAMES
+from proofs.challenges import selfcheck
 from proofs.challenges.mutants import Checked
 from proofs.challenges.witnesses import Witnessed
 from proofs.induction.kits import kit
@@ -125,6 +126,26 @@ def _difference(verdicts: Sequence[Verdict] | None, usual: dict[tuple[str, str],
         if names:
             parts.append(f"[{COLOURS[kind]}]{kind}[/]: {', '.join(names)}")
     return "; ".join(parts)
+
+
+KINDS: Mapping[str, str] = {
+    "initial": "of the initial state", "kept": "that a step keeps a sentence", "judged": "of properties",
+    "fits": "that a value fits its bits", "index": "of indexes", "rewrite": "that two terms are equal",
+    "sum": "of sums", "walk": "of walks along a list", "case": "that cases are all", "lemma": "lemmas",
+    "restart": "that a recovery may begin again", "rank": "that a rank falls", "stuck": "that nothing is stuck",
+}  # fmt: skip
+"""What goals of each kind say."""
+
+
+def prover(checked: selfcheck.Checked, lies: selfcheck.Checked, failed: int) -> Iterator[str]:
+    """Say how many goals there were, of which kinds, and what the prover said to what is false."""
+    shown = f"{failed} of these not proved" if failed else "each proved by Z3 now, none taken from a file"
+    yield f"{checked.goals.total()} goals, {checked.different} of them different; {shown}"
+    kinds = ", ".join(f"{checked.goals[kind]} {text}" for kind, text in KINDS.items() if checked.goals[kind])
+    yield f"they are those of the census, which the tables alone give: {kinds}"
+    yield f"{lies.lies} falsehoods, some of each kind of goal, were put to it: {len(lies.faults) or 'none'} proved"
+    for fault in (*checked.faults, *lies.faults):
+        yield f"  wrong: {fault}"
 
 
 def mutants(checked: Checked, page: str) -> str:

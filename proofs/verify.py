@@ -7,8 +7,9 @@ Proofs are run each time; a recorded counterexample is played again; what is bou
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rich.console import Console
 from model import protocol
 from model.properties import NAMES
 from proofs import report
-from proofs.challenges import mutants, witnesses
+from proofs.challenges import mutants, selfcheck, witnesses
 from proofs.induction.engine import Outcome, prove_all
 from proofs.induction.kits import kit
 from proofs.search.breadth_first import Bounds, Found, explore
@@ -102,23 +103,31 @@ def _judge(found: Run, ring: str, chosen: list[protocol.Subject], property_name:
     for subject, name in asked:
         if (was := record.get((subject, name))) is None or was.verdict == "proved":
             to_prove.setdefault(subject, set()).add(name)
-    _prove_lemmas(found, ring)
     with report.progress("proving") as step:
         proved = prove_all(to_prove, properties=to_prove, progress=step)
     searched = _search_again(asked, record, search, proved)
     for subject, name in asked:
         found.judged.append(_verdict(subject, name, record.get((subject, name)), proved, searched))
-    found.notes += _notes(proved, to_prove)
+    found.notes += _without(proved)
+    _check_prover(found, ring, proved)
     _check_records(found, ring)
 
 
-def _prove_lemmas(found: Run, ring: str) -> None:
-    """Prove what a ring's axioms rest on, for every size; a ring without a proof has none."""
-    proof = kit(ring).induction
-    for name, lemma in proof.lemmas.items() if proof else ():
-        if not lemma():
-            found.good = False
-            found.notes.append(f"the lemma about {name} was not proved")
+def _check_prover(found: Run, ring: str, proved: Outcome) -> None:
+    """Hold what was proved against the census, and put to the prover what is false; a ring may have no proof."""
+    if not proved.asked:
+        return
+    checked = selfcheck.check(ring, proved, selfcheck.lemmas_of(ring))
+    lies = _believed(ring)
+    found.notes += report.prover(checked, lies, failed=sum(r.status != "proved" for r in proved.results.values()))
+    found.good = found.good and not checked.faults and not lies.faults
+
+
+@cache
+def _believed(ring: str) -> selfcheck.Checked:
+    """Ask what is false once: the prover stays what it is while this runs."""
+    with report.progress("asking what is false") as step:
+        return selfcheck.believed(ring, step)
 
 
 def _check_records(found: Run, ring: str) -> None:
@@ -134,15 +143,10 @@ def _check_records(found: Run, ring: str) -> None:
         found.good = found.good and seen.holds
 
 
-def _notes(proved: Outcome, subjects_: Iterable[protocol.Subject]) -> list[str]:
+def _without(proved: Outcome) -> list[str]:
+    """Say what has no proof, and why."""
     reasons = {text: sum(other == text for other in proved.failed.values()) for text in proved.failed.values()}
-    without = [f"{number} without a proof: {text}" for text, number in reasons.items()]
-    goals = sum(len(proved.asked.get(s, ())) for s in subjects_)
-    if not goals:
-        return without
-    failed = sum(r.status != "proved" for r in proved.results.values())
-    shown = f"{failed} of these not proved" if failed else "each proved by Z3 now, none taken from a file"
-    return [f"{goals} goals, {len(proved.results)} of them different; {shown}", *without]
+    return [f"{number} without a proof: {text}" for text, number in reasons.items()]
 
 
 def _search_again(

@@ -14,6 +14,8 @@ from rich.console import Console
 from model import protocol
 from model.properties import NAMES
 from proofs import report, verify
+from proofs.challenges import canaries
+from proofs.induction import engine, show
 from proofs.induction.engine import Outcome
 from proofs.search.bounds import Bounds
 from proofs.verdicts import Judged, Schedule, Verdict, load_schedule, recorded, recorded_folder
@@ -161,3 +163,41 @@ def test_clean_removes_what_verify_leaves() -> None:
     """The folder is one that `make clean` names."""
     told = subprocess.run(["make", "-n", "clean"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert str(FOLDER) in told.split()
+
+
+# What would notice if the prover lied.
+
+ORDER: dict[str, Any] = {"ring": "split", "revision": "hardened", "property_name": "order", "gaps": {}, "search": False}
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what is recorded of mutants and witnesses, and ask what is false anew."""
+    monkeypatch.setattr(verify, "_check_records", lambda *_: None)
+    verify._believed.cache_clear()
+
+
+@pytest.mark.usefixtures("alone")
+def test_goals_are_the_census_s(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is printed is counted from the tables; a goal that was not shown is missed, though all others are proved."""
+    assert verify.run(**ORDER)
+    told = capsys.readouterr().out
+    assert "each proved by Z3 now" in told
+    assert re.search(r"those of the census.*: \d+ of the initial state, \d+ that a step keeps a sentence", told)
+    assert re.search(r"\d{2} falsehoods, some of each kind of goal, were put to it: none proved", told)
+
+    monkeypatch.setattr(engine, "queries", lambda *args: [q for q in show.queries(*args) if q.work != "crash"])
+    assert not verify.run(**ORDER)
+    assert "wrong: split hardened: no such goal was shown: crash, " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_solver_that_agrees_to_everything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All goals are there and shown, and what is false is proved as well."""
+    monkeypatch.setattr(canaries, "proves", lambda *_: True)
+    assert not verify.run(**ORDER)
+    told = capsys.readouterr().out
+    assert "1 of 1 as recorded" in told
+    assert "wrong: proved, and false: " in told
