@@ -1,7 +1,7 @@
 """Marks: a test that is about a step shows that it was reached, rather than that nothing failed on the way.
 
-``@pytest.mark.reaches("split.reconnect.1b")`` fails a test in which no queue, driver or device of the reference
-reported that step. A pattern (``split.init.*``) stands for every step that it fits.
+``@pytest.mark.reaches("split.reconnect.1b")`` fails a test in which no queue, driver, device or connection of the
+reference reported that step. A pattern (``split.init.*``) stands for every step that it fits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from unittest import mock
 
+from refimpl.backend.device import Device
 from refimpl.backend.disk_queue import BlkQueue
 from refimpl.both.driver import Driver
 from refimpl.hooks import STEP_IDS_OF, chain
@@ -38,7 +39,7 @@ def recorded() -> Iterator[set[str]]:
     """Give the steps that were reported so far, by whatever is made in the block."""
     steps: set[str] = set()
     with contextlib.ExitStack() as stack:
-        for kind in (SplitState, PackedState, Driver, BlkQueue):
+        for kind in (SplitState, PackedState, Driver, BlkQueue, Device):
             stack.enter_context(mock.patch.object(kind, "__init__", _noting(kind.__init__, steps)))
         yield steps
 
@@ -51,6 +52,6 @@ def _noting(begin: Any, steps: set[str]) -> Any:
 
     def noting(self: Any, *arguments: Any, **named_ones: Any) -> None:
         begin(self, *arguments, **named_ones)
-        self.hook = chain(note, self.hook)
+        object.__setattr__(self, "hook", chain(note, self.hook))  # a device is frozen
 
     return noting

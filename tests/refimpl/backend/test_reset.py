@@ -43,6 +43,7 @@ def reset(front_end: FrontEnd, request: Request) -> Guest:
     return Guest(front_end)
 
 
+@pytest.mark.reaches("connection.reset")
 @pytest.mark.parametrize("ring", ["split", "packed"])
 def test_the_buffer_is_forgotten(tmp_path: Path, ring: str, caplog: pytest.LogCaptureFixture) -> None:
     """The new driver's requests are served from the first on, and none of the old one's is done."""
