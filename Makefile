@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
 
-.PHONY: help verify test guest fuzz soak lint docs bench coverage clean install
+.PHONY: help verify quick test guest fuzz soak lint docs bench coverage clean install
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make verify    judge the text: every property, every revision, every gap (ARGS=... for options)"
+	@echo "make quick     what a change of a step needs first: the goals, the tables, both engines, their names; a minute"
 	@echo "make test      run all tests"
 	@echo "make guest     kill the back-end of a Linux guest in QEMU, on either ring (ARGS=... for options)"
 	@echo "make fuzz      hostile messages, rings and regions (ARGS=... for options)"
@@ -23,6 +24,13 @@ help:
 
 verify: $(STAMP)
 	$(BIN)/vhost-inflight verify $(ARGS)
+
+QUICK := tests/model tests/refimpl/split tests/refimpl/packed tests/refimpl/test_marks.py tests/meet/test_names.py \
+	tests/meet/test_numbers.py tests/proofs/test_kits.py
+
+quick: $(STAMP)
+	$(BIN)/python -m proofs.challenges.selfcheck goals
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -k "not random_runs" $(QUICK) $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)

@@ -104,6 +104,48 @@ def test_no_module_is_too_long() -> None:
     assert {str(p): n for p, n in lengths.items() if n > 400} == {}
 
 
+MODULES = {
+    "### model/": "model", "### proofs/": "proofs", "### refimpl/": "refimpl",
+    "### vhost_inflight/judging/": "vhost_inflight/judging", "### diagrams/": "diagrams",
+}  # fmt: skip
+
+
+def module_rows(text: str) -> dict[str, list[str]]:
+    """Give the rows of the tables of modules in docs/architecture.md, by package."""
+    rows: dict[str, list[str]] = {}
+    for heading, package in MODULES.items():
+        told = (
+            text.split(f"\n{heading}, module by module\n")[1]
+            .split("\n## ", maxsplit=1)[0]
+            .split("\n### ", maxsplit=1)[0]
+        )
+        rows[package] = [line for line in told.splitlines() if line.startswith("| `")]
+    return rows
+
+
+def test_each_module_has_its_place_in_the_architecture() -> None:
+    """Each module but those of a ring is named in its package's table, and no row is there twice."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    firsts = [line.split(" | ")[0] for line in text.split("\n## The model")[0].splitlines() if line.startswith("| `")]
+    house = firsts[: firsts.index("| `terms.py`")]
+    assert len(set(house)) == len(house)
+    for package, rows in module_rows(text).items():
+        names = [row.split(" | ")[0] for row in rows]
+        assert len(set(names)) == len(names), package
+        told = set(re.findall(r"`(\w+)(?:\.py)?`", "\n".join(rows)))
+        paths = [path.relative_to(ROOT / package) for path in sorted((ROOT / package).rglob("*.py"))]
+        there = {
+            p.stem for p in paths if p.stem.strip("_") == p.stem.lstrip("_") and not {"split", "packed"} & set(p.parts)
+        }
+        assert there - told == set(), package
+
+
+def test_a_list_of_changes_is_one_list() -> None:
+    """No blank line stands between two changes, as a merge may leave one."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"\n(?:-|  ) ?[^\n]*\n\n- [^\n]*", text) == []
+
+
 def test_the_readme_fits_a_screen_and_its_commands_exist() -> None:
     """At most 50 lines; each `make` command that it names is a target, each file that it links to is there."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

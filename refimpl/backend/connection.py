@@ -57,8 +57,7 @@ class Backend:
         self.last: Request | None = None
         self.memory = MappedMemory(device.mem_slots)
         self.log = DirtyLog()
-        counter = Counter()
-        kind = Vring if device.reins is None else SteeredVring
+        counter, kind = Counter(), Vring if device.reins is None else SteeredVring
         self.rings = [kind(number, device, self.memory, counter, self.log) for number in range(device.disk.queues)]
         self.inflight: InflightBuffer | None = None
         self._request_fd: int | None = None
@@ -89,8 +88,8 @@ class Backend:
     def _take_as_negotiated(self, message: Message, needed: int) -> None:
         """Take what is offered as negotiated, if the front-end goes on where it was with a back-end before this one.
 
-        QEMU 7.2 does so when a back-end dies while the machine is paused: it accepts protocol features (a bit of
-        SET_FEATURES), says nothing of which, and hands over a region. Raises FrontEndError for anything else.
+        QEMU 7.2 does so when a back-end dies in a pause: it accepts protocol features (a bit of SET_FEATURES), says
+        nothing of which, and hands over a region. Raises FrontEndError for anything else.
         """
         goes_on = message.request is Request.SET_INFLIGHT_FD and self.features & VHOST_USER_PROTOCOL_FEATURES
         if self._negotiated or not goes_on or needed & ~self.device.protocol_features:

@@ -20,19 +20,17 @@ from refimpl.memory import SharedMemory
 from refimpl.wire.codec import Message, Request
 from refimpl.wire.features import (
     EVENT_IDX,
-    INDIRECT_DESC,
+    NEEDED,
     PROTOCOL_BACKEND_REQ,
     PROTOCOL_CONFIG,
     PROTOCOL_CONFIGURE_MEM_SLOTS,
     PROTOCOL_INFLIGHT_SHMFD,
-    PROTOCOL_LOG_SHMFD,
     PROTOCOL_MQ,
     PROTOCOL_REPLY_ACK,
-    PROTOCOL_RESET_DEVICE,
     RING_PACKED,
-    VERSION_1,
     VHOST_LOG_ALL,
-    VHOST_USER_PROTOCOL_FEATURES,
+    WANTED,
+    WANTED_PROTOCOL,
 )
 from refimpl.wire.payload import (
     NOTHING,
@@ -45,24 +43,6 @@ from refimpl.wire.payload import (
     VringState,
 )
 from refimpl.wire.transport import Connection, Disconnected
-
-WANTED: Final = EVENT_IDX | INDIRECT_DESC | VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
-"""The features that the front-end accepts when they are offered; RING_PACKED too, when the guest's rings are packed."""
-
-NEEDED: Final = VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
-"""The features that it cannot do without; RING_PACKED too, when the guest's rings are packed."""
-
-WANTED_PROTOCOL: Final = (
-    PROTOCOL_MQ
-    | PROTOCOL_LOG_SHMFD
-    | PROTOCOL_REPLY_ACK
-    | PROTOCOL_BACKEND_REQ
-    | PROTOCOL_CONFIG
-    | PROTOCOL_INFLIGHT_SHMFD
-    | PROTOCOL_RESET_DEVICE
-    | PROTOCOL_CONFIGURE_MEM_SLOTS
-)
-"""The protocol features that the front-end accepts when they are offered."""
 
 PACKED_BASE: Final = 1 << 15 | 1 << 31
 """The base of a packed ring that has not run: slot 0 with wrap counter 1, available and used."""

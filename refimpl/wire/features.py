@@ -59,6 +59,24 @@ FEATURES: Final = (
 MORE_FEATURES: Final = BLK_SIZE_MAX | BLK_TOPOLOGY | BLK_CONFIG_WCE | BLK_DISCARD | BLK_WRITE_ZEROES
 """Features that it offers on demand: a driver that got them from an earlier back-end keeps them."""
 
+WANTED: Final = EVENT_IDX | INDIRECT_DESC | VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
+"""The features that the front-end accepts when they are offered; RING_PACKED too, when its guest's rings are packed."""
+
+NEEDED: Final = VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
+"""The features that it cannot do without; RING_PACKED too, when the guest's rings are packed."""
+
+WANTED_PROTOCOL: Final = (
+    PROTOCOL_MQ
+    | PROTOCOL_LOG_SHMFD
+    | PROTOCOL_REPLY_ACK
+    | PROTOCOL_BACKEND_REQ
+    | PROTOCOL_CONFIG
+    | PROTOCOL_INFLIGHT_SHMFD
+    | PROTOCOL_RESET_DEVICE
+    | PROTOCOL_CONFIGURE_MEM_SLOTS
+)
+"""The protocol features that the front-end accepts when they are offered."""
+
 NEEDS: Final[Mapping[Request, int]] = MappingProxyType(
     {
         Request.GET_QUEUE_NUM: PROTOCOL_MQ,

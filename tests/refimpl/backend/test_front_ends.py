@@ -10,10 +10,10 @@ import pytest
 
 from refimpl.backend.disk import WRITE
 from refimpl.errors import InflightError
-from refimpl.frontend.connection import WANTED_PROTOCOL, FrontEnd
+from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.guest import Guest, check
 from refimpl.frontend.memory import GuestRam
-from refimpl.wire.features import PROTOCOL_CONFIGURE_MEM_SLOTS
+from refimpl.wire.features import PROTOCOL_CONFIGURE_MEM_SLOTS, WANTED_PROTOCOL
 from tests.refimpl.backend.test_server import wait_for
 from tests.refimpl.wire_rig import Spawn, spawning
 

@@ -13,12 +13,12 @@ from refimpl.backend.memory import InflightBuffer, MappedMemory, create_inflight
 from refimpl.backend.process import main, read_bits
 from refimpl.choices import Choices
 from refimpl.errors import FrontEndError, RegionError
-from refimpl.frontend.connection import WANTED, FrontEnd
+from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.guest import Guest, check
 from refimpl.frontend.memory import GuestRam
 from refimpl.memory import SharedMemory
 from refimpl.packed.padding import _make_sense
-from refimpl.wire.features import BLK_CONFIG_WCE, BLK_DISCARD, BLK_WRITE_ZEROES, MORE_FEATURES
+from refimpl.wire.features import BLK_CONFIG_WCE, BLK_DISCARD, BLK_WRITE_ZEROES, MORE_FEATURES, WANTED
 from refimpl.wire.payload import Inflight, MemoryRegion
 from refimpl.wire.transport import Disconnected
 from tests.refimpl.backend.test_disk import run

@@ -12,11 +12,11 @@ from refimpl.backend.disk import READ, WRITE
 from refimpl.backend.disk_queue import Schedule
 from refimpl.choices import Choices
 from refimpl.errors import BackEndError
-from refimpl.frontend.connection import PACKED_BASE, WANTED, WANTED_PROTOCOL, FrontEnd
+from refimpl.frontend.connection import PACKED_BASE, FrontEnd
 from refimpl.frontend.guest import Guest, check
 from refimpl.frontend.memory import GuestRam
 from refimpl.hooks import PACKED_BACKEND_STORES
-from refimpl.wire.features import EVENT_IDX, INDIRECT_DESC, PROTOCOL_INFLIGHT_SHMFD
+from refimpl.wire.features import EVENT_IDX, INDIRECT_DESC, PROTOCOL_INFLIGHT_SHMFD, WANTED, WANTED_PROTOCOL
 from refimpl.wire.transport import Disconnected
 from tests.refimpl.wire_rig import Spawn, open_fds, serving, spawning
 

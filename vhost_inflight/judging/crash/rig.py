@@ -21,10 +21,10 @@ from typing import Any, Self
 from refimpl.backend.server import PATH_MAX
 from refimpl.choices import Choices
 from refimpl.errors import InflightError
-from refimpl.frontend.connection import WANTED, FrontEnd
+from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
-from refimpl.wire.features import EVENT_IDX
+from refimpl.wire.features import EVENT_IDX, WANTED
 from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, blames_memory
 from vhost_inflight.judging.crash.guest import SECTOR, CrashGuest, Record
 from vhost_inflight.judging.crash.judge_packed import PackedCrashJudge
