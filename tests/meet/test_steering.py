@@ -56,6 +56,7 @@ def test_another_seed_does_something_else() -> None:
         ("split", "v6", {"queue_size": 4, "seed": 1, "kills": 8}, "order"),
         ("packed", "hardened", {"queue_size": 4, "seed": 1, "kills": 12}, None),
         ("packed", "merged", {"queue_size": 2, "seed": 3, "kills": 24}, "ring-position"),
+        ("packed", "merged", {"queue_size": 4, "seed": 0, "kills": 30}, "restartable"),  # found where the run ends
     ],
 )
 def test_what_happened_is_a_schedule(

@@ -89,7 +89,8 @@ def _judge_the_end(schedule: Schedule, player: Player) -> None:
     if "drains" in judged and schedule.repeats_from is None and (stuck := drain(player)):
         player.judge.violations.append(Violation("drains", end, stuck))
     if "restartable" in judged:
-        for image in player.starts:
+        dead = schedule.events[-1].step == "crash"  # what a successor would find
+        for image in (*player.starts, *([player.memory.image] if dead else ())):
             if difference := not_restartable(player.memory, image):
                 player.judge.violations.append(Violation("restartable", end, difference))
                 return
