@@ -14,7 +14,7 @@ from proofs.search.judges import Judge
 from proofs.search.livelock import Owed, round_among
 from proofs.search.runs import runs
 
-__all__ = ["Bounds", "Event", "Found", "explore", "table_for"]
+__all__ = ["Bounds", "Event", "Found", "explore", "explore_with", "table_for"]
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,25 @@ def explore(
     `pruned`: go no further where one is violated, so that each is found only where it is violated before all others, or
     by the same event. `progress` is called with depth and number of states after each depth.
     """
+    owed = Owed(table, sizes) if "drains" in properties else None
+    alone = owed is not None and len(properties) == 1  # then what else there is makes no difference
+    machine = owed.machine if owed and alone else Machine(table, sizes)
+    judge = Judge(machine, protocol.judgements(machine.table.ring), properties)
+    return explore_with(judge, bounds, owed, every=every, pruned=pruned, progress=progress)
+
+
+def explore_with(
+    judge: Judge,
+    bounds: Bounds,
+    owed: Owed | None = None,
+    *,
+    every: bool = False,
+    pruned: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Found:
+    """Search as `explore` does, with a judge's machine and properties; without ``owed`` not for what goes round."""
     started = time.monotonic()
-    search = _Search(table, sizes, bounds, properties, every=every, pruned=pruned)
+    search = _Search(judge, bounds, owed, every=every, pruned=pruned)
     frontier, depth = [search.start], 0
     while frontier and not search.enough and len(search.parents) <= bounds.states:
         following: list[_Key] = []
@@ -107,7 +124,7 @@ def explore(
     complete = search.enough or not frontier
     seconds = time.monotonic() - started
     return Found(
-        properties, search.violations, len(search.parents), search.transitions, depth, seconds, complete,
+        judge.properties, search.violations, len(search.parents), search.transitions, depth, seconds, complete,
         search.repeats_from,
     )  # fmt: skip
 
@@ -115,14 +132,10 @@ def explore(
 class _Search:
     """The states seen so far, and what was violated."""
 
-    def __init__(
-        self, table: Table, sizes: Sizes, bounds: Bounds, properties: frozenset[str], *, every: bool, pruned: bool
-    ) -> None:
-        self._owed = Owed(table, sizes) if "drains" in properties else None
-        alone = self._owed is not None and len(properties) == 1  # then what else there is makes no difference
-        self.machine = machine = self._owed.machine if self._owed and alone else Machine(table, sizes)
+    def __init__(self, judge: Judge, bounds: Bounds, owed: Owed | None, *, every: bool, pruned: bool) -> None:
+        self.judge, self.machine, self._owed = judge, judge.machine, owed
         self.bounds, self._every, self._pruned = bounds, every, pruned
-        self.judge = Judge(machine, protocol.judgements(machine.table.ring), properties)
+        machine, properties = judge.machine, judge.properties
         self._beyond = machine.predicate(runs(machine.table.ring).beyond)
         self._make, self._crash = machine.index["driver.make.1"], machine.index["crash"]
         self._rare = {machine.index[name] for name in RARE if name in machine.index}

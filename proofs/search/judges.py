@@ -64,12 +64,15 @@ class Restarts:
                     been.add(following)
                     todo.append(following)
 
-    def same_after_crash(self, state: StateTuple) -> bool:
-        """Whether recovery, cut off here and run again, ends as it would have without the crash."""
+    def same_after_crash(self, state: StateTuple, found: StateTuple | None = None) -> bool:
+        """Whether recovery, cut off here and run again, ends as it would have without the crash.
+
+        `found` is the state whose memory the next process finds, where that is another one (`model.memory`).
+        """
         if state[self._at] in (DEAD, RUNNING) or not state[self._idle]:
             return True
         before = self._resubmitted(state)
-        ((_, _, dead),) = self._crash(state)
+        ((_, _, dead),) = self._crash(state if found is None else found)
         again = self.outcomes(dead)
         if ("walks on",) in again or ("walks on",) in self.outcomes(state):
             return again == self.outcomes(state)
@@ -117,8 +120,15 @@ class Judge:
     def event(self, state: StateTuple, successor: Successor) -> list[str]:
         """Name the properties that this event violates."""
         number, chosen, after = successor
-        broken = [name for name, predicate in self._before[number] if not predicate(state, chosen)]
-        return broken + [name for name, predicate in self._after[number] if not predicate(after)]
+        return self.broken_before(number, chosen, state) + self.broken_after(number, after)
+
+    def broken_before(self, number: int, chosen: int, state: StateTuple) -> list[str]:
+        """Name the properties that a step violates by the state before it."""
+        return [name for name, predicate in self._before[number] if not predicate(state, chosen)]
+
+    def broken_after(self, number: int, state: StateTuple) -> list[str]:
+        """Name the properties that a step violates by the state after it."""
+        return [name for name, predicate in self._after[number] if not predicate(state)]
 
     def state(self, state: StateTuple, successors: Iterable[Successor] | None = None) -> list[str]:
         """Name the properties that this state violates; its successors may be given, if they are known."""
