@@ -70,8 +70,8 @@ class MemoryMachine(Machine):
         self._own = [n for n, v in enumerate(table.vars.values()) if v.name.startswith(agent.own)]
         known = made(table, agent)
         self._made = [known.get(r.step.id) for r in self.steps]
-        self._all = [access for m in known.values() for access in m.all]
-        self.loads = [a for a in self._all if a.kind == "load"]
+        self.accesses = [access for m in known.values() for access in m.all]
+        self.loads = [a for a in self.accesses if a.kind == "load"]
         each = list(zip(self.steps, self._made, strict=True))
         self._writes = [self._compiled_writes(r) if m and m.store else [] for r, m in each]
         self._shows = [m is not None and shows(r) for r, m in each]
@@ -91,7 +91,7 @@ class MemoryMachine(Machine):
     def _relate(self, orders: Orders) -> None:
         """Find out which stores may be passed, and where which loads may be made early."""
         self.orders = orders
-        self._passed = {a.name: self._may_be_passed(a) for a in self._all if a.kind == "store"}
+        self._passed = {a.name: self._may_be_passed(a) for a in self.accesses if a.kind == "store"}
         self._labels = [self._places(a) for a in self.loads]
         self.successors = self._under_memory
 
@@ -106,12 +106,12 @@ class MemoryMachine(Machine):
 
     def _may_be_passed(self, store: Access) -> bool:
         kinds = {"store": STORE_STORE, "load": STORE_LOAD}
-        return any(not self._keeps(kinds[a.kind], store.name, a.name) for a in self._all if a is not store)
+        return any(not self._keeps(kinds[a.kind], store.name, a.name) for a in self.accesses if a is not store)
 
     def _sources(self, load: Access) -> list[Access]:
         """Give the loads that this one may come before."""
         return [
-            a for a in self._all
+            a for a in self.accesses
             if a.kind == "load" and a.fields != load.fields and not self._keeps(LOAD_LOAD, a.name, load.name)
         ]  # fmt: skip
 
@@ -194,14 +194,18 @@ class MemoryMachine(Machine):
     # Events.
 
     def _under_memory(self, state: StateTuple) -> list[Successor]:
-        found = self._by_others(state)
+        found: list[Successor] = []
         view = self.seen_by_agent(state)
-        for successor in self._mine(view):
-            self._take(found, state, successor, view, None)
         if state[self._rest + 1] is not None:
             self._take_early(found, state, view)
         else:
             self._load_early(found, state, view)
+        # a step whose load was made early uses that: to load again is as if it had not been made, another run
+        early = {(number, chosen) for number, chosen, _ in found}
+        for successor in self._mine(view):
+            if successor[:2] not in early:
+                self._take(found, state, successor, view, None)
+        found += self._by_others(state)
         for position, entry in enumerate(self.waiting(state)):
             if not entry.after:
                 found.append((self._store, position, self._visible(state, position)))

@@ -16,7 +16,7 @@ import pytest
 from model.interpret import Sizes, StateTuple
 from model.memory.accesses import BACK_END
 from model.memory.kinds import ARM, COMPILER, MEMORIES, PROGRAM_ORDER, X86, Memory, Moved, Orders, Points
-from model.memory.machine import MemoryMachine
+from model.memory.machine import LOAD, MemoryMachine
 from model.record import Var, Vars
 from model.steps import History, Procedure, Table
 from model.terms import any_of
@@ -25,11 +25,11 @@ FIELDS = ("x", "y", "z")
 Pictures = frozenset[tuple[int, ...]]
 
 
-def program(*stores: tuple[str, int], peeks: str = "") -> Table:
+def program(*stores: tuple[str, int], peeks: str = "", own: bool = False) -> Table:
     """Make a program of the back-end that stores some values, one after the other, and looks at the driver's answer.
 
     `peeks`: when it looks at another field too, "first" or "last" before that. The driver answers, and looks at the
-    first field; there is a crash.
+    first field; there is a crash. `own`: what is looked at is a field of its own instead, which the driver could store.
     """
     names = [f"ring.{f}" for f in FIELDS]
     variables = Vars(
@@ -40,7 +40,20 @@ def program(*stores: tuple[str, int], peeks: str = "") -> Table:
         Var("driver.at", "driver", 0, "label", initial="idle"), Var("driver.saw", "driver", 8, "what was looked at"),
         Var("alive", "volatile", 1, "1: the process lives", initial=1),
     )  # fmt: skip
-    supply, driver, crash = Procedure("supply"), Procedure("driver"), Procedure("crash")
+    crash = Procedure("crash")
+
+    @crash.step("crash", text="", world=True, when=lambda s: any_of(s.alive == 1))
+    def die(s: Any) -> None:
+        """Die."""
+        s.alive = 0
+        s.supply.at = "dead"
+
+    return Table.of_procedures("toy", variables, [back_end(stores, peeks, own=own), driver(), crash], History())
+
+
+def back_end(stores: Collection[tuple[str, int]], peeks: str, *, own: bool) -> Procedure:
+    """Give the steps of the back-end."""
+    supply = Procedure("supply")
     if peeks:
         at, to = ("peek", "0") if peeks == "first" else (str(len(stores)), "peeked")
 
@@ -60,30 +73,36 @@ def program(*stores: tuple[str, int], peeks: str = "") -> Table:
     @supply.step("look", at="peeked" if peeks == "last" else str(len(stores)), to="end", text="")
     def look(s: Any) -> None:
         """Look at the answer."""
-        s.supply.seen = s.answer
+        s.supply.seen = s.ring.x if own else s.answer
 
-    @driver.step("answer", at="idle", to="done", text="")
+    return supply
+
+
+def driver() -> Procedure:
+    """Give the steps of the driver."""
+    steps = Procedure("driver")
+
+    @steps.step("answer", at="idle", to="done", text="")
     def reply(s: Any) -> None:
         """Answer, whatever is there."""
         s.answer = 1
 
-    @driver.step("hint", at="hinting", to="hinted", text="")
+    @steps.step("hint", at="hinting", to="hinted", text="")
     def hint(s: Any) -> None:
         """Nobody gets here: the clue is what a driver stores, though."""
         s.clue = 1
 
-    @driver.step("see", at="done", to="seen", text="")
+    @steps.step("meddle", at="hinting", to="hinted", text="")
+    def meddle(s: Any) -> None:
+        """Nor here."""
+        s.ring.x = 1
+
+    @steps.step("see", at="done", to="seen", text="")
     def see(s: Any) -> None:
         """See what the first field holds."""
         s.driver.saw = s.ring.x
 
-    @crash.step("crash", text="", world=True, when=lambda s: any_of(s.alive == 1))
-    def die(s: Any) -> None:
-        """Die."""
-        s.alive = 0
-        s.supply.at = "dead"
-
-    return Table.of_procedures("toy", variables, [supply, driver, crash], History())
+    return steps
 
 
 def machine(memory: Memory, table: Table, orders: Orders | None = None, window: int = 9) -> MemoryMachine:
@@ -220,6 +239,14 @@ def test_a_load_made_early_still_comes_after_the_stores_that_it_must_follow(peek
     table = program(("x", 1), peeks=peeks)
     assert not missed(machine(COMPILER, table, Points(frozenset({"look answer"}), frozenset())))
     assert missed(machine(COMPILER, table, Points(frozenset(), frozenset({"peek clue"}))))
+
+
+def test_a_load_made_early_does_not_miss_a_store_of_its_own() -> None:
+    """Whatever is made early: a field that the agent itself stores in between is as it has stored it."""
+    of = machine(COMPILER, program(("x", 5), peeks="first", own=True))
+    ended = [state for state in reached(of) if of.get(state, "supply.at") == "end"]
+    assert any(event == LOAD for state in reached(of) for event, _, _ in of.enabled(state))
+    assert {of.get(state, "supply.seen") for state in ended} == {5}
 
 
 def test_the_window_limits_what_waits() -> None:
