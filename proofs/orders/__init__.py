@@ -1,0 +1,1 @@
+"""Which stores and loads must stay in order, on which memory: searched, recorded, and held against C11."""
