@@ -208,6 +208,10 @@ def _check(schedule: Schedule) -> None:
     """Raise UsageError for a schedule that real processes cannot play."""
     if schedule.mutant is not None:
         raise UsageError("the reference has no mutants: only `replay` plays this file, on the model")
+    if schedule.memory is not None:
+        raise UsageError(
+            "real processes do not choose what a compiler or a processor does: only `replay` plays this file"
+        )
     if schedule.size < 2:
         raise UsageError("a request to a disk takes two descriptors at least, and a ring of 1 has no room for them")
     alone = sorted({event.step for event in schedule.events} & _ALONE)

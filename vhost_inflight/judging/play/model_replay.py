@@ -1,4 +1,7 @@
-"""A schedule played by the model's interpreter: for mutants of the text, which the reference does not have."""
+"""A schedule played by the model's interpreter: for mutants of the text and kinds of memory.
+
+The reference has no mutants, and no say in what a compiler or a processor does.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from model.record import SHARED
 from model.steps import Table
 from model.terms import ModelError
 from proofs.induction.kits import kit
+from proofs.orders.runs import MemoryRun, judge_of
 from proofs.search.judges import Judge
 from proofs.search.livelock import is_round
 from proofs.search.runs import runs
@@ -27,14 +31,14 @@ SIZE_MAX = 1024
 def replay_on_model(schedule: Schedule) -> Replay:
     """Play a schedule on the model, over numbers, and judge its property as the model does.
 
-    Raises ScheduleError when there is no such mutant, or when the ring or the region is larger than the model plays;
-    ModelError, naming the event, when one is not possible in its place.
+    Raises ScheduleError when there is no such mutant or memory, or when the ring or the region is larger than the model
+    plays; ModelError, naming the event, when one is not possible in its place.
     """
     if max(schedule.size, schedule.entries) > SIZE_MAX:
         what = f"{schedule.size} and {schedule.entries}"
         raise ScheduleError(f"at queue_size or region_size: {what}, but the model plays up to {SIZE_MAX} of each")
-    machine = Machine(_table(schedule), Sizes(schedule.size, schedule.entries, schedule.first), check=True)
-    judge = Judge(machine, protocol.judgements(schedule.ring), [schedule.property] if schedule.property else [])
+    judge = _judge_under(schedule) if schedule.memory else _judge(schedule)
+    machine = judge.machine
     reasons = Reasons(machine)
     states, moments, violations = [machine.initial()], [], []
     before = _fields(machine, states[0])
@@ -47,8 +51,8 @@ def replay_on_model(schedule: Schedule) -> Replay:
             raise ModelError(f"event {number}, {event.text()}: {error}") from error
         reasons.happens(event.step, state)
         if schedule.property in judge.event(state, (machine.index[event.step], chosen, after)):
-            step = machine.table.steps[event.step]
-            why = reasons.of_event(schedule.property, step, chosen, state, after)
+            step = machine.table.steps.get(event.step)
+            why = reasons.of_event(schedule.property, step, chosen, state, after) if step else "as others see it now"
             violations.append(Violation(schedule.property, number, why))
         now = _fields(machine, after)
         changes = tuple(Change(name, before[name], value) for name, value in now.items() if value != before[name])
@@ -65,6 +69,36 @@ def replay_on_model(schedule: Schedule) -> Replay:
         violations.append(Violation(schedule.property, len(moments), reasons.of_state(schedule.property, states[-1])))
     reproduced = bool(violations) or schedule.property is None
     return Replay("the model's interpreter", schedule.property, reproduced, tuple(moments), tuple(violations))
+
+
+def _judge(schedule: Schedule) -> Judge:
+    machine = Machine(_table(schedule), Sizes(schedule.size, schedule.entries, schedule.first), check=True)
+    return Judge(machine, protocol.judgements(schedule.ring), [schedule.property] if schedule.property else [])
+
+
+def _judge_under(schedule: Schedule) -> Judge:
+    """Give the judge of a schedule on a kind of memory, with the pair that the file leaves to it."""
+    assert schedule.memory is not None
+    told = schedule.memory
+    events = tuple((e.step,) if e.choice is None else (e.step, e.choice) for e in schedule.events)
+    run = MemoryRun(
+        schedule.ring, told["side"], told["kind"], tuple(told["free"]), tuple(told["past"]), told["window"],
+        schedule.property or "", schedule.size, schedule.first, schedule.notifications, events,
+    )  # fmt: skip
+    try:
+        side, judge = run.side, judge_of(run)
+    except (LookupError, ModelError) as unknown:
+        raise ScheduleError(f"at memory: {unknown}") from unknown
+    machine = judge.under
+    if Subject.of(schedule.ring, schedule.revision, schedule.gaps) != side.subject:
+        raise ScheduleError(f"at memory: the {run.part} is that of {side.subject.name}, not of this revision and gaps")
+    if machine.sizes.entries != schedule.entries:
+        raise ScheduleError(f"at region_size: on a kind of memory it is {machine.sizes.entries} here")
+    known = sorted(access.name for access in machine.accesses)
+    for name in (*run.free, *run.past):
+        if name not in known:
+            raise ScheduleError(f"at memory: {no_such('access', name, known)}")
+    return judge
 
 
 def _table(schedule: Schedule) -> Table:

@@ -2,7 +2,7 @@
 
 A schedule is played by the reference on real shared memory and judged by what really happened there. The reference
 follows the texts and the choices of the gaps, but no mutants of them: a schedule of a mutant is played by the model's
-interpreter instead, and what is printed says so.
+interpreter instead, and what is printed says so; so is one on a memory that does not keep the order of the program.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = ["replay", "run"]
 def replay(schedule: Schedule) -> Replay:
     """Play a schedule where it can be played, and judge it.
 
-    Raises DivergenceError when the reference does otherwise than the schedule says, ScheduleError for a mutant that
-    does not exist.
+    Raises DivergenceError when the reference does otherwise than the schedule says, ScheduleError for a mutant or a
+    memory that does not exist.
     """
-    if schedule.mutant is not None:
+    if schedule.mutant is not None or schedule.memory is not None:
         return replay_on_model(schedule)
     return _replay_on_memory(schedule)
 
@@ -117,6 +117,7 @@ def _document(schedule: Schedule, played: Replay) -> dict[str, Any]:
         "revision": schedule.revision,
         "gaps": dict(schedule.gaps),
         "mutant": schedule.mutant,
+        "memory": dict(schedule.memory) if schedule.memory else None,
         "property": schedule.property,
         "repeats_from": schedule.repeats_from,
         "on": played.on,
@@ -148,6 +149,11 @@ def _print(schedule: Schedule, played: Replay) -> None:
     )
     if schedule.mutant is not None:
         console.print("The reference has no mutants: the model's interpreter played it.")
+    if schedule.memory is not None:
+        told = schedule.memory
+        console.print(f"The {told['side']}'s accesses are on the memory of {told['kind']}, played by the model.")
+        console.print(f"It may turn these two round: {told['free'][0]}, {told['free'][1]}.")
+        console.print("memory.store N: others see the Nth store that waits; memory.load N: a load is made early.")
     if console.is_terminal:
         console.print(_table(played))
     else:

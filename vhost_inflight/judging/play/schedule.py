@@ -82,6 +82,8 @@ class Schedule:
     region's entries, ``first`` the index at which a split ring begins (a packed one has none). ``notifications``
     says whether the steps in NOTIFICATIONS are part of the schedule; where they are not, they happen unseen.
     ``repeats_from`` is the number of the event (from 1) from which the run goes round for ever, None if it does not.
+    ``memory`` is the kind of memory that it runs on, as the file says it (proofs.orders.runs); None: one that keeps the
+    order of the text.
     """
 
     ring: str
@@ -95,6 +97,7 @@ class Schedule:
     first: int
     notifications: bool
     events: tuple[Event, ...]
+    memory: Mapping[str, Any] | None = None
     repeats_from: int | None = None
 
     def round(self) -> str:
@@ -141,10 +144,12 @@ def parse(document: Any) -> Schedule:
     if wanted is not None and wanted not in NAMES:
         raise ScheduleError(f"at property: {no_such('property', wanted, NAMES)}")
     events = tuple(Event(*event) for event in document["schedule"])
-    ring, mutant = document["ring"], document.get("mutant")
+    ring, mutant, memory = document["ring"], document.get("mutant"), document.get("memory")
+    if mutant is not None and memory is not None:
+        raise ScheduleError("at memory: a schedule is of a mutant or of a memory, not of both")
     for number, event in enumerate(events):
         known = STEP_IDS_OF[ring] | {"crash"}
-        if mutant is None and event.step not in known:
+        if mutant is None and memory is None and event.step not in known:
             raise ScheduleError(f"at schedule[{number}]: {no_such('step', event.step, sorted(known))}")
     schedule = Schedule(
         ring=ring,
@@ -160,6 +165,7 @@ def parse(document: Any) -> Schedule:
             "notifications", "drains" in (wanted, document.get("witness")) or _has_notifications(ring, events)
         ),
         events=events,
+        memory=memory,
         repeats_from=document.get("repeats_from"),
     )
     if schedule.repeats_from is not None and (wanted != "drains" or schedule.repeats_from > len(events)):
