@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
+from model.memory.accesses import made
 from model.protocol import Subject
 from model.record import SHARED
 from model.steps import Table
@@ -94,7 +95,7 @@ def _judge_under(schedule: Schedule) -> Judge:
         raise ScheduleError(f"at memory: the {run.part} is that of {side.subject.name}, not of this revision and gaps")
     if machine.sizes.entries != schedule.entries:
         raise ScheduleError(f"at region_size: on a kind of memory it is {machine.sizes.entries} here")
-    known = sorted(access.name for access in machine.accesses)
+    known = sorted(a.name for m in made(protocol.table(side.subject), side.agent).values() for a in m.all)
     for name in (*run.free, *run.past):
         if name not in known:
             raise ScheduleError(f"at memory: {no_such('access', name, known)}")
