@@ -25,10 +25,13 @@ from model.record import SHARED, c_field
 from model.steps import Recorded, Step, Table
 from model.terms import Term, any_of, constant
 
-__all__ = ["LOAD", "STORE", "MemoryMachine", "Waiting"]
+__all__ = ["LOAD", "RESETS", "STORE", "MemoryMachine", "Waiting"]
 
 STORE, LOAD = "memory.store", "memory.load"
 """The events of the memory."""
+
+RESETS = ("driver.reset", "connection.reset")
+"""Steps that come when nothing waits: the front-end sends messages, or waits for the one that answers them."""
 
 _CHOOSERS = {"recover": "back-end", "fetch": "back-end", "supply": "back-end", "device": "device", "crash": "crash"}
 
@@ -80,7 +83,7 @@ class MemoryMachine(Machine):
         self._theirs = self.only(lambda r: r.step.procedure not in agent.procedures)
         self._mine = self.only(lambda r: r.step.procedure in agent.procedures)
         self._one = {a.step: self._only_one(a.step) for a in self.loads}
-        self._crash, self._reset = self.index["crash"], self.index.get("driver.reset")
+        self._crash, self._resets = self.index["crash"], {self.index[n] for n in RESETS if n in self.index}
         self._store, self._load = len(self.steps), len(self.steps) + 1
         self.steps = [*self.steps, _pseudo(STORE, "A store is seen by others."), _pseudo(LOAD, "A load is made early.")]
         self.index |= {STORE: self._store, LOAD: self._load}
@@ -218,7 +221,7 @@ class MemoryMachine(Machine):
             if number == self._crash:
                 if self.memory.loses or not self.waiting(state):
                     found.append((number, chosen, (*after[: self._rest], (), None)))
-            elif number != self._reset or not self.waiting(state):
+            elif number not in self._resets or not self.waiting(state):
                 found.append((number, chosen, after))
         return found
 

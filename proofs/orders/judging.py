@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from model import protocol
 from model.interpret import StateTuple, Successor
-from model.memory.machine import STORE, MemoryMachine
+from model.memory.machine import LOAD, STORE, MemoryMachine
 from proofs.search.judges import Judge
 
 __all__ = ["MemoryJudge"]
@@ -17,6 +19,7 @@ class MemoryJudge(Judge):
         """Compile the judgements, as for any machine."""
         super().__init__(machine, protocol.judgements(machine.table.ring), properties)
         self.under = machine
+        self._owed[machine.index[LOAD]] = False  # nobody owes that a load is made before its step
 
     def event(self, state: StateTuple, successor: Successor) -> list[str]:
         """Name the properties that this event violates.
@@ -35,10 +38,11 @@ class MemoryJudge(Judge):
         )  # fmt: skip
         return before + self.broken_after(number, machine.seen_by_agent(after))
 
-    def state(self, state: StateTuple) -> list[str]:
+    def state(self, state: StateTuple, successors: Iterable[Successor] | None = None) -> list[str]:
         """Name the properties that this state violates. While a store waits, somebody owes that it is seen."""
-        return [*(["drains"] if self._drains and not self.under.waiting(state) and self.stuck(state) else []),
-                *([] if self._restarts is None or self._same(state) else ["restartable"])]  # fmt: skip
+        stuck = self._drains and not self.under.waiting(state) and self.stuck(state, successors)
+        restartable = self._restarts is None or self._same(state)
+        return [*(["drains"] if stuck else []), *([] if restartable else ["restartable"])]
 
     def _same(self, state: StateTuple) -> bool:
         assert self._restarts is not None

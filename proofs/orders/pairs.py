@@ -12,6 +12,7 @@ from model import protocol
 from model.interpret import Machine, StateTuple
 from model.memory.accesses import Made, made
 from model.memory.kinds import LOAD_LOAD, STORE_LOAD, STORE_STORE, Access
+from model.memory.machine import RESETS
 from model.steps import Table
 from proofs.orders.points import Part, points
 from proofs.search.bounds import Bounds
@@ -117,7 +118,7 @@ def _visit(found: _Pairs, bounds: Bounds) -> None:
         for number, _, after in machine.successors(state):
             step = machine.steps[number].step.id
             died = crashes + (step == "crash")
-            if after[requests] > bounds.requests + 1 or died > bounds.crashes or step == "driver.reset":
+            if after[requests] > bounds.requests + 1 or died > bounds.crashes or step in RESETS:
                 continue
             then = found.after(past, step) if step in found.known else past
             then = _Past() if step == "crash" else then
