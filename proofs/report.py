@@ -137,9 +137,9 @@ KINDS: Mapping[str, str] = {
 """What goals of each kind say."""
 
 
-def prover(checked: selfcheck.Checked, lies: selfcheck.Checked, failed: int) -> Iterator[str]:
+def prover(checked: selfcheck.Checked, lies: selfcheck.Checked, failed: int, by: str = "Z3") -> Iterator[str]:
     """Say how many goals there were, of which kinds, and what the prover said to what is false."""
-    shown = f"{failed} of these not proved" if failed else "each proved by Z3 now, none taken from a file"
+    shown = f"{failed} of these not proved" if failed else f"each proved by {by} now, none taken from a file"
     yield f"{checked.goals.total()} goals, {checked.different} of them different; {shown}"
     kinds = ", ".join(f"{checked.goals[kind]} {text}" for kind, text in KINDS.items() if checked.goals[kind])
     yield f"they are those of the census, which the tables alone give: {kinds}"

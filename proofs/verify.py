@@ -22,6 +22,8 @@ from proofs.challenges import mutants, selfcheck, witnesses
 from proofs.induction.engine import Outcome, prove_all
 from proofs.induction.kits import kit
 from proofs.search.breadth_first import Bounds, Found, explore
+from proofs.second.asking import By
+from proofs.second.told import told
 from proofs.verdicts import (
     Judged,
     Schedule,
@@ -58,6 +60,7 @@ def run(
     out: Path | None = None,
     write: Callable[[list[dict[str, Any]]], None] | None = None,
     quiet: bool = False,
+    by: By | None = None,
 ) -> bool:
     """Judge; print; True if every verdict is the one recorded (without a record: if nothing is violated).
 
@@ -70,7 +73,7 @@ def run(
     rings = (ring,) if ring else protocol.RINGS
     for name in rings:
         first = len(found.notes)
-        _judge(found, name, _subjects(name, revision, gaps), property_name, search)
+        _judge(found, name, _subjects(name, revision, gaps), property_name, search, by or By())
         if len(rings) > 1:
             found.notes[first:] = [f"{name}: {note}" for note in found.notes[first:]]
     console = Console(soft_wrap=True, quiet=quiet)
@@ -95,7 +98,9 @@ def _subjects(ring: str, revision: str | None, gaps: Mapping[str, str]) -> list[
     return [protocol.Subject.of(ring, r, gaps) for r in ([revision] if revision else open_in)]
 
 
-def _judge(found: Run, ring: str, chosen: list[protocol.Subject], property_name: str | None, search: bool) -> None:
+def _judge(  # noqa: PLR0917
+    found: Run, ring: str, chosen: list[protocol.Subject], property_name: str | None, search: bool, by: By
+) -> None:
     names = [property_name] if property_name else list(NAMES)
     record = {(v.subject(), v.property): v for v in recorded(ring)}
     asked = [(s, n) for s in chosen for n in names]
@@ -104,22 +109,26 @@ def _judge(found: Run, ring: str, chosen: list[protocol.Subject], property_name:
         if (was := record.get((subject, name))) is None or was.verdict == "proved":
             to_prove.setdefault(subject, set()).add(name)
     with report.progress("proving") as step:
-        proved = prove_all(to_prove, properties=to_prove, progress=step)
+        proved = prove_all(to_prove, properties=to_prove, progress=step, by=by)
     searched = _search_again(asked, record, search, proved)
     for subject, name in asked:
         found.judged.append(_verdict(subject, name, record.get((subject, name)), proved, searched))
     found.notes += _without(proved)
-    _check_prover(found, ring, proved)
+    _check_prover(found, ring, proved, by)
+    beside = told(by, ring, proved)
+    found.notes += beside.notes
+    found.good = found.good and beside.good
     _check_records(found, ring)
 
 
-def _check_prover(found: Run, ring: str, proved: Outcome) -> None:
+def _check_prover(found: Run, ring: str, proved: Outcome, by: By) -> None:
     """Hold what was proved against the census, and put to the prover what is false; a ring may have no proof."""
     if not proved.asked:
         return
     checked = selfcheck.check(ring, proved, selfcheck.lemmas_of(ring))
     lies = _believed(ring)
-    found.notes += report.prover(checked, lies, failed=sum(r.status != "proved" for r in proved.results.values()))
+    failed = sum(r.status != "proved" for r in proved.results.values())
+    found.notes += report.prover(checked, lies, failed, by.names)
     found.good = found.good and not checked.faults and not lies.faults
 
 

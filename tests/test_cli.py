@@ -15,6 +15,7 @@ import pytest
 
 import diagrams
 from model.terms import ModelError
+from proofs.second.asking import By
 from refimpl.errors import FrontEndError
 from vhost_inflight import cli, explain
 
@@ -35,7 +36,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return runs
 
 
-@pytest.mark.parametrize("command", ["verify", "replay", "explain", "backend", "recover", "crash-test", "diagrams"])
+@pytest.mark.parametrize(
+    "command", ["verify", "export", "replay", "explain", "backend", "recover", "crash-test", "diagrams"]
+)
 def test_every_command_has_help(run: Run, command: str) -> None:
     """Exit 0, and the help names the command."""
     code, out, _ = run(command, "--help")
@@ -183,6 +186,7 @@ VERIFY: dict[str, Any] = {
     "out": None,
     "write": None,
     "quiet": False,
+    "by": By(),
 }
 CRASH_TEST: dict[str, Any] = {
     "ring": "split",
@@ -218,8 +222,10 @@ CRASH_TEST: dict[str, Any] = {
                 "out": Path("y"),
                 "write": None,
                 "quiet": False,
+                "by": By(),
             },
         ),
+        ("verify --solver both --certify", "proofs.verify", VERIFY | {"by": By("both", certify=True)}),
         (
             "verify --gap settle=wide",
             "proofs.verify",

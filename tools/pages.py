@@ -17,11 +17,11 @@ from model import protocol
 from model.properties import NAMES
 from proofs.search.bounds import Bounds
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder
-from tools import claims, firsts, readings, sentences, tour
+from tools import claims, firsts, readings, sentences, tour, trust
 
 __all__ = ["PAGES", "block", "filled"]
 
-PAGES = ("README.md", "docs/errata.md", "docs/gaps.md", "docs/properties.md", "docs/tour.md")
+PAGES = ("README.md", "docs/errata.md", "docs/gaps.md", "docs/properties.md", "docs/tour.md", "docs/trust.md")
 """The documents that have such parts."""
 
 _PART = re.compile(r"(<!-- generated: ([\w. -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -37,9 +37,9 @@ def block(name: str) -> str:
 
     They are ``verdicts``, ``properties``, ``firsts``, ``runs first``, ``readings``, ``gaps RING``, ``run NAME`` and
     ``end of NAME``; or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``; or of the tour:
-    ``pictures``, ``crashes RING``.
+    ``pictures``, ``crashes RING``; or of docs/trust.md: ``believed``, ``sabotages``.
     """
-    told = sentences.part(name) or tour.part(name)
+    told = sentences.part(name) or tour.part(name) or trust.part(name)
     return _recorded(name) if told is None else _table(*told)
 
 

@@ -122,6 +122,10 @@ def verify(
         typer.Option(metavar="DIR", help="write every counterexample to DIR (else: new ones, to counterexamples)"),
     ] = None,
     json_file: JsonFile = None,
+    solver: Annotated[str, typer.Option(help="z3, cvc5 or both: who proves the goals")] = "z3",
+    certify: Annotated[
+        bool, typer.Option("--certify", help="let a checker that uses no solver check cvc5's proof of each goal")
+    ] = False,
 ) -> None:
     """Judge the text: prove each property, or show a shortest run that breaks it. Exit 0: the verdicts recorded."""
     from model.properties import NAMES
@@ -132,8 +136,12 @@ def verify(
     gaps = parse_gaps(gap or ())
     ring = _ring_of(gaps, ring)
 
+    from proofs.second.asking import SOLVERS, By
     from proofs.verify import run
 
+    _check("solver", solver, SOLVERS)
+    by = By(solver, certify)
+    by.need()
     _exit(
         run(
             ring=ring,
@@ -144,8 +152,30 @@ def verify(
             out=out,
             write=partial(write_json, json_file) if json_file is not None else None,
             quiet=json_file == STDIO,
+            by=by,
         )
     )
+
+
+@app.command(short_help="Write all goals as SMT-LIB 2, for any solver.")
+def export(
+    smt: Annotated[Path, typer.Option(metavar="DIR", help="the folder to write to")],
+    ring: Ring = None,
+    revision: Revision = None,
+) -> None:
+    """Write the goals of all proofs as SMT-LIB 2, a file each: any solver can be asked, and has to say unsat."""
+    from model import protocol
+
+    _check_ring(ring)
+    _check_revision(revision)
+
+    from proofs import report
+    from proofs.second.export import export as write
+
+    rings = [r for r in protocol.RINGS if ring in (None, r) and revision in (None, *protocol.revisions(r))]
+    with report.progress("writing") as step:
+        number = write(smt, rings, revision, lambda done: step(done, 0))
+    typer.echo(f"{number} files written to {smt}")
 
 
 @app.command()

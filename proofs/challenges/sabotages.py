@@ -4,7 +4,8 @@
 
 Each is put into a copy of the packages; then the checks are run there, the cheap ones first, until one fails: ``goals``
 (the census, shared results and assumptions: no solver), ``lies`` (false goals that the prover is asked), ``tests``
-(those of the prover). Exit 1 if one goes unnoticed. ``--first`` tries the first of each kind alone.
+(those of the prover); of the checker of certificates, its own tests. Exit 1 if one goes unnoticed. ``--first`` tries
+the first of each kind alone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+
+from proofs.challenges.checker_sabotages import ASKED, CHECKER
 
 __all__ = ["SABOTAGES", "Sabotage", "main", "noticed_by"]
 
@@ -173,9 +176,17 @@ SABOTAGES: tuple[Sabotage, ...] = (
     _s("shared", "a key without its hypotheses", "show.py", '\\n{goal.text}\\n{used}"', '\\n{goal.text}"'),
     _s("shared", "a result from more than the key names", "show.py", "shared=hinted is None)", "shared=True)"),
 )  # fmt: skip
+SABOTAGES += tuple(Sabotage(name, "checker", f"proofs/certificates/{file}", *lines) for name, file, *lines in CHECKER)
+SABOTAGES += tuple(Sabotage(name, "asked", f"proofs/{file}", *lines) for name, file, *lines in ASKED)
 
 CHECKS = ("goals", "lies", "tests")
-TESTS = ("test_solver.py", "test_walks.py", "test_kits.py", "test_false_theorems.py")
+TESTS = {
+    "tests": ("test_solver.py", "test_walks.py", "test_kits.py", "test_false_theorems.py"),
+    "certificates": ("test_certificates.py", "test_certificate_scopes.py"),
+    "second": ("test_second.py",),
+}
+OF_KIND = {"checker": ("certificates",), "asked": ("second",)}
+"""What is run for sabotages of some kinds, in the place of `CHECKS`."""
 
 
 def _copied(folder: Path) -> None:
@@ -203,8 +214,8 @@ def noticed_by(sabotage: Sabotage, checks: Sequence[str] = CHECKS) -> str | None
         path.write_text(text.replace(sabotage.old, sabotage.new, 1), encoding="utf-8")
         for check in checks:
             command = [sys.executable, "-m", "proofs.challenges.selfcheck", check]
-            if check == "tests":
-                files = [f"tests/proofs/{test}" for test in TESTS]
+            if check in TESTS:
+                files = [f"tests/proofs/{test}" for test in TESTS[check]]
                 command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files]
             ran = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
             if ran.returncode:
@@ -221,7 +232,7 @@ def main(arguments: Sequence[str]) -> int:
         chosen = list({s.kind: s for s in reversed(chosen)}.values())
     unnoticed = 0
     for sabotage in chosen:
-        told = noticed_by(sabotage)
+        told = noticed_by(sabotage, OF_KIND.get(sabotage.kind, CHECKS))
         unnoticed += told is None
         print(f"{sabotage.kind}: {sabotage.name}: {told or 'UNNOTICED'}"[:200], flush=True)
     print(f"{len(chosen)} sabotages, {len(chosen) - unnoticed} noticed")

@@ -15,7 +15,7 @@ from proofs.induction.show import Query, Result, hint_key, hints, queries, solve
 from proofs.induction.words import rests_on
 from proofs.workers import workers
 
-__all__ = ["Outcome", "prove_all"]
+__all__ = ["Outcome", "Solve", "prove_all"]
 
 
 @dataclass
@@ -60,8 +60,14 @@ def groups_for(properties: Iterable[str]) -> set[str]:
     return {group for name in properties for group in rests_on(name)}
 
 
-def _run(job: tuple[protocol.Subject, list[Query], bool]) -> list[Result]:
-    subject, wanted, core = job
+Solve = Callable[[Proof, list[Query], dict[str, list[str]]], list[Result]]
+"""Asks the goals of one subject; the hints are given too."""
+
+
+def _run(job: tuple[protocol.Subject, list[Query], bool, Solve | None]) -> list[Result]:
+    subject, wanted, core, by = job
+    if by is not None:
+        return by(_proofs[subject], wanted, _known[subject.ring])
     tries = show.TRIES[:1] if core and subject.choices else show.TRIES
     return solve(_proofs[subject], wanted, _known[subject.ring], core=core, tries=tries)
 
@@ -73,11 +79,12 @@ def prove_all(
     properties: Mapping[protocol.Subject, set[str]] | None = None,
     only: set[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    by: Solve | None = None,
 ) -> Outcome:
     """Prove what can be proved of the subjects; with `core`, find hints for goals that have none.
 
     `properties` says which properties of a subject to prove (all of them, if left out); `progress` is told how many of
-    how many goals are done; `only` leaves all steps out but some, for tests.
+    how many goals are done; `only` leaves all steps out but some, for tests; `by` asks the goals instead of Z3 alone.
     """
     outcome = Outcome()
     _known.clear()
@@ -98,8 +105,8 @@ def prove_all(
             if query.key not in seen:
                 seen.add(query.key)
                 jobs.setdefault((subject, query.work), []).append(query)
-    work = [(s, q, core) for (s, _), q in sorted(jobs.items(), key=lambda item: -len(item[1]))]
-    total, done = sum(len(q) for _, q, _ in work), 0
+    work = [(s, q, core, by) for (s, _), q in sorted(jobs.items(), key=lambda item: -len(item[1]))]
+    total, done = sum(len(q) for _, q, *_ in work), 0
     with workers() as pool:  # the proofs made above are shared, not made again
         for ended in as_completed([pool.submit(_run, job) for job in work]):
             results = ended.result()
@@ -110,7 +117,7 @@ def prove_all(
             done += len(results)
             if progress:
                 progress(done, total)
-        _alone(outcome, pool)
+        _alone(outcome, pool, by)
     return outcome
 
 
@@ -119,13 +126,13 @@ def _keep(cores: dict[str, dict[str, list[str]]], result: Result) -> None:
     cores.setdefault(query.ring, {})[hint_key(query.work, query.name)] = sorted(result.used)
 
 
-def _alone(outcome: Outcome, pool: ProcessPoolExecutor) -> None:
+def _alone(outcome: Outcome, pool: ProcessPoolExecutor, by: Solve | None) -> None:
     """Run again, for each other subject, what one subject proved from more than the shared key names."""
-    jobs: list[tuple[protocol.Subject, list[Query], bool]] = []
+    jobs: list[tuple[protocol.Subject, list[Query], bool, Solve | None]] = []
     for subject, asked in outcome.asked.items():
         for query in asked:
             result = outcome.results[query.key]
             if result.status == "proved" and not result.shared and result.query is not query:
-                jobs.append((subject, [query], False))
-    for (subject, _, _), (result,) in zip(jobs, pool.map(_run, jobs), strict=True):
+                jobs.append((subject, [query], False, by))
+    for (subject, *_), (result,) in zip(jobs, pool.map(_run, jobs), strict=True):
         outcome.own[subject, result.query.key] = result

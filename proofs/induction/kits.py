@@ -7,7 +7,7 @@ no record of that kind to check.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -55,6 +55,8 @@ class Induction:
     """What is assumed of the ring's functions of positions (slots, laps), beside the sizes."""
     lemmas: Mapping[str, Callable[..., bool]]
     """What is proved once, by name: that those assumptions hold for every size; with a reach of 1, what is false."""
+    questions: Callable[[], Iterator[tuple[str, Sequence[Any]]]]
+    """The same as questions by name, for any solver: sentences that cannot all be true."""
     stuck_facts: Callable[[Translator, World], Sequence[Any]]
     """What the chain `stuck` may use besides the invariant: what holds of any finite set."""
     stuck_lemmas: Callable[[str, Translator, World], Sequence[tuple[str, Any, Any]]]

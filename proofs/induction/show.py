@@ -26,7 +26,7 @@ from proofs.induction.goals import goals_of, works
 from proofs.induction.proof import Proof
 from proofs.induction.work import Work
 
-__all__ = ["Query", "Result", "given", "hint_key", "hints", "proof_works", "proves", "queries", "solve"]
+__all__ = ["Query", "Result", "core_of", "given", "hint_key", "hints", "proof_works", "proves", "queries", "solve"]
 
 Tries = tuple[tuple[float, int], ...]
 
@@ -68,6 +68,8 @@ class Result:
     seconds: float
     used: tuple[str, ...] = ()
     shared: bool = True
+    beside: Any = None
+    """What else was found about it (`proofs.second`)."""
 
 
 def hints(ring: str) -> dict[str, list[str]]:
@@ -135,7 +137,7 @@ def _solved(  # noqa: PLR0917
     hypotheses = {name: work.hypothesis(atom) for name, atom in usable.items()}
     proved = _proves_cases(work, [*facts, *hypotheses.values()], goal, expr, tries)
     cases = work.cases if goal.kind != "case" else [[]]
-    needed = (_core([*facts, *case], hypotheses, expr) for case in cases) if proved and core else (hypotheses,)
+    needed = (core_of([*facts, *case], hypotheses, expr) for case in cases) if proved and core else (hypotheses,)
     used = tuple(dict.fromkeys(name for names in needed for name in names))
     return Result(query, "proved" if proved else "unknown", time.monotonic() - started, used, shared=hinted is None)
 
@@ -178,7 +180,7 @@ def given(work: Work, goal: Goal) -> list[list[Any]]:
 _hints = cache(hints)
 
 
-def _core(facts: Iterable[Any], hypotheses: dict[str, Any], goal: Any) -> list[str]:
+def core_of(facts: Iterable[Any], hypotheses: dict[str, Any], goal: Any) -> list[str]:
     """Find atoms that are enough, then leave out one at a time those that are not needed, if they are not too many."""
     for effort, seed in TRIES[:1]:
         solver = _solver(effort, seed)

@@ -49,7 +49,7 @@ class Translator:
 
     def __post_init__(self) -> None:
         """Make the constants that all states share."""
-        self.size, self.first, self.choice = z3.Ints("size first choice")
+        self.size, self.first, self.choice = z3.Ints("size first chosen")
         self.region_size = self.size if self.entries == "equal" else z3.Int("entries")
         self._fresh = 0
         self._naming: list[Any] | None = None

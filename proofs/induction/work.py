@@ -58,8 +58,8 @@ class Work:
         index, values, known = z3.Int("index"), dict[str, Any](), list[Any]()
         for var in self.table.vars.values():
             value = self.translator.expr(var.start(Term("bound", ("index",))), {}, {"index": index})
-            if not callable(var.initial):
-                values[var.name] = value if var.limit is None else z3.K(INT, value)
+            if var.limit is None:
+                values[var.name] = value
                 continue
             # a constant that is equal to it: the solver takes no pattern with an array's rule in it
             array = values[var.name] = z3.Const(f"initially {var.name}", ARRAY)

@@ -12,7 +12,7 @@ from proofs.packed.mutants import mutants
 from proofs.packed.obligations import BESIDE, CASES, COUNTS, MENTIONS, NO_WRAP, WALKS, key, leaves
 from proofs.packed.rank import rank, stuck
 from proofs.packed.reasons import REASONS
-from proofs.packed.slots import INDEXES, axioms, place_lemma
+from proofs.packed.slots import INDEXES, axioms, place_lemma, questions
 from proofs.packed.stuck import TRIGGERS, least, nothing_live
 from proofs.search.bounds import Bounds, Level
 
@@ -72,6 +72,7 @@ KIT = Kit(
         rewrites={},
         axioms=axioms,
         lemmas={"places": place_lemma},
+        questions=questions,
         stuck_facts=least,
         stuck_lemmas=nothing_live,
         triggers=TRIGGERS,

@@ -6,7 +6,7 @@ adds to the slot and flips the lap where the ring begins again). `place_lemma` p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import z3
@@ -15,7 +15,7 @@ from model.steps import Guard
 from model.terms import cell, lap
 from proofs.induction.solver import Translator, function
 
-__all__ = ["INDEXES", "axioms", "place_lemma"]
+__all__ = ["INDEXES", "axioms", "place_lemma", "questions"]
 
 INDEXES: Mapping[str, Guard] = {
     "driver.avail_idx": lambda s: cell(s.history.avail_pos),
@@ -40,6 +40,18 @@ def place_lemma(reach: int = 0) -> bool:
 
     With a `reach`, of positions that are so much further apart than what is assumed: that is false.
     """
+    solver = z3.Solver()
+    solver.add(*_broken(reach))
+    return bool(solver.check() == z3.unsat)
+
+
+def questions() -> Iterator[tuple[str, list[Any]]]:
+    """Ask any solver for numbers that break the axioms."""
+    yield "places", _broken(0)
+
+
+def _broken(reach: int) -> list[Any]:
+    """Say what a position is, and that an axiom does not hold of it."""
     size, start, slot, by, rounds = z3.Ints("size start slot by rounds")
     lap_ = z3.Int("lap")
     known = [size >= 1, slot >= 0, slot < size, lap_ >= 0, lap_ <= 1, by >= 0, by < size + size + reach]
@@ -52,9 +64,7 @@ def place_lemma(reach: int = 0) -> bool:
         moved >= 0, moved < size, new_start + moved == start + slot + by,
         flipped == z3.If(same_parity, lap_, 1 - lap_), flipped >= 0, flipped <= 1,
     )  # fmt: skip
-    solver = z3.Solver()
-    solver.add(*known, z3.Not(goal))
-    return bool(solver.check() == z3.unsat)
+    return [*known, z3.Not(goal)]
 
 
 def axioms(translator: Translator) -> list[Any]:

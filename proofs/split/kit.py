@@ -13,7 +13,7 @@ from proofs.split.mutants import mutants
 from proofs.split.obligations import COUNTS, NO_WRAP, REWRITES, key, leaves
 from proofs.split.rank import rank, stuck
 from proofs.split.reasons import REASONS
-from proofs.split.slots import INDEXES, axioms, slot_lemma
+from proofs.split.slots import INDEXES, axioms, questions, slot_lemma
 from proofs.split.stuck import TRIGGERS, least, nothing_live
 
 __all__ = ["KIT", "LEVELS"]
@@ -79,6 +79,7 @@ KIT = Kit(
         rewrites=REWRITES,
         axioms=axioms,
         lemmas={"slots": slot_lemma},
+        questions=questions,
         stuck_facts=least,
         stuck_lemmas=nothing_live,
         triggers=TRIGGERS,

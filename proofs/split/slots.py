@@ -6,7 +6,7 @@ of the size apart), proved for each size by `slot_lemma` with bit-vectors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import z3
@@ -15,7 +15,7 @@ from model.steps import Guard
 from model.terms import wrap
 from proofs.induction.solver import Translator, function
 
-__all__ = ["INDEXES", "axioms", "slot_lemma"]
+__all__ = ["INDEXES", "axioms", "questions", "slot_lemma"]
 
 INDEXES: Mapping[str, Guard] = {
     "avail.idx": lambda s: wrap(s.history.avail_pos, 16),
@@ -44,12 +44,36 @@ def slot_lemma(reach: int = 0) -> bool:
 
 def axioms(translator: Translator) -> list[Any]:
     """Give what is assumed of slots: that of an index (`slot`), and that of a position (`place`)."""
+    return _axioms(function("slot"), function("place"), translator.size)
+
+
+def questions() -> Iterator[tuple[str, list[Any]]]:
+    """Ask any solver for numbers that break the axioms, for each size; a slot is what it is: the index modulo the size.
+
+    So a certificate can be had of each; `slot_lemma` shows the same of numbers of 16 bits, and needs no quantifiers.
+    """
+    for size in (1 << power for power in range(16)):
+
+        def slot(index: Any, size: int = size) -> Any:
+            return index % size
+
+        def place(position: Any, size: int = size) -> Any:
+            return position % 65536 % size
+
+        said = _axioms(slot, place, z3.IntVal(size), patterns=False)
+        yield f"slots, size {size}", [z3.Not(z3.And(said))]
+
+
+def _axioms(slot: Callable[[Any], Any], place: Callable[[Any], Any], size: Any, *, patterns: bool = True) -> list[Any]:
     p, q = z3.Ints("p q")
-    slot, place, size = function("slot"), function("place"), translator.size
+
+    def of_any(names: list[Any], said: Any, *by: Any) -> Any:
+        return z3.ForAll(names, said, patterns=list(by) if patterns else [])
+
     return [
-        z3.ForAll([p], z3.And(slot(p) >= 0, slot(p) < size), patterns=[slot(p)]),
-        z3.ForAll([p], z3.And(place(p) >= 0, place(p) < size), patterns=[place(p)]),
-        z3.ForAll([p], place(p) == slot(p % 65536), patterns=[place(p)]),
-        z3.ForAll([p, q], z3.Implies(z3.And(place(p) == place(q), p - q < size, q - p < size), p == q),
-                  patterns=[z3.MultiPattern(place(p), place(q))]),
+        of_any([p], z3.And(slot(p) >= 0, slot(p) < size), slot(p)),
+        of_any([p], z3.And(place(p) >= 0, place(p) < size), place(p)),
+        of_any([p], place(p) == slot(p % 65536), place(p)),
+        of_any([p, q], z3.Implies(z3.And(place(p) == place(q), p - q < size, q - p < size), p == q),
+               z3.MultiPattern(place(p), place(q))),
     ]  # fmt: skip

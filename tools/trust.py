@@ -1,0 +1,77 @@
+"""What has to be believed, with its lines of code counted: a part of docs/trust.md."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from proofs.challenges.sabotages import SABOTAGES
+
+__all__ = ["part"]
+
+ROOT = Path(__file__).parents[1]
+
+BELIEVED: Sequence[tuple[str, Sequence[str], str, str]] = (
+    ("what a table means", ("model/terms.py", "model/record.py", "model/steps.py"),
+     "a term, a step, a table of steps are what their docstrings say",
+     "the interpreter and the translation to a solver are two writings of it, held against each other on runs"),
+    ("the tables", ("model/both/*.py", "model/split/*.py", "model/packed/*.py"),
+     "each step does what the sentence of the text says",
+     "the reference, a writing of its own, takes the same steps in the same order on real memory (tests/meet)"),
+    ("the properties' predicates", ("model/properties.py", "model/split/properties.py", "model/packed/properties.py"),
+     "they say what the property's sentence says (counted among the tables, too)",
+     "each is violated by recorded runs, and judged on real memory by judges that share no code with it"),
+    ("the census", ("proofs/challenges/census.py",),
+     "these goals are all that induction needs",
+     "goals left out, emptied and shared wrongly (the sabotages `left out`, `empty`, `shared`)"),
+    ("what a goal says", ("proofs/induction/solver.py", "proofs/induction/work.py", "proofs/induction/goals.py",
+                          "proofs/induction/walks.py", "proofs/induction/restart.py", "proofs/induction/proof.py",
+                          "proofs/induction/atoms.py", "proofs/{split,packed}/{slots,stuck}.py"),
+     "a goal as a formula says what its name says; what is assumed of sizes and positions is true",
+     "canaries and falsehoods, asked in each run; assumptions worked out for small numbers; `believed`"),
+    ("the question as a text", ("proofs/induction/smtlib.py", "proofs/second/questions.py"),
+     "the text that is asked and certified is that formula",
+     "Z3 reads the texts, and finds the sentences that were written"),
+    ("the checker", ("proofs/certificates/*.py",),
+     "what it accepts follows from the question's sentences, and they cannot all be true",
+     "each rule's steps broken in each way; `checker`"),
+)  # fmt: skip
+
+
+def part(name: str) -> tuple[Sequence[str], list[Sequence[str]]] | None:
+    """Give the table called ``believed`` or ``sabotages``; None if it is no part of this page."""
+    if name == "believed":
+        return ("what", "where", "lines", "what is believed of it", "attacked by"), list(_believed())
+    if name == "sabotages":
+        kinds = Counter(s.kind for s in SABOTAGES)
+        return ("kind", "sabotages"), [(kind, str(number)) for kind, number in kinds.items()]
+    return None
+
+
+def _believed() -> Iterator[Sequence[str]]:
+    for number, (what, where, meaning, attack) in enumerate(BELIEVED, start=1):
+        lines = sum(len(p.read_text(encoding="utf-8").splitlines()) for p in _files(where))
+        yield (f"{number}. {what}", ", ".join(f"`{w}`" for w in where), str(lines), meaning, attack)
+
+
+def _files(patterns: Sequence[str]) -> list[Path]:
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        for plain in _alternatives(pattern):
+            matched = sorted(ROOT.glob(plain))
+            if not matched:
+                raise LookupError(f"docs/trust.md counts {plain}, and there is no such file")
+            found |= dict.fromkeys(matched)
+    return list(found)
+
+
+def _alternatives(pattern: str) -> Iterator[str]:
+    """Write ``a{b,c}`` as ``ab`` and ``ac``."""
+    before, brace, rest = pattern.partition("{")
+    if not brace:
+        yield pattern
+        return
+    inside, _, after = rest.partition("}")
+    for each in inside.split(","):
+        yield from _alternatives(f"{before}{each}{after}")
