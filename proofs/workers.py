@@ -7,14 +7,19 @@ takes them with it: a worker that was interrupted too would print where it was.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from typing import Final
 
 __all__ = ["workers"]
+
+_PR_SET_PDEATHSIG: Final = 1
+"""Of prctl(2)."""
 
 
 @contextlib.contextmanager
@@ -22,7 +27,7 @@ def workers() -> Iterator[ProcessPoolExecutor]:
     """Give the processes; whatever ends the block early (Ctrl-C, an error of one of them) ends them at once."""
     before = set(multiprocessing.active_children())
     threads = set(threading.enumerate())
-    pool = ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork"))
+    pool = ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork"), initializer=_die_with_parent)
     try:
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # whoever is forked now never hears it
         try:
@@ -40,6 +45,11 @@ def workers() -> Iterator[ProcessPoolExecutor]:
             thread.join(10)  # the pool's: it would close what Python writes to when it exits
         raise
     pool.shutdown()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when the one that started it is gone, however that ended."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _dropped(pool: ProcessPoolExecutor) -> None:

@@ -50,6 +50,27 @@ def test_interrupt(jobs: int) -> None:
         os.killpg(process.pid, 0)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_killed(number: signal.Signals) -> None:
+    """Whatever ends the one who waits, its workers end with it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.replace("JOBS", "8")], stdout=subprocess.PIPE, text=True, process_group=0
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        process.send_signal(number)
+        process.wait(20)
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail("a worker is left")
+
+
 def fails(number: int) -> int:
     """Fail, or take long."""
     if number:
