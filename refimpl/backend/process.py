@@ -129,7 +129,7 @@ def _told(choices: Choices) -> Iterator[str]:
 def _shows(choices: Choices) -> bool:
     """Return whether a choice is to show what it leads to, so that rules which it breaks must not be checked.
 
-    A packed region that is smaller than the ring breaks none, once requests wait for its entries.
+    A packed region that is smaller than the ring breaks none of them, once requests wait for its entries.
     """
     kept = {"region-size"} if choices.ring == "packed" else set()
     return not choices.changed().keys() <= kept
