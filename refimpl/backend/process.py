@@ -21,7 +21,7 @@ from refimpl.backend.server import Log, Server
 from refimpl.choices import RINGS, Choices, of_each_ring, parse_gaps
 from refimpl.errors import InflightError, UsageError
 from refimpl.layout import STRIDES
-from refimpl.names import no_such
+from refimpl.names import counted, no_such
 from refimpl.wire.features import MORE_FEATURES
 
 _LOG = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def run_backend(
         with Server(socket, device, log) as server:
             each = [device.choices_of(ring) for ring in RINGS if device.packed or ring == "split"]
             rings = ", ".join(f"{one.ring} rings by {' '.join([one.revision, *_told(one)])}" for one in each)
-            what = f"{queues} queue{'' if queues == 1 else 's'}"
+            what = counted(queues, "queue")
             _serve_until_signal(
                 server, f"listening at {socket}: image {image} of {disk.capacity} sectors, {what}, {rings}"
             )

@@ -38,6 +38,7 @@ from refimpl.backend.queue import (
 )
 from refimpl.choices import Choices
 from refimpl.errors import DriverError, FrontEndError, RegionError
+from refimpl.names import counted
 from refimpl.split.queue import SplitQueue
 from refimpl.split.state import Counter
 from refimpl.wire.payload import VringAddress
@@ -178,8 +179,8 @@ class Vring:
         order = f" in this order: {names} {', '.join(map(str, again))}" if again else ""
         where = place_of(self.queue)
         _LOG.info(
-            "ring %d, %s, %d entries, starts with %s: %d requests resubmitted%s; fetching goes on at %s",
-            self.number, self.kind, self.size, region, len(again), order, where,
+            "ring %d, %s, %d entries, starts with %s: %s resubmitted%s; fetching goes on at %s",
+            self.number, self.kind, self.size, region, counted(len(again), "request"), order, where,
         )  # fmt: skip
 
     def kick_fd_again(self) -> None:
