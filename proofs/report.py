@@ -42,7 +42,8 @@ def show(console: Console, judged: Sequence[Judged], notes: Iterable[str], secon
         console.print(f"DIFFERS from the record: {line(now)}, was {was.verdict if was else '-'}",
                       style="bold red", markup=False)  # fmt: skip
     recorded = sum(j.was is not None for j in judged)
-    console.print(f"{len(judged)} verdicts in {seconds:.0f} s; {recorded - len(differing)} of {recorded} as recorded",
+    verdicts = f"{len(judged)} verdict{'s' * (len(judged) != 1)}"
+    console.print(f"{verdicts} in {seconds:.0f} s; {recorded - len(differing)} of {recorded} as recorded",
                   style="bold", highlight=False)  # fmt: skip
 
 
@@ -52,7 +53,11 @@ def show_files(console: Console, files: Sequence[Path | None], folder: Path) -> 
     if not there:
         return
     written = sum(path.parent == folder for path in there)
-    told = f"{written} counterexamples written to {folder}; see one with: " if written else "see a run with: "
+    told = (
+        f"{written} counterexample{'s' * (written != 1)} written to {folder}; see one with: "
+        if written
+        else "see a run with: "
+    )
     console.print(f"  {told}vhost-inflight replay {there[0]}", highlight=False, markup=False)
 
 

@@ -90,6 +90,12 @@ ONLY_IN: Final[Mapping[str, str]] = MappingProxyType(
 alone has a step of which there are two forms."""
 
 
+_INSTEAD: Final = {
+    ("region-size", "smaller"): "; what is proved is an entry for each slot of the ring (QEMU: queue-size=1024)",
+}
+"""What to do instead of a choice that some front-end seems to need."""
+
+
 def open_in(gap: str) -> tuple[str, ...]:
     """Return the revisions that leave ``gap`` open: hardened closes all but its own, and what is the driver's."""
     if gap == "event-kind":
@@ -160,7 +166,8 @@ class Choices:
         elif choice != allowed[0] and self.revision not in open_in(gap):
             where = " and ".join(open_in(gap))
             default = ", the default of this ring" if self.revision == PROVED[self.ring] else ""
-            raise UsageError(f"gap {gap} is open in revision {where} only, not in {self.revision}{default}")
+            instead = _INSTEAD.get((gap, choice), "")
+            raise UsageError(f"gap {gap} is open in revision {where} only, not in {self.revision}{default}{instead}")
 
     @classmethod
     def from_mapping(cls, gaps: Mapping[str, str], revision: str = "", ring: str = "split") -> Self:

@@ -20,3 +20,8 @@ def no_such(what: str, name: str, names: Iterable[str]) -> str:
     if len(known) <= _FEW:
         return f"{text}; there are: {', '.join(known)}"
     return f"{text}; `vhost-inflight explain` lists what there is"
+
+
+def counted(number: int, what: str) -> str:
+    """Say how many there are of something whose plural ends with s: ``1 queue``, ``2 queues``."""
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -84,7 +84,7 @@ def test_what_happened_is_logged(tmp_path: Path, start: Spawn, ring: str, names:
         f"listening at {re.escape(str(tmp_path))}/socket: {images}, {rings}",
         "a front-end connected",
         rf"the front-end accepted features 0x[0-9a-f]+: {ring} rings, event index",
-        "got the regions of 1 queues of 16 entries",
+        "got the regions of 1 queue of 16 entries",
         rf"ring 0, {ring}, 16 entries, starts with the region that it left: 5 requests resubmitted {order}; {goes_on}",
         f"ring 0 is drained and stops; {goes_on}",
         "the front-end is disconnected",

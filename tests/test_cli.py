@@ -128,6 +128,19 @@ def test_the_gaps_are_those_of_the_ring(run: Run, tmp_path: Path) -> None:
     assert "gap flags-order is open in revision v6 and merged only, not in hardened, the default of this ring" in err
 
 
+def test_a_smaller_region_where_it_is_not_open_is_refused_with_what_is_safe(run: Run, tmp_path: Path) -> None:
+    """Whoever asks for it has a front-end whose regions are too small: that can be mended, and is what is proved."""
+    files = ["backend", "--socket", str(tmp_path / "s"), "--image", str(tmp_path / "none")]
+    for gap in ("region-size=smaller", "packed.region-size=smaller"):
+        code, _, err = run(*files, "--packed", "--gap", gap)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "gap region-size is open in revision v6 and merged only, not in hardened" in err
+        assert "QEMU: queue-size=1024" in err
+        _, _, err = run(*files, "--packed", "--revision", "merged", "--gap", gap)  # the commands of docs/gaps.md
+        assert err.startswith(f"vhost-inflight: image {tmp_path}/none")
+    assert "queue-size" not in run(*files, "--revision", "hardened", "--gap", "region-size=larger")[2]
+
+
 def test_an_unknown_gap_is_one_line(run: Run, tmp_path: Path) -> None:
     """The reference's own error, without a traceback."""
     code, _, err = run("backend", "--socket", str(tmp_path / "s"), "--image", str(tmp_path / "i"), "--gap", "a=b")

@@ -31,7 +31,9 @@ def test_every_reading_is_searched() -> None:
 def test_a_row_says_what_was_searched() -> None:
     """The record of all other properties has the bounds within which those were searched, and no others."""
     told = {(e["gap"], e["choice"]): e["bounds"] for e in readings.recorded()}
-    assert told == {key: [b.text() for b in readings.safe_bounds(*reading)] for key, reading in READINGS.items()}
+    assert told == {
+        key: [readings.words(b) for b in readings.safe_bounds(*reading)] for key, reading in READINGS.items()
+    }
 
 
 def test_a_row_of_the_page_says_what_was_searched_for_drains() -> None:

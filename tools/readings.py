@@ -91,6 +91,15 @@ def _of_fresh_region(gap: Gap) -> bool:
     return gap.name in {"init-order", "fresh-used-idx"}
 
 
+def words(bounds: Bounds) -> str:
+    """Say bounds as this record has them, which has plurals of one, too."""
+    rare = f", {bounds.rare} rare events" if bounds.rare else ""
+    return (
+        f"queue size {bounds.size}, {bounds.requests} requests, {bounds.crashes} crashes{rare}, "
+        f"first index {bounds.first}"
+    )
+
+
 def safe_bounds(gap: Gap, alternative: Alternative) -> list[Bounds]:
     """Give the searches of a reading for every property but `drains`."""
     counters = COUNTERS if gap.name.startswith("counter") else ()
@@ -109,7 +118,7 @@ def search(gap: Gap, alternative: Alternative) -> dict[str, Any]:
         "choice": alternative.name,
         "violated": [name for name in NAMES if name in violated],
         "complete": all(f.complete for f in found),
-        "bounds": [b.text() for b in wanted],
+        "bounds": [words(b) for b in wanted],
     }
 
 

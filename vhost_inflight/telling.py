@@ -1,6 +1,7 @@
 """How the command line ends: what a user can mend is told in one line, and the exit status says what came of it.
 
-0: yes. 1: a checked no. 2: bad usage, input that cannot be read, or the environment's fault. 130: Ctrl-C.
+0: yes. 1: a checked no. 2: bad usage, input that cannot be read, or the environment's fault. 130: Ctrl-C, of which the
+door tells (`vhost_inflight.__main__`).
 """
 
 from __future__ import annotations
@@ -48,8 +49,6 @@ def ended(run: Callable[[], bool | None], expected: type[Exception] = InflightEr
         refuse(error.rule)  # whoever reads it knows who the caller is
     except (InflightError, expected) as error:
         refuse(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(1 if yes is False else 0)
 
 

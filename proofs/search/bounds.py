@@ -32,10 +32,10 @@ class Bounds:
 
     def text(self) -> str:
         """Say them in words."""
-        rare = f", {self.rare} rare events" if self.rare else ""
-        return (
-            f"queue size {self.size}, {self.requests} requests, {self.crashes} crashes{rare}, first index {self.first}"
-        )
+        rare = f", {self.rare} rare event{'s' * (self.rare != 1)}" if self.rare else ""
+        requests = f"{self.requests} request{'s' * (self.requests != 1)}"
+        crashes = f"{self.crashes} crash{'es' * (self.crashes != 1)}"
+        return f"queue size {self.size}, {requests}, {crashes}{rare}, first index {self.first}"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from refimpl.backend.ring import Vring
 from refimpl.backend.steered import SteeredVring
 from refimpl.errors import FrontEndError, InflightError
 from refimpl.layout import RING_SIZE_MAX
+from refimpl.names import counted
 from refimpl.split.state import Counter
 from refimpl.wire.codec import KINDS, Message, Request
 from refimpl.wire.features import (
@@ -213,8 +214,8 @@ class Backend:
         choices = self.device.choices_of(self._kind)
         memory, payload = create_inflight(_payload(received, Inflight), len(self.rings), choices, self.device.stride)
         with memory:
-            what = payload.num_queues, payload.queue_size, payload.mmap_size
-            _LOG.info("made a fresh region for each of %d queues of %d entries, %d bytes in all", *what)
+            what = counted(payload.num_queues, "queue"), payload.queue_size, payload.mmap_size
+            _LOG.info("made fresh regions for %s of %d entries, %d bytes in all", *what)
             self.connection.send(Message(Request.GET_INFLIGHT_FD, payload, reply=True), [memory.fd])
 
     def set_inflight_fd(self, received: Received) -> None:
@@ -226,15 +227,14 @@ class Backend:
         fresh = InflightBuffer(payload, received.fds[0], len(self.rings), choices, self.device.stride)
         self._drop_inflight()
         self.inflight = fresh
-        _LOG.info("got the regions of %d queues of %d entries", payload.num_queues, payload.queue_size)
+        _LOG.info("got the regions of %s of %d entries", counted(payload.num_queues, "queue"), payload.queue_size)
 
     # Rings
 
     def set_vring_num(self, received: Received) -> None:
         """Take a ring's size."""
         ring, state = self._stopped(received)
-        # a packed ring may have any size
-        power = ring.kind == "packed" or not state.num & (state.num - 1)
+        power = ring.kind == "packed" or not state.num & (state.num - 1)  # a packed ring may have any size
         if not 1 <= state.num <= RING_SIZE_MAX or not power:
             rule = "is not 1" if ring.kind == "packed" else "is no power of two"
             raise FrontEndError(f"SET_VRING_NUM {state.num} {rule} to {RING_SIZE_MAX}")

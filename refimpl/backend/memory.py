@@ -6,6 +6,7 @@ from refimpl.choices import Choices
 from refimpl.errors import DriverError, FrontEndError, UsageError
 from refimpl.layout import HEADER_PADDING, region_at, region_size
 from refimpl.memory import SharedMemory
+from refimpl.names import counted
 from refimpl.packed.recover import prepare_packed_region
 from refimpl.split.chain import GuestMemory, GuestRegion
 from refimpl.split.recover import prepare_region
@@ -119,7 +120,9 @@ class InflightBuffer:
     def region(self, queue: int) -> Any:
         """Return the region of one queue, laid over the buffer. Raises FrontEndError when the buffer has none."""
         if queue >= self.payload.num_queues:
-            raise FrontEndError(f"the shared buffer has regions for {self.payload.num_queues} queues, not for {queue}")
+            raise FrontEndError(
+                f"the shared buffer has regions for {counted(self.payload.num_queues, 'queue')}, not for {queue}"
+            )
         view = self._memory.view(queue * self._stride, self._size)
         return region_at(view, self.choices.ring, self.choices.revision, self.payload.queue_size)
 
@@ -140,7 +143,7 @@ class InflightBuffer:
 def check_inflight(payload: Inflight, queues: int) -> None:
     """Check how many queues of which size a front-end asks for. Raises FrontEndError."""
     if not 1 <= payload.num_queues <= queues:
-        raise FrontEndError(f"a shared buffer for {payload.num_queues} queues; the device has {queues}")
+        raise FrontEndError(f"a shared buffer for {counted(payload.num_queues, 'queue')}; the device has {queues}")
     if not 1 <= payload.queue_size <= 32768:
         raise FrontEndError(f"a shared buffer for queues of {payload.queue_size} entries")
 

@@ -21,7 +21,7 @@ from refimpl.backend.server import Log, Server
 from refimpl.choices import RINGS, Choices, of_each_ring, parse_gaps
 from refimpl.errors import InflightError, UsageError
 from refimpl.layout import STRIDES
-from refimpl.names import no_such
+from refimpl.names import counted, no_such
 from refimpl.wire.features import MORE_FEATURES
 
 _LOG = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def run_backend(
         with Server(socket, device, log) as server:
             each = [device.choices_of(ring) for ring in RINGS if device.packed or ring == "split"]
             rings = ", ".join(f"{one.ring} rings by {' '.join([one.revision, *_told(one)])}" for one in each)
-            what = f"{queues} queue{'' if queues == 1 else 's'}"
+            what = counted(queues, "queue")
             _serve_until_signal(
                 server, f"listening at {socket}: image {image} of {disk.capacity} sectors, {what}, {rings}"
             )
@@ -129,7 +129,7 @@ def _told(choices: Choices) -> Iterator[str]:
 def _shows(choices: Choices) -> bool:
     """Return whether a choice is to show what it leads to, so that rules which it breaks must not be checked.
 
-    A packed region that is smaller than the ring breaks none, once requests wait for its entries.
+    A packed region that is smaller than the ring breaks none of them, once requests wait for its entries.
     """
     kept = {"region-size"} if choices.ring == "packed" else set()
     return not choices.changed().keys() <= kept

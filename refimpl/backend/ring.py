@@ -36,8 +36,9 @@ from refimpl.backend.queue import (
     starved,
     written_areas,
 )
-from refimpl.choices import Choices, open_in
+from refimpl.choices import Choices
 from refimpl.errors import DriverError, FrontEndError, RegionError
+from refimpl.names import counted
 from refimpl.split.queue import SplitQueue
 from refimpl.split.state import Counter
 from refimpl.wire.payload import VringAddress
@@ -155,18 +156,18 @@ class Vring:
     def _too_small(self, entries: int, choices: Choices) -> None:
         """Raise FrontEndError for a region that is smaller than the ring, or say what that means (gap region-size)."""
         what = f"ring {self.number} has {self.size} entries, its region {entries}"
-        if choices.region_size == "smaller":
-            if self.kind == "split":
-                _LOG.warning("%s: heads from %d on are not tracked, and lost if this process dies", what, entries)
-            return
-        # a packed ring waits for entries to come back, so that nothing is lost; a split one cannot choose the heads
-        safe = self.kind == "packed" and choices.revision in open_in("region-size")
-        other = ", or the back-end be told packed.region-size=smaller: requests then wait for entries" if safe else ""
-        raise FrontEndError(
-            f"{what}: the front-end should ask for a region as large as its rings can be (QEMU: queue-size; since "
-            f"version {QEMU_ANY_SIZE} guests make rings of up to {QEMU_RING_MAX} whatever it says, so "
-            f"queue-size={QEMU_RING_MAX}){other}"
+        better = (  # the gap is not offered: no revision that leaves it open is proved with it, on either ring
+            "the front-end should ask for a region as large as its rings can be (QEMU: queue-size; since version "
+            f"{QEMU_ANY_SIZE} guests make rings of up to {QEMU_RING_MAX} whatever it says, so "
+            f"queue-size={QEMU_RING_MAX})"
         )
+        if choices.region_size != "smaller":
+            raise FrontEndError(f"{what}: {better}")
+        if self.kind == "split":
+            meant = f"heads from {entries} on are not tracked, and lost if this process dies"
+        else:
+            meant = f"requests wait for entries, a chain of more than {entries} stops it"
+        _LOG.warning("%s: %s; %s", what, meant, better)
 
     def _tell(self, blk: BlkQueue, *, fresh: bool, tracked: bool) -> None:
         """Log how the ring started."""
@@ -178,8 +179,8 @@ class Vring:
         order = f" in this order: {names} {', '.join(map(str, again))}" if again else ""
         where = place_of(self.queue)
         _LOG.info(
-            "ring %d, %s, %d entries, starts with %s: %d requests resubmitted%s; fetching goes on at %s",
-            self.number, self.kind, self.size, region, len(again), order, where,
+            "ring %d, %s, %d entries, starts with %s: %s resubmitted%s; fetching goes on at %s",
+            self.number, self.kind, self.size, region, counted(len(again), "request"), order, where,
         )  # fmt: skip
 
     def kick_fd_again(self) -> None:

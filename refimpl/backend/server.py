@@ -20,6 +20,7 @@ from refimpl.backend.connection import Backend
 from refimpl.backend.device import Device
 from refimpl.backend.ring import Vring
 from refimpl.errors import InflightError
+from refimpl.names import counted
 from refimpl.wire.codec import Request
 from refimpl.wire.transport import Connection, Disconnected
 
@@ -247,7 +248,7 @@ class Server:
         """Log what an orderly end of the connection is likely to mean, where it would leave no word otherwise."""
         if self.backend is not None and self.backend.last == Request.GET_QUEUE_NUM:
             queues = self.device.disk.queues
-            self.log(f"the front-end left when it was told that there are {queues} queues: it may want more (--queues)")
+            self.log(f"the front-end left when it was told of {counted(queues, 'queue')}: it may want more (--queues)")
 
     def _disconnect(self) -> None:
         """End the connection, if there is one, and listen for the next."""

@@ -17,6 +17,7 @@ from refimpl.frontend.dirty import DirtyPages
 from refimpl.frontend.inflight import HeldInflight
 from refimpl.frontend.memory import GuestRam
 from refimpl.memory import SharedMemory
+from refimpl.names import counted
 from refimpl.wire.codec import Message, Request
 from refimpl.wire.features import (
     EVENT_IDX,
@@ -265,7 +266,7 @@ class FrontEnd:
         if self._has(PROTOCOL_MQ):
             queues = self._ask_number(Request.GET_QUEUE_NUM)
             if queues < self.ram.queues:
-                raise BackEndError(f"it has {queues} queues, {self.ram.queues} are needed")
+                raise BackEndError(f"it has {counted(queues, 'queue')}, {self.ram.queues} are needed")
         if self._has(PROTOCOL_CONFIGURE_MEM_SLOTS) and self._ask_number(Request.GET_MAX_MEM_SLOTS) < 1:
             raise BackEndError("it has no room for a region of memory")
         if self._has(PROTOCOL_BACKEND_REQ):

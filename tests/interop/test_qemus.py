@@ -1,11 +1,12 @@
 """Which QEMU runs a guest, and what is asked of it: no guest is booted, so a script that says a version is enough."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from refimpl.errors import UsageError
+from refimpl.errors import InflightError, UsageError
 from vhost_inflight.guest import qemu
 from vhost_inflight.guest.crash import guest_crash_test
 from vhost_inflight.guest.prepare import MissingError, Parts, missing_tools
@@ -26,8 +27,9 @@ def test_version(tmp_path: Path) -> None:
     """It is what the program says; one that says none is no QEMU."""
     assert qemu.version(says(tmp_path, OLD)) == (7, 2, 22)
     (tmp_path / "other").mkdir()
-    with pytest.raises(UsageError, match="does not say its version"):
-        qemu.version(says(tmp_path / "other", "hello"))
+    for text in ("hello", "true (GNU coreutils) 9.1, License GPLv3+: GNU GPL version 3 or later"):
+        with pytest.raises(UsageError, match="does not say that it is a 'QEMU emulator version': name a QEMU"):
+            qemu.version(says(tmp_path / "other", text))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,45 @@ def test_too_small_for_a_newer_qemu_on_the_command_line(tmp_path: Path, monkeypa
     monkeypatch.setattr("vhost_inflight.guest.crash.prepared", lambda **_: Parts(tmp_path, tmp_path))
     with pytest.raises(UsageError, match="say 1024"):
         guest_crash_test(ring="split", revision="merged", queue_size=16, qemu=says(tmp_path, NEW))
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("exit 0", r"QEMU ended with 0; .*nothing"),
+        ("echo 'no such machine' >&2; exit 1", r"QEMU ended with 1; .*no such machine"),
+        ("kill -KILL $$", r"QEMU ended with -9"),
+        ("echo 'DISK 1 bytes 1 queues 0'; exec sleep 600", r"the guest does not use the packed ring"),
+        ("exec sleep 600", r"DISK did not come within 1 seconds"),
+    ],
+)
+def test_no_verdict_before_the_guest_has_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
+    """No back-end was killed yet: that is for whoever runs QEMU to mend, and is no property that is violated."""
+    path = says(tmp_path, OLD)
+    path.write_text(f"#!/bin/sh\nif [ $1 = --version ]; then echo '{OLD}'; exit; fi\n{script}\n")
+    monkeypatch.setattr("vhost_inflight.guest.crash.prepared", lambda **_: Parts(tmp_path, tmp_path))
+    monkeypatch.setattr("vhost_inflight.guest.machine.BOOT", 1.0)
+    with pytest.raises(UsageError, match=f"(?s)nothing was judged: .*--qemu.*{message}") as refused:
+        guest_crash_test(ring="packed", revision="hardened", kills=1, qemu=path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("moves", "last"), [(0, "0/monitor"), (20, "20/incoming")])
+def test_long_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int, last: str) -> None:
+    """The longest of the sockets' paths is measured before anything starts; one byte less, and QEMU is started."""
+    monkeypatch.setattr("vhost_inflight.guest.crash.prepared", lambda **_: Parts(tmp_path, tmp_path))
+    path = says(tmp_path, OLD)
+    with tempfile.TemporaryDirectory() as short:
+        room = 107 - len(short) - len(f"//vhost-inflight-guest-12345678/{last}")
+        for length, message in ((room + 1, "is too long, say a shorter one"), (room, "nothing was judged")):
+            folder = Path(short) / ("x" * length)
+            folder.mkdir()
+            monkeypatch.setattr("tempfile.tempdir", str(folder))
+            with pytest.raises(InflightError, match=message):
+                guest_crash_test(ring="split", revision="merged", kills=1, moves=moves, qemu=path)
+            assert list(folder.iterdir()) == []
 
 
 def test_which_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ CHAPTER = Path(__file__).parent / "chapter.rst"
     [
         ([str(CHAPTER)], 0, "24 mends, one diff each"),
         ([str(CHAPTER), "--only", "whole-ring", "--only", "reset"], 0, "2 mends, one diff each"),
+        ([str(CHAPTER), "--only", "reset"], 0, ": 1 mend, one diff vhost-inflight: words"),
         ([str(CHAPTER), "--only", "whole"], 2, "there is no mend 'whole'; perhaps: whole-ring"),
         ([str(CHAPTER), "--only", "no-order"], 2, "the published text has the mend of no-order"),
         (["nowhere.rst"], 2, "nowhere.rst: No such file or directory"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from refimpl.errors import UsageError
+from refimpl.names import counted
 from vhost_inflight.guest.machine import GuestError
 from vhost_inflight.guest.plan import EACH, UNREACHED
 from vhost_inflight.judging.crash.plan import Kill, stores
@@ -61,12 +62,14 @@ class GuestOutcome:
 
     def report(self) -> Iterator[str]:
         """Give the lines of the report."""
+        moved = f"moved {counted(self.moves, 'time')}, " if self.moves else ""
         yield (
-            f"{self.ring}, {self.revision}, QEMU {self.qemu}, queue size {self.queue_size}, {self.queues} queues, "
-            f"seed {self.seed}: "
-            f"{f'moved {self.moves} times, ' if self.moves else ''}"
-            f"{self.kills} kills in {self.seconds:.0f} seconds, {self.resubmitted} resubmissions; "
-            f"the guest checked {self.writes} writes in {self.rounds} rounds"
+            f"{self.ring}, {self.revision}, QEMU {self.qemu}, queue size {self.queue_size}, "
+            f"{counted(self.queues, 'queue')}, seed {self.seed}: "
+            f"{moved}"
+            f"{counted(self.kills, 'kill')} in {self.seconds:.0f} seconds, "
+            f"{counted(self.resubmitted, 'resubmission')}; "
+            f"the guest checked {counted(self.writes, 'write')} in {counted(self.rounds, 'round')}"
         )
         yield "killed at: " + ", ".join(f"{step} {count}" for step, count in sorted(self.steps.items()))
         seldom = [s for s in stores(self.ring, self.revision) if s not in UNREACHED and self.steps[s] < EACH]

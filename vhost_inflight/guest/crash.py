@@ -22,8 +22,9 @@ from vhost_inflight.guest.back_end import BackEnd, GuestOutcome
 from vhost_inflight.guest.machine import GuestError, Machine, is_packed
 from vhost_inflight.guest.move import Moves, Side
 from vhost_inflight.guest.plan import GuestPlan
-from vhost_inflight.guest.prepare import prepared
+from vhost_inflight.guest.prepare import QEMU_VARIABLE, prepared
 from vhost_inflight.guest.qemu import RING_MAX, program, ring_size, version
+from vhost_inflight.judging.crash.faults import check_socket
 from vhost_inflight.judging.crash.plan import Kill, stores
 from vhost_inflight.telling import STDIO, write_json
 
@@ -55,13 +56,15 @@ class _Campaign:
         self._writes, self._steps, self._rebound = 0, 0, 1
 
     def run(self, kills: int, progress: Callable[[Kill], None]) -> None:
-        """Kill so many times; then let everything come back and compare."""
-        back_end, machine = self.back_end, self.machine
-        back_end.start()
-        self.outcome.disk = machine.booted(back_end.complain)
-        if is_packed(self.outcome.disk) != (self.outcome.ring == "packed"):
-            raise GuestError(f"the guest does not use the {self.outcome.ring} ring: {self.outcome.disk}")
-        back_end.kill()
+        """Kill so many times; then let everything come back and compare. Raises UsageError when it does not boot."""
+        machine = self.machine
+        try:
+            self._boot()
+        except GuestError as error:  # nobody was killed yet
+            raise UsageError(
+                "the guest did not boot, so nothing was judged: mend what QEMU runs in, or name another QEMU (--qemu, "
+                f"{QEMU_VARIABLE}); {error}; the back-end said: {self.back_end.said()}"
+            ) from error
         if self.moves.left:
             machine.say("stir")
         machine.say(f"load verify /dev/vda {JOBS}")
@@ -77,6 +80,14 @@ class _Campaign:
         self._stop()
         self._compare()
         self.machine.say("off")
+
+    def _boot(self) -> None:
+        """Let the guest boot, with a back-end that lives. Raises GuestError when it does not come up as it should."""
+        self.back_end.start()
+        self.outcome.disk = self.machine.booted(self.back_end.complain)
+        if is_packed(self.outcome.disk) != (self.outcome.ring == "packed"):
+            raise GuestError(f"the guest does not use the {self.outcome.ring} ring: {self.outcome.disk}")
+        self.back_end.kill()
 
     def _move(self, progress: Callable[[Kill], None]) -> None:
         """Begin to take the guest to another machine; or, that done, let it arrive, where the back-end dies at once."""
@@ -192,8 +203,8 @@ def guest_crash_test(
     ``queue_size`` is QEMU's queue-size, see `ring_size`; ``hold`` is how many requests the back-end holds back before
     it finishes any; ``at`` is ``STEP[:N]``: it always dies there; ``qemu`` is the program, see `program`; ``moves`` is
     how often the guest is taken to another machine meanwhile. Raises UsageError for a step that stores nothing, sizes
-    that QEMU does not allow, and when the back-end refuses QEMU before the guest has its disk, MissingError when a
-    program is missing.
+    that QEMU does not allow, and when QEMU ends or the back-end refuses it before the guest has its disk, MissingError
+    when a program is missing, CrashTestError when sockets in the temporary directory would have too long a name.
     """
     always = None if at is None else _kill_at(at, ring, revision)
     if queue_size is not None and (not 4 <= queue_size <= RING_MAX or queue_size & (queue_size - 1)):
@@ -206,6 +217,7 @@ def guest_crash_test(
     started = time.monotonic()
     plan = GuestPlan(ring, revision, random.Random(seed), always)  # noqa: S311  # where it dies next, no secret
     with tempfile.TemporaryDirectory(prefix="vhost-inflight-guest-") as name, contextlib.ExitStack() as stack:
+        check_socket(Path(name) / str(moves) / ("incoming" if moves else "monitor"))  # the longest
         image = Path(name) / "image"
         with image.open("wb") as file:
             file.truncate(JOBS * _MEGABYTE // 2 + _MEGABYTE)

@@ -54,9 +54,11 @@ def program(given: Path | None = None) -> Path:
 def version(qemu: Path) -> tuple[int, ...]:
     """Return the version that a QEMU says it has, such as (7, 2, 22). Raises UsageError when it says none."""
     said = run_program([qemu, "--version"], Path.cwd(), f"asking {qemu} for its version").decode("utf-8", "replace")
-    number = re.search(r"version (\d+(?:\.\d+)*)", said)
+    number = re.search(r"QEMU emulator version (\d+(?:\.\d+)*)", said)
     if number is None:
-        raise UsageError(f"QEMU: {qemu} does not say its version")
+        raise UsageError(
+            f"{qemu} does not say that it is a 'QEMU emulator version': name a QEMU (--qemu, {QEMU_VARIABLE})"
+        )
     return tuple(map(int, number.group(1).split(".")))
 
 

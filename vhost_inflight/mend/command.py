@@ -61,7 +61,9 @@ def _report(file: Path, chosen: Sequence[Mend], only: Sequence[str], there: Sequ
     if there:
         _tell(f"{file} has already: {', '.join(there)}")
     if len(there) < len(chosen):
-        _tell(f"{len(chosen) - len(there)} mends, one diff each, in an order in which they apply")
+        made = len(chosen) - len(there)
+        apply = "1 mend, one diff" if made == 1 else f"{made} mends, one diff each, in an order in which they apply"
+        _tell(apply)
         _tell("words to judge and to write anew, not to sign unread: see docs/contributing-upstream.md")
 
 

@@ -1,5 +1,6 @@
 """Front-ends that differ: how they describe the memory, and how large a region they ask for."""
 
+import json
 import re
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from refimpl.wire.features import PROTOCOL_CONFIGURE_MEM_SLOTS, WANTED_PROTOCOL
 from tests.refimpl.backend.test_server import wait_for
 from tests.refimpl.wire_rig import Spawn, spawning
 
+RECORDED = Path(__file__).parents[3] / "proofs" / "recorded"
 MERGED = {"split": ["--revision", "merged"], "packed": ["--revision", "merged", "--packed"]}
 SMALLER = {ring: [*options, "--gap", "region-size=smaller"] for ring, options in MERGED.items()}
 
@@ -136,13 +138,34 @@ def test_a_gap_of_one_ring_or_of_both(tmp_path: Path, start: Spawn, ring: str, g
     assert ("ring 0 has 16 entries, its region 6: the front-end should ask" in said) == (ring not in rings)
 
 
-@pytest.mark.parametrize(("ring", "offered"), [("split", False), ("packed", True)])
-def test_the_refusal_advises_what_is_safe(tmp_path: Path, start: Spawn, ring: str, offered: bool) -> None:
-    """It names the size that QEMU wants; a smaller region, where nothing is lost by it: not on a split ring."""
+@pytest.mark.parametrize("ring", ["split", "packed"])
+def test_the_refusal_advises_what_is_safe(tmp_path: Path, start: Spawn, ring: str) -> None:
+    """It names the size that QEMU wants; never the gap, with which no revision of either ring is proved."""
     done, said = served(tmp_path, start(*MERGED[ring]), packed=ring == "packed")
     assert not done
     assert "queue-size=1024" in said
-    assert ("or the back-end be told packed.region-size=smaller" in said) == offered
+    assert "region-size" not in said
+
+
+def test_no_revision_is_proved_with_a_smaller_region() -> None:
+    """What the page of the gaps says, from the record: where a revision leaves the choice, something is violated."""
+    for ring in ("split", "packed"):
+        verdicts = json.loads((RECORDED / ring / "verdicts.json").read_text())
+        mine = [v for v in verdicts if v["gaps"] == {"region-size": "smaller"}]
+        assert {v["revision"] for v in mine} == {"v6", "merged"}
+        for revision in ("v6", "merged"):
+            broken = {v["property"] for v in mine if (v["revision"], v["verdict"]) == (revision, "violated")}
+            assert {"no-used-resubmitted", "nothing-lost", "intact", "exactly-once"} <= broken
+    readings = json.loads((RECORDED / "packed" / "readings.json").read_text())
+    assert [r["violated"] for r in readings if (r["gap"], r["choice"]) == ("region-size", "smaller")] == [["drains"]]
+
+
+def test_what_a_smaller_region_means_for_a_packed_ring_is_told(tmp_path: Path, start: Spawn) -> None:
+    """That requests wait, which chains stop the ring, and what is better."""
+    done, said = served(tmp_path, start(*SMALLER["packed"], "--log-level", "info"), packed=True)
+    assert done
+    assert "ring 0 has 16 entries, its region 6: requests wait for entries, a chain of more than 6 stops it" in said
+    assert "queue-size=1024" in said
 
 
 def test_untracked_heads_are_told(tmp_path: Path, start: Spawn) -> None:
@@ -150,6 +173,7 @@ def test_untracked_heads_are_told(tmp_path: Path, start: Spawn) -> None:
     done, said = served(tmp_path, start(*SMALLER["split"], "--log-level", "info"), packed=False)
     assert done
     assert "ring 0 has 16 entries, its region 6: heads from 6 on are not tracked, and lost if this process dies" in said
+    assert "queue-size=1024" in said
     assert re.findall(r"ring 0: head (\d+) has no entry in its region", said) == ["6"]
 
 

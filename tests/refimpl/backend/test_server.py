@@ -66,7 +66,7 @@ def test_nothing_is_leaked(tmp_path: Path) -> None:
     with serving(tmp_path) as served, GuestRam(2, 8, 512) as ram:
         before = open_fds()
         for _ in range(3):
-            with FrontEnd(served.path, ram) as front_end, pytest.raises(BackEndError, match="1 queues, 2 are needed"):
+            with FrontEnd(served.path, ram) as front_end, pytest.raises(BackEndError, match="1 queue, 2 are needed"):
                 front_end.connect()
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(str(served.path))
@@ -114,13 +114,13 @@ def test_stop_supplies_what_is_held(tmp_path: Path) -> None:
 def test_more_queues_than_there_are(tmp_path: Path) -> None:
     """A front-end that leaves because it wants more queues leaves a word in the log; one that stays for more, none."""
     with serving(tmp_path) as served, GuestRam(2, 8, 512) as two, GuestRam(1, 8, 512) as one:
-        with FrontEnd(served.path, two) as front_end, pytest.raises(BackEndError, match="1 queues, 2 are needed"):
+        with FrontEnd(served.path, two) as front_end, pytest.raises(BackEndError, match="1 queue, 2 are needed"):
             front_end.connect()
         with FrontEnd(served.path, one) as front_end:
             front_end.connect()
             front_end.start()
     assert served.log == [
-        "the front-end left when it was told that there are 1 queues: it may want more (--queues)",
+        "the front-end left when it was told of 1 queue: it may want more (--queues)",
     ]
 
 

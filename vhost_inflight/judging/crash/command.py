@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from refimpl.names import counted
 from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.plan import Kill, stores
@@ -102,8 +103,8 @@ def _report(outcome: Outcome) -> Iterator[str]:
     what = f"seed {outcome.seed}{', running free' * outcome.free}" if outcome.file is None else f"as in {outcome.file}"
     yield (
         f"{outcome.ring}, {outcome.revision},{chosen} queue size {outcome.shape.size}, {what}: "
-        f"{outcome.kills} kills in {outcome.seconds:.1f} seconds ({rate:.1f} a second), "
-        f"{outcome.requests} requests came back, {outcome.resubmitted} resubmissions"
+        f"{counted(outcome.kills, 'kill')} in {outcome.seconds:.1f} seconds ({rate:.1f} a second), "
+        f"{counted(outcome.requests, 'request')} came back, {counted(outcome.resubmitted, 'resubmission')}"
     )
     yield "killed at: " + (", ".join(f"{step} {count}" for step, count in sorted(outcome.steps.items())) or "nothing")
     missed = [s for s in stores(outcome.ring, outcome.revision, outcome.gaps) if s not in outcome.steps]
@@ -115,7 +116,8 @@ def _report(outcome: Outcome) -> Iterator[str]:
         yield "interrupted: this is what was found so far"
     counts = Counter(broken.property for broken in outcome.broken)
     for name, broken in outcome.properties.items():
-        yield f"{name} was violated, {counts[name]} times; first at kill {broken.kill}, {broken.step}: {broken.reason}"
+        times = counted(counts[name], "time")
+        yield f"{name} was violated, {times}; first at kill {broken.kill}, {broken.step}: {broken.reason}"
     if outcome.wanted not in (None, *outcome.properties) and not outcome.interrupted:
         yield f"{outcome.wanted}, which the schedule violates on the model, was not seen to be violated here"
     if outcome.broken:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from refimpl.backend.server import PATH_MAX
 from refimpl.errors import DriverError, InflightError, RegionError
 
-__all__ = ["CrashTestError", "GaveUpError", "blames_memory"]
+__all__ = ["CrashTestError", "GaveUpError", "blames_memory", "check_socket"]
 
 
 class CrashTestError(InflightError):
@@ -19,6 +23,15 @@ class GaveUpError(InflightError):
 
     The ring's driver follows the rules: whatever stands there now, an earlier life of the back-end brought about.
     """
+
+
+def check_socket(path: Path) -> None:
+    """Raise CrashTestError when a path in the temporary directory is too long for a socket."""
+    if (length := len(os.fsencode(path))) > PATH_MAX:
+        raise CrashTestError(
+            "the name of the temporary directory is too long, say a shorter one (TMPDIR=/tmp): "
+            f"a socket's path may have {PATH_MAX} bytes, and {path} has {length}"
+        )
 
 
 def blames_memory(said: str) -> bool:

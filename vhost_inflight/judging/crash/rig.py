@@ -18,14 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from refimpl.backend.server import PATH_MAX
 from refimpl.choices import Choices
 from refimpl.errors import InflightError
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
 from refimpl.wire.features import EVENT_IDX, WANTED
-from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, blames_memory
+from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, blames_memory, check_socket
 from vhost_inflight.judging.crash.guest import SECTOR, CrashGuest, Record
 from vhost_inflight.judging.crash.judge_packed import PackedCrashJudge
 from vhost_inflight.judging.crash.judge_split import CrashJudge
@@ -67,11 +66,7 @@ class Rig:
         self.image, self.trace = folder / "image", folder / "trace"
         self.schedule, self.log = folder / "schedule.json", folder / "log"
         path = folder / "socket"
-        if len(os.fsencode(path)) > PATH_MAX:
-            raise CrashTestError(
-                "the name of the temporary directory is too long, say a shorter one (TMPDIR=/tmp): "
-                f"a socket's path may have {PATH_MAX} bytes, and {path} has {len(os.fsencode(path))}"
-            )
+        check_socket(path)
         self.image.write_bytes(bytes(SECTOR * max(self.size, 8)))
         self.trace.touch()
         self.plan({"hold": self.size, "order": "shuffle", "idle": 0.002})
