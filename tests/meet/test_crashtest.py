@@ -30,6 +30,7 @@ def test_merged_survives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert answer["resubmitted"] > 10
 
 
+@pytest.mark.campaign
 def test_merged_survives_at_its_own_pace() -> None:
     """Likewise when driver and back-end run at once, each when it can."""
     outcome = crash_test(revision="merged", kills=40, seed=5, free=True)

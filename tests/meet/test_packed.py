@@ -136,6 +136,7 @@ def both_of(revision: str) -> Both:
 
 
 @pytest.mark.parametrize("step", sorted(PACKED_BACKEND_STORES))
+@pytest.mark.campaign
 def test_a_store_dropped(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reference that writes something else in any one store is found out by a run that takes it."""
     both, events, states = walk_with(step)

@@ -36,6 +36,7 @@ def test_hardened_survives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert answer["resubmitted"] > 20
 
 
+@pytest.mark.campaign
 def test_hardened_survives_at_its_own_pace() -> None:
     """Likewise when driver and back-end run at once, each when it can."""
     outcome = crash_test(ring="packed", revision="hardened", kills=60, seed=1, free=True)
@@ -60,6 +61,7 @@ def test_any_size() -> None:
 
 
 @pytest.mark.parametrize("gap", [{"settle": "wide"}, {"event-kind": "index"}], ids=str)
+@pytest.mark.campaign
 def test_what_hardened_leaves_open(gap: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     """Both forms of settling, and both ways in which the driver asks to be notified, are killed for real."""
     assert run(ring="packed", revision="hardened", queue_size=3, kills=45, seed=4, gaps=gap)

@@ -24,6 +24,13 @@ from vhost_inflight.judging.play.schedule import Schedule, ScheduleError, load, 
 
 RECORDED = Path(__file__).parents[2] / "proofs" / "recorded"
 FILES = sorted(path for path in RECORDED.rglob("*.json") if '"vhost-inflight schedule 1"' in path.read_text()[:200])
+
+
+def left(path: Path) -> Any:
+    """Leave runs of other choices to the campaigns: test_recorded.py holds each against the model, event by event."""
+    return pytest.param(path, marks=pytest.mark.campaign) if json.loads(path.read_text())["gaps"] else path
+
+
 SMALL = Bounds(2, 2, 2, 0, 0)
 RARE = Bounds(2, 2, 2, 1, 0)
 USED = Bounds(2, 2, 2, 0, 1)
@@ -105,7 +112,7 @@ def test_one_event_less(revision: str, gaps: dict[str, str], name: str, bounds: 
     assert not replay(parse(document)).reproduced
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+@pytest.mark.parametrize("path", [left(path) for path in FILES], ids=lambda path: f"{path.parents[1].name}-{path.stem}")
 def test_recorded(path: Path) -> None:
     """Each recorded counterexample violates on the reference what it names, each witness violates nothing."""
     schedule = load(path)

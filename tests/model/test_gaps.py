@@ -45,6 +45,7 @@ def never(subject: Subject, steps: Iterable[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=name_of)
+@pytest.mark.campaign
 def test_random_runs_fit_their_fields_and_reach_every_step(subject: Subject) -> None:
     """Nothing overflows a field or leaves an array in thousands of events, and each step is among them."""
     first = 1 if LONG_WALKS & set(subject.choices) else 65530

@@ -26,6 +26,7 @@ def test_each_kind_of_goal_has_a_canary(ring: str) -> None:
 
 
 @pytest.mark.parametrize("ring", protocol.RINGS)
+@pytest.mark.campaign
 def test_no_canary_sings(ring: str) -> None:
     """None of them is proved."""
     assert [f"{c.kind}: {c.name}" for c in birds.canaries(ring) if birds.sings(c)] == []

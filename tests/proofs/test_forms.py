@@ -109,6 +109,7 @@ def violated(subject: Subject, fate: Fate, mutant: Mutant | None) -> bool:
 
 
 @pytest.mark.parametrize("subject", FORMS, ids=lambda s: "-".join(s.choices[0]))
+@pytest.mark.campaign
 def test_what_kills_the_plain_form_kills_this_one(subject: Subject) -> None:
     """Every mutant with a recorded run is dead here too, but for those that OTHERWISE names; the mutant is to blame.
 

@@ -138,6 +138,7 @@ def breaks(table: Table, sizes: Sizes) -> str | None:
     [(subject, step_id) for subject in (SUBJECTS[1], SUBJECTS[2]) for step_id in stores(subject)],
     ids=lambda value: value if isinstance(value, str) else "",
 )
+@pytest.mark.campaign
 def test_a_dropped_store_breaks_a_sentence(subject: Subject, step_id: str) -> None:
     """What holds along the runs of the text does not along those of a text with one store less: it is not empty."""
     size, first = SHAPES[subject.ring][2]

@@ -52,6 +52,7 @@ def test_text_is_not_all_well(ring: str, revision: str) -> None:
 
 
 @pytest.mark.parametrize("verdict", VIOLATED, ids=_name)
+@pytest.mark.campaign
 def test_counterexample_violates(verdict: Verdict) -> None:
     """Played on the interpreter, the last event of a counterexample violates its property, and none before it."""
     schedule = load_schedule(recorded_folder(verdict.ring) / str(verdict.counterexample))
@@ -81,6 +82,7 @@ def test_bounded_has_bounds(ring: str) -> None:
 @pytest.mark.parametrize(
     ("ring", "bounds"), [(ring, b) for ring, several in AGREES.items() for b in several], ids=lambda v: str(v)[:60]
 )
+@pytest.mark.campaign
 def test_search_agrees(ring: str, bounds: Bounds) -> None:
     """A search of each subject within small bounds finds nothing that is not recorded."""
     safe = frozenset(NAMES) - {"drains"}

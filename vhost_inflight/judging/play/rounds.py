@@ -13,7 +13,9 @@ __all__ = ["MORE", "NOT_OWED", "Rounds", "longer"]
 MORE = 3
 """How many rounds more are played than the schedule has."""
 
-NOT_OWED = frozenset({"crash", "driver.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other"})
+NOT_OWED = frozenset(
+    {"crash", "driver.reset", "connection.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other"}
+)
 """What nobody owes: a run that goes round by it is none that everything comes back in by itself."""
 
 
