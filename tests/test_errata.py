@@ -140,6 +140,7 @@ ISOLATED = {
 
 
 @pytest.mark.parametrize("edit", ISOLATED)
+@pytest.mark.campaign
 def test_hardened_without_one_edit(edit: str) -> None:
     """Leave one edit out, and a search finds what the page says; with all of them it finds nothing."""
     bounds, expected = ISOLATED[edit]
@@ -203,6 +204,7 @@ def test_mixing_serves_alike() -> None:
 
 
 @pytest.mark.parametrize("bounds", [Bounds(1, 2, 3), Bounds(2, 2, 2)], ids=Bounds.text)
+@pytest.mark.campaign
 def test_mixing_merged_then_hardened(bounds: Bounds) -> None:
     """What merged leaves while it serves, hardened recovers."""
     assert search(mixed(), bounds, SAFE - {"restartable"}).violations == {}
@@ -252,6 +254,7 @@ def test_steps_of_the_page_exist() -> None:
     assert set(re.findall(r"--property ([\w-]+)", ERRATA)) <= set(NAMES)
 
 
+@pytest.mark.campaign
 def test_readings_are_all_recorded() -> None:
     """Each reading has an entry, from complete searches where it breaks nothing; the quickest search is done again."""
     entries = {(e["gap"], e["choice"]): e for e in readings.recorded()}

@@ -44,6 +44,7 @@ def test_nothing_is_broken_before(ring: str, entry: dict[str, Any], name: str) -
 
 
 @pytest.mark.parametrize(("defect", "ring"), DEFECTS)
+@pytest.mark.campaign
 def test_a_search_finds_what_is_recorded(defect: str, ring: str) -> None:
     """The quickest one is done again."""
     bounds, notifications = min(firsts.searches(ring), key=lambda s: (s[0].size, s[0].requests, s[1]))

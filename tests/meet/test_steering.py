@@ -55,7 +55,9 @@ def test_another_seed_does_something_else() -> None:
         ("split", "merged", {"queue_size": 4, "seed": 1, "kills": 10}, None),
         ("split", "v6", {"queue_size": 4, "seed": 1, "kills": 8}, "order"),
         ("packed", "hardened", {"queue_size": 4, "seed": 1, "kills": 12}, None),
-        ("packed", "merged", {"queue_size": 2, "seed": 3, "kills": 24}, "ring-position"),
+        pytest.param(
+            "packed", "merged", {"queue_size": 2, "seed": 3, "kills": 24}, "ring-position", marks=pytest.mark.campaign
+        ),
         ("packed", "merged", {"queue_size": 4, "seed": 0, "kills": 30}, "restartable"),  # found where the run ends
     ],
 )

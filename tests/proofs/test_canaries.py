@@ -57,6 +57,7 @@ def test_a_contradiction_makes_all_sing(monkeypatch: pytest.MonkeyPatch) -> None
     [z3.Int("size") <= 4, z3.Int("first") < 65000, z3.Int("history.avail_pos") < 65530],
     ids=["size <= 4", "first < 65000", "positions below 65530"],
 )
+@pytest.mark.campaign
 def test_a_small_world_is_noticed(monkeypatch: pytest.MonkeyPatch, more: Any) -> None:
     """What is true of small rings alone is proved then."""
     assert "kept" in _sang("split", monkeypatch, more)

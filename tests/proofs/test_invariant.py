@@ -66,6 +66,7 @@ def runs(subject: Subject, machine: Machine) -> Iterator[tuple[int, StateTuple, 
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=name_of)
+@pytest.mark.campaign
 def test_holds_along_random_runs(subject: Subject) -> None:
     """Every sentence holds in every state, and the runs of all shapes together take every step."""
     taken: set[str] = set()

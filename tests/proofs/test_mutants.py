@@ -71,6 +71,7 @@ def faults_of(fate: Fate) -> list[str]:
 
 
 @pytest.mark.parametrize("ring", protocol.RINGS)
+@pytest.mark.campaign
 def test_the_record_holds(ring: str) -> None:
     """Every mutant is dead by a run that the text refuses or survives, or it is explained."""
     assert checked(ring).faults == ()

@@ -39,6 +39,7 @@ def shown(capsys: pytest.CaptureFixture[str], *, terminal: bool, judged: list[Ju
 # Lines.
 
 
+@pytest.mark.campaign
 def test_off_a_terminal_each_verdict_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Ring, revision, choices and property, a colon, what is known: no name is broken, no line is padded."""
     lines = shown(capsys, terminal=False)
