@@ -20,7 +20,7 @@ _FOLDER = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marks: of what a test needs besides Python, make and a C compiler; of the steps it is about."""
     config.addinivalue_line("markers", "needs(*programs): skip the test where one is not on PATH; in CI, fail")
-    config.addinivalue_line("markers", "campaign: what takes long and is seen elsewhere too: make campaigns")
+    config.addinivalue_line("markers", "campaign: takes long, and is left to make campaigns")
     config.addinivalue_line("markers", "reaches(*steps): fail the test where the reference did not report all of them")
 
 

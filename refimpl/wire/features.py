@@ -65,16 +65,7 @@ WANTED: Final = EVENT_IDX | INDIRECT_DESC | VERSION_1 | VHOST_USER_PROTOCOL_FEAT
 NEEDED: Final = VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
 """The features that it cannot do without; RING_PACKED too, when the guest's rings are packed."""
 
-WANTED_PROTOCOL: Final = (
-    PROTOCOL_MQ
-    | PROTOCOL_LOG_SHMFD
-    | PROTOCOL_REPLY_ACK
-    | PROTOCOL_BACKEND_REQ
-    | PROTOCOL_CONFIG
-    | PROTOCOL_INFLIGHT_SHMFD
-    | PROTOCOL_RESET_DEVICE
-    | PROTOCOL_CONFIGURE_MEM_SLOTS
-)
+WANTED_PROTOCOL: Final = PROTOCOL_FEATURES
 """The protocol features that the front-end accepts when they are offered."""
 
 NEEDS: Final[Mapping[Request, int]] = MappingProxyType(

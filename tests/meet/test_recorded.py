@@ -23,12 +23,7 @@ def run_of(document: dict[str, Any]) -> Run:
     return Run(both, [(event[0], event[1] if len(event) > 1 else -1) for event in document["schedule"]])
 
 
-def left(path: Path) -> Any:
-    """Leave runs of other choices to the campaigns: test_lockstep.py has random ones of each choice."""
-    return pytest.param(path, marks=pytest.mark.campaign) if json.loads(path.read_text())["gaps"] else path
-
-
-@pytest.mark.parametrize("path", [left(path) for path in FILES], ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
 def test_lock_step(path: Path) -> None:
     """Every recorded schedule leaves the same bytes on both sides after each event."""
     document = json.loads(path.read_text())

@@ -27,7 +27,7 @@ FILES = sorted(path for path in RECORDED.rglob("*.json") if '"vhost-inflight sch
 
 
 def left(path: Path) -> Any:
-    """Leave runs of other choices to the campaigns: `verify` plays each on the model."""
+    """Leave runs of other choices to the campaigns: test_recorded.py holds each against the model, event by event."""
     return pytest.param(path, marks=pytest.mark.campaign) if json.loads(path.read_text())["gaps"] else path
 
 
