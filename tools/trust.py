@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from proofs.challenges.sabotages import SABOTAGES
+from proofs.challenges.sabotages import SABOTAGES, recorded
 
 __all__ = ["part"]
 
@@ -44,8 +44,10 @@ def part(name: str) -> tuple[Sequence[str], list[Sequence[str]]] | None:
     if name == "believed":
         return ("what", "where", "lines", "what is believed of it", "attacked by"), list(_believed())
     if name == "sabotages":
-        kinds = Counter(s.kind for s in SABOTAGES)
-        return ("kind", "sabotages"), [(kind, str(number)) for kind, number in kinds.items()]
+        kinds, known = Counter(s.kind for s in SABOTAGES), recorded()
+        noticed = {k: Counter(known[s.name] for s in SABOTAGES if s.kind == k and s.name in known) for k in kinds}
+        said = {k: ", ".join(f"{check} {times}" for check, times in noticed[k].items()) for k in kinds}
+        return ("kind", "sabotages", "noticed by"), [(k, str(number), said[k]) for k, number in kinds.items()]
     return None
 
 

@@ -1,27 +1,28 @@
 """Mutants of the prover: one-line sabotages of what makes, shows or counts goals, and which check notices each.
 
-    python -m proofs.challenges.sabotages [NAME ...] [--first]
+    python -m proofs.challenges.sabotages [NAME ...] [--new] [--record]
 
 Each is put into a copy of the packages; then the checks are run there, the cheap ones first, until one fails: ``goals``
 (the census, shared results and assumptions: no solver), ``lies`` (false goals that the prover is asked), ``tests``
-(those of the prover); of the checker of certificates, its own tests. Exit 1 if one goes unnoticed. ``--first`` tries
-the first of each kind alone.
+(those of the prover); of the checker of certificates, its own tests. Exit 1 if one goes unnoticed. ``--record`` writes
+down which check noticed each, as soon as it is known; ``--new`` tries those that have no such entry.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from proofs.challenges.checker_sabotages import ASKED, CHECKER
 
-__all__ = ["SABOTAGES", "Sabotage", "main", "noticed_by"]
+__all__ = ["SABOTAGES", "Sabotage", "main", "noticed_by", "one_of_each_kind", "recorded"]
 
 GOALS, KITS = "proofs/induction/goals.py", "proofs/induction"
 
@@ -224,17 +225,44 @@ def noticed_by(sabotage: Sabotage, checks: Sequence[str] = CHECKS) -> str | None
     return None
 
 
+def _record() -> Path:
+    return Path(str(resources.files("proofs"))) / "recorded" / "sabotages.json"
+
+
+def recorded() -> dict[str, str]:
+    """Give what noticed each sabotage, by name: the check, as recorded."""
+    path = _record()
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def one_of_each_kind() -> Iterator[tuple[Sabotage, str]]:
+    """Give a sabotage of each kind, the one that the cheapest check notices, and that check."""
+    known, found = recorded(), dict[str, tuple[Sabotage, str]]()
+    order = (*CHECKS, "second", "certificates")
+    for sabotage in SABOTAGES:
+        if (check := known.get(sabotage.name)) is None:
+            continue
+        before = found.setdefault(sabotage.kind, (sabotage, check))
+        if order.index(check) < order.index(before[1]):
+            found[sabotage.kind] = (sabotage, check)
+    yield from found.values()
+
+
 def main(arguments: Sequence[str]) -> int:
     """Try the sabotages named, or all; print what noticed each; return the exit code."""
     names = [a for a in arguments if not a.startswith("--")]
     chosen = [s for s in SABOTAGES if not names or s.name in names]
-    if "--first" in arguments:
-        chosen = list({s.kind: s for s in reversed(chosen)}.values())
+    if "--new" in arguments:
+        chosen = [s for s in chosen if s.name not in recorded()]
     unnoticed = 0
     for sabotage in chosen:
         told = noticed_by(sabotage, OF_KIND.get(sabotage.kind, CHECKS))
         unnoticed += told is None
         print(f"{sabotage.kind}: {sabotage.name}: {told or 'UNNOTICED'}"[:200], flush=True)
+        if "--record" in arguments and told is not None:
+            known = {**recorded(), sabotage.name: told.partition(":")[0]}
+            lines = (f" {json.dumps(s.name)}: {json.dumps(known[s.name])}" for s in SABOTAGES if s.name in known)
+            _record().write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     print(f"{len(chosen)} sabotages, {len(chosen) - unnoticed} noticed")
     return 1 if unnoticed else 0
 
