@@ -134,7 +134,7 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     (
         state(interrupted()) | {"region_size": 4},
         "front-end",
-        "the ring has 8 entries, its region 4; region-size=smaller",
+        "the ring has 8 entries, its region 4; it has to have as many",
     ),
     (state(served()) | {"region_size": 4}, "front-end", "the ring has 5 entries, its region 4"),
     (state(interrupted()) | {"region_size": 40000}, "front-end", "a region of 40000 entries is not allowed"),

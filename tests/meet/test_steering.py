@@ -11,6 +11,7 @@ import pytest
 
 from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.command import run
+from vhost_inflight.judging.crash.faults import CrashTestError
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.script import crashes_of
 from vhost_inflight.judging.play.player import Player
@@ -144,13 +145,14 @@ def test_choices_and_shapes(name: str, seen: str) -> None:
 
 
 def test_a_process_that_leaves_the_schedule(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """What it did instead is said, and that the property was not seen."""
+    """What it did instead is said, and that the property was not seen: that is no verdict."""
     document = json.loads((RECORDED / "split" / "counterexamples" / "v6-order.json").read_text())
     place = next(n for n, event in enumerate(document["schedule"]) if event[0] == "split.fetch.2")
     document["schedule"].insert(place, ["split.fetch.counter"])
     path = tmp_path / "schedule.json"
     path.write_text(json.dumps(document))
-    assert run(ring="split", revision="v6", queue_size=2, kills=1, seed=0, schedule=path)
+    with pytest.raises(CrashTestError, match="no verdict: the processes left the schedule"):
+        run(ring="split", revision="v6", queue_size=2, kills=1, seed=0, schedule=path)
     said = capsys.readouterr().out
     assert (
         f"left the schedule at event {place + 1}, split.fetch.counter: split.fetch.2 came instead; what comes" in said

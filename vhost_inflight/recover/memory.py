@@ -83,8 +83,7 @@ class LaidMemory:
         if entries == 0 or entries > 32768:
             raise FrontEndError(f"a region of {entries} entries is not allowed")
         if entries < size and given.choices.region_size != "smaller":
-            hint = "; region-size=smaller serves the heads past it untracked" if given.ring == "split" else ""
-            raise FrontEndError(f"the ring has {size} entries, its region {entries}{hint}")
+            raise FrontEndError(f"the ring has {size} entries, its region {entries}; it has to have as many")
         needed = ctypes.sizeof(region_type(given.ring, given.revision, entries))
         there = len(given.region)
         if there < needed:

@@ -13,6 +13,7 @@ from typing import Any
 
 from refimpl.names import counted
 from vhost_inflight.judging.crash.campaign import crash_test
+from vhost_inflight.judging.crash.faults import CrashTestError
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.plan import Kill, stores
 from vhost_inflight.telling import STDIO, write_json
@@ -69,6 +70,8 @@ def run(
         record.write_text(json.dumps(outcome.schedule()) + "\n", encoding="utf-8")
     if outcome.interrupted:
         raise KeyboardInterrupt
+    if outcome.cut and not outcome.broken:
+        raise CrashTestError("no verdict: the processes left the schedule, and it was not played to its end")
     return not outcome.broken
 
 

@@ -25,7 +25,7 @@ class Outcome:
 
     ``events`` are those of a schedule that plays it again, unless the processes ran ``free``. ``file`` is the schedule
     whose crashes were played, None: there was none; ``wanted`` the property that it violates, ``left`` where the
-    processes left it.
+    processes left it, ``cut`` whether what comes after that was not played.
     """
 
     shape: Shape
@@ -42,6 +42,7 @@ class Outcome:
     file: Path | None = None
     wanted: str | None = None
     left: str = ""
+    cut: bool = False
 
     @property
     def ring(self) -> str:

@@ -68,7 +68,7 @@ class _Play:
                 else:
                     self._take(event)
         except _LeftError as left:
-            self.outcome.left = f"{left}; what comes after that was not played"
+            self.outcome.left, self.outcome.cut = f"{left}; what comes after that was not played", True
 
     def die(self) -> None:
         """Kill the back-end, and judge its life."""
