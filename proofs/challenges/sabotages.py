@@ -98,7 +98,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     _s("empty", "the initial state is not", "goals.py",
        "    return z3.Implies(z3.And(known), work.translator.expr(term, values))", "    return z3.BoolVal(True)"),
     _s("empty", "everything fits", "goals.py", "    return z3.And(value >= 0, value < (1 << width))",
-       "    return z3.BoolVal(True)"),
+       "    return z3.And(z3.BoolVal(True), z3.BoolVal(True))"),
     _s("empty", "every element is there", "goals.py", "    return z3.And(at >= 0, at < ends[str(limit)])",
        "    return z3.BoolVal(True)"),
     _s("empty", "every judgement is true", "goals.py",
