@@ -120,7 +120,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     _s("empty", "an index is itself", "goals.py",
        "    return work.before[name] == work.translator.index(index, work.before)", "    return z3.BoolVal(True)"),
     _s("empty", "sums count on", "work.py",
-       "array[k + 1] == array[k] + more)", "z3.BoolVal(True))"),
+       "array[k + 1] == array[k] + more)", "array[k + 1] == array[k + 1])"),
     _s("empty", "sums begin", "work.py", "return array[limit], array[0] == 0,",
        "return array[limit], z3.BoolVal(True),"),
     _s("empty", "sums end", "work.py", "counts_on, limit >= 0", "counts_on, z3.BoolVal(True)"),
