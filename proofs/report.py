@@ -12,6 +12,7 @@ from rich.table import Table
 
 from model.properties import NAMES
 from proofs.challenges import selfcheck
+from proofs.challenges.conjuncts import Checked as ConjunctsChecked
 from proofs.challenges.mutants import Checked
 from proofs.challenges.witnesses import Witnessed
 from proofs.induction.kits import kit
@@ -158,6 +159,11 @@ def mutants(checked: Checked, page: str) -> str:
     faults = "".join(f"\n    wrong: {fault}" for fault in checked.faults)
     return (f"{checked.dead} mutants dead, each by a recorded run played again; "
             f"{len(checked.survivors)} survive, and {page} says why{faults}")  # fmt: skip
+
+
+def conjuncts(checked: ConjunctsChecked) -> str:
+    """Say what was found of the properties' conjuncts."""
+    return f"the properties' predicates: {checked.text()}"
 
 
 def witnesses(seen: Witnessed) -> str:

@@ -19,7 +19,7 @@ from rich.console import Console
 from model import protocol
 from model.properties import NAMES
 from proofs import report
-from proofs.challenges import mutants, selfcheck, witnesses
+from proofs.challenges import conjuncts, mutants, selfcheck, witnesses
 from proofs.induction.engine import Outcome, prove_all
 from proofs.induction.kits import kit
 from proofs.search.breadth_first import Bounds, Found, explore
@@ -151,11 +151,12 @@ def _believed(ring: str) -> selfcheck.Checked:
 
 
 def _records(ring: str, pool: ProcessPoolExecutor) -> list[tuple[Callable[[Any], str], Future[Any]]]:
-    """Have the record of mutants and witnesses played, where a ring has them; give what says so, and the result."""
+    """Have the records of mutants, conjuncts and witnesses played; give what says so, and the result."""
     parts = kit(ring)
     found: list[tuple[Callable[[Any], str], Future[Any]]] = []
     if parts.mutation:
         found.append((partial(report.mutants, page=parts.mutation.page), pool.submit(mutants.check, ring)))
+        found.append((report.conjuncts, pool.submit(conjuncts.check, ring)))
     if parts.witnessing:
         found.append((report.witnesses, pool.submit(witnesses.check, ring)))
     return found

@@ -21,7 +21,7 @@ BELIEVED: Sequence[tuple[str, Sequence[str], str, str]] = (
      "the reference, a writing of its own, takes the same steps in the same order on real memory (tests/meet)"),
     ("the properties' predicates", ("model/properties.py", "model/split/properties.py", "model/packed/properties.py"),
      "they say what the property's sentence says (counted among the tables, too)",
-     "each is violated by recorded runs, and judged on real memory by judges that share no code with it"),
+     "recorded runs break each conjunct alone (properties.md); judges that share no code with it judge real memory"),
     ("the census", ("proofs/challenges/census.py",),
      "these goals are all that induction needs",
      "goals left out, emptied and shared wrongly (the sabotages `left out`, `empty`, `shared`)"),

@@ -20,9 +20,11 @@ from model.terms import ModelError, Term
 from proofs.induction.solver import Translator, World
 from proofs.induction.walks import Walk
 from proofs.induction.words import Conjunct
-from proofs.search.bounds import Level
+from proofs.search.bounds import Bounds, Level
 
-__all__ = ["Induction", "Kit", "Marker", "Mutant", "Mutation", "NoProofError", "Witnessing", "induction_of", "kit"]
+__all__ = [
+    "Induction", "Kit", "Marker", "Mutant", "Mutation", "NoProofError", "Slip", "Witnessing", "induction_of", "kit",
+]  # fmt: skip
 
 
 class NoProofError(ModelError):
@@ -98,12 +100,28 @@ class Mutant:
 
 
 @dataclass(frozen=True)
+class Slip:
+    """A changed table for a conjunct that no mutant breaks alone: a unique name, a sentence, the edits.
+
+    `bounds` and `choices` (of gaps) are those of the searches for a run; `entries` those of the region, where they are
+    not as many as the ring's descriptors.
+    """
+
+    name: str
+    sentence: str
+    edits: tuple[Edit, ...]
+    bounds: tuple[Bounds, ...]
+    choices: Mapping[str, str] = field(default_factory=dict)
+    entries: int | None = None
+
+
+@dataclass(frozen=True)
 class Mutation:
     """The mutants of a ring's text: `mutants` of a table, why those that survive do, and how they are searched.
 
     `revisions`: those that are mutated, in order. `broken`: what a revision violates unchanged, so that no mutant of it
     is killed by that. `introduction`: the head of the page that `python -m proofs.challenges.mutants orders` prints;
-    `page`: its file.
+    `page`: its file. `slips`: what is changed besides, for `proofs.challenges.conjuncts`.
     """
 
     revisions: tuple[str, ...]
@@ -113,6 +131,7 @@ class Mutation:
     broken: Mapping[str, frozenset[str]]
     introduction: str
     page: str
+    slips: tuple[Slip, ...] = ()
 
 
 class Marker(Protocol):

@@ -12,6 +12,7 @@ from proofs.packed.mutants import mutants
 from proofs.packed.obligations import BESIDE, CASES, COUNTS, MENTIONS, NO_WRAP, WALKS, key, leaves
 from proofs.packed.rank import rank, stuck
 from proofs.packed.reasons import REASONS
+from proofs.packed.slips import SLIPS
 from proofs.packed.slots import INDEXES, axioms, place_lemma, questions
 from proofs.packed.stuck import TRIGGERS, least, nothing_live
 from proofs.search.bounds import Bounds, Level
@@ -92,6 +93,7 @@ KIT = Kit(
         broken={},
         introduction=INTRODUCTION,
         page="docs/orders-packed.md",
+        slips=SLIPS,
     ),
     witnessing=WITNESSING,
 )

@@ -13,6 +13,7 @@ from proofs.split.mutants import mutants
 from proofs.split.obligations import COUNTS, NO_WRAP, REWRITES, key, leaves
 from proofs.split.rank import rank, stuck
 from proofs.split.reasons import REASONS
+from proofs.split.slips import SLIPS
 from proofs.split.slots import INDEXES, axioms, questions, slot_lemma
 from proofs.split.stuck import TRIGGERS, least, nothing_live
 
@@ -87,6 +88,6 @@ KIT = Kit(
         no_wrap=NO_WRAP,
         out_of_scope=out_of_scope,
     ),
-    mutation=Mutation(REVISIONS, mutants, REASONS, LEVELS, BROKEN, INTRODUCTION, "docs/orders.md"),
+    mutation=Mutation(REVISIONS, mutants, REASONS, LEVELS, BROKEN, INTRODUCTION, "docs/orders.md", SLIPS),
     witnessing=WITNESSING,
 )
