@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from model.properties import NAMES
+from proofs import queues
 from proofs.challenges import selfcheck
 from proofs.challenges.conjuncts import Checked as ConjunctsChecked
 from proofs.challenges.mutants import Checked
@@ -170,6 +171,18 @@ def witnesses(seen: Witnessed) -> str:
     """Say what the witnesses showed."""
     faults = "".join(f"\n    wrong: {fault}" for fault in seen.faults)
     return f"witnesses take every step; the invariant holds in each of their {seen.states} states{faults}"
+
+
+def several_queues(checked: queues.Checked) -> str:
+    """Say what was shown of several queues in one region and one process."""
+    if checked.faults:
+        return "several queues: not shown that one does nothing to another" + "".join(
+            f"\n    wrong: {fault}" for fault in checked.faults
+        )
+    entries = "" if checked.all_proved else "; where nothing is proved, if the back-end checks that the entry is there"
+    return (f"several queues (up to {queues.QUEUES}): proved that no step of one changes anything of another's: "
+            f"{len(checked.stores)} stores, each inside its own region or ring{entries}; "
+            "no variable but the counter, where a gap shares it")  # fmt: skip
 
 
 def _scope(judged: Sequence[Judged]) -> str:

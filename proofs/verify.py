@@ -18,7 +18,7 @@ from rich.console import Console
 
 from model import protocol
 from model.properties import NAMES
-from proofs import report
+from proofs import queues, report
 from proofs.challenges import conjuncts, mutants, selfcheck, witnesses
 from proofs.induction.engine import Outcome, prove_all
 from proofs.induction.kits import kit
@@ -121,10 +121,18 @@ def _judge(  # noqa: PLR0917
         beside = told(by, ring, proved)
         found.notes += beside.notes
         found.good = found.good and beside.good
+        _check_queues(found, ring, chosen, proved)
         for note, checked in records:
             result = checked.result()
             found.notes.append(note(result))
             found.good = found.good and result.holds
+
+
+def _check_queues(found: Run, ring: str, chosen: list[protocol.Subject], proved: Outcome) -> None:
+    """Check that what was said of one queue holds of each of several."""
+    checked = queues.check(ring, chosen, proved)
+    found.notes.append(report.several_queues(checked))
+    found.good = found.good and not checked.faults
 
 
 def _check_prover(found: Run, ring: str, proved: Outcome, by: By, pool: ProcessPoolExecutor) -> None:
