@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from model.properties import NAMES
-from proofs import queues
+from proofs import assumptions, queues
 from proofs.challenges import selfcheck
 from proofs.challenges.conjuncts import Checked as ConjunctsChecked
 from proofs.challenges.mutants import Checked
@@ -38,6 +38,7 @@ def show(console: Console, judged: Sequence[Judged], notes: Iterable[str], secon
     console.print(_scope(judged))
     for note in notes:
         console.print(f"  {note}", highlight=False)
+    console.print()
     differing = [j for j in judged if j.differs]
     for one in differing:
         now, was = one.now, one.was
@@ -189,10 +190,14 @@ def _scope(judged: Sequence[Judged]) -> str:
     lines = ["What the words mean:"]
     kinds = {j.now.verdict for j in judged}
     several = len({j.now.ring for j in judged}) > 1
-    for ring in dict.fromkeys(j.now.ring for j in judged if j.now.verdict == "proved"):
+    proved = tuple(dict.fromkeys(j.now.ring for j in judged if j.now.verdict == "proved"))
+    for ring in proved:
         proof = kit(ring).induction
         lines += [f"  of the {ring} ring:"] if several else []
         lines += [f"  {line}" for line in (proof.scope if proof else ())]
+    if proved:
+        lines.append("  assumed (why, and what breaks otherwise: docs/trust.md):")
+        lines += [f"    {line}" for line in assumptions.lines(proved)]
     if "violated" in kinds:
         lines.append("  violated: a run breaks it; no run within its bounds takes fewer steps")
     if any(j.found and j.found.repeats_from for j in judged):

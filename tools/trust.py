@@ -1,4 +1,4 @@
-"""What has to be believed, with its lines of code counted: a part of docs/trust.md."""
+"""What has to be believed, with its lines of code counted, and what is assumed: parts of docs/trust.md."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from model import protocol
+from proofs import assumptions
 from proofs.challenges.sabotages import SABOTAGES, recorded
 
 __all__ = ["part"]
@@ -40,7 +42,10 @@ BELIEVED: Sequence[tuple[str, Sequence[str], str, str]] = (
 
 
 def part(name: str) -> tuple[Sequence[str], list[Sequence[str]]] | None:
-    """Give the table called ``believed`` or ``sabotages``; None if it is no part of this page."""
+    """Give the table called ``believed``, ``assumed`` or ``sabotages``; None if it is no part of this page."""
+    if name == "assumed":
+        told = zip(assumptions.lines(protocol.RINGS), assumptions.of(protocol.RINGS), strict=True)
+        return ("assumed", "why that is reasonable", "otherwise"), [(f"{s}", a.why, a.otherwise) for s, (_, a) in told]
     if name == "believed":
         return ("what", "where", "lines", "what is believed of it", "attacked by"), list(_believed())
     if name == "sabotages":

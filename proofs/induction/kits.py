@@ -66,7 +66,7 @@ class Induction:
     triggers: tuple[str, ...]
     """Arrays over what steps choose: the solver thinks of a choice where an element of one of them is named."""
     scope: tuple[str, ...]
-    """What `proved` says and assumes, as the lines of its scope."""
+    """What `proved` says, as the lines of its scope; what it assumes is in `proofs.assumptions`."""
     walks: Mapping[str, Walk] = field(default_factory=dict)
     """By step id, or by property: what the walks in a step's history, or in the property's predicate, pass."""
     mentions: Mapping[str, Callable[[Any], Sequence[Term]]] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Induction:
     out_of_scope: Callable[[str, Mapping[str, str]], str | None] = lambda _revision, _choices: None
     """Why a revision with these choices is not what the invariant speaks of, or None."""
     no_wrap: frozenset[str] = field(default=frozenset())
-    """Fields whose width is an assumption, said in `scope`."""
+    """Fields whose width is an assumption, said in `proofs.assumptions`."""
 
 
 @dataclass(frozen=True)

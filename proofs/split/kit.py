@@ -53,8 +53,6 @@ unchanged (`order`) is not judged for its changes.
 SCOPE = (
     "proved: by induction, for every queue size (powers of two to 32768), any number of requests,",
     "  batches and crashes, 16-bit indexes that wrap; a chain is one content, read through its head",
-    "assumed: a crash keeps the stores in program order; the device's own I/O dies with the process;",
-    "  a 64-bit counter does not wrap; the driver makes requests available one at a time, with event indexes",
     "drains: from any point on at which the driver makes no more requests; that recovery ends belongs to it",
 )
 """What `proved` says of the split ring."""
