@@ -24,8 +24,7 @@ from model.layout import Field, Region, Struct
 from model.record import Assign, Var, c_field
 from model.steps import Recorded, Table
 from model.terms import ModelError, Term, walk
-from proofs.induction.engine import Outcome, groups_for
-from proofs.induction.proof import Proof
+from proofs.induction.engine import Outcome, groups_for, proof_of
 from proofs.induction.show import TRIES, proves
 from proofs.induction.solver import Translator
 
@@ -235,7 +234,7 @@ def shared(subject: protocol.Subject, table: Table, recorded: Sequence[Recorded]
 
 def _spoken_of(subject: protocol.Subject, properties: Iterable[str]) -> frozenset[str]:
     """Give all variables that the sentences speak of on which some properties rest."""
-    groups, atoms = groups_for(properties), Proof(subject).atoms.values()
+    groups, atoms = groups_for(properties), proof_of(subject).atoms.values()
     return frozenset(name for atom in atoms if atom.group in groups for name in atom.reads)
 
 

@@ -158,9 +158,8 @@ def prover(checked: selfcheck.Checked, lies: selfcheck.Checked, failed: int, by:
 
 def mutants(checked: Checked, page: str) -> str:
     """Say what the mutants showed, and on which page it is told."""
-    faults = "".join(f"\n    wrong: {fault}" for fault in checked.faults)
     return (f"{checked.dead} mutants dead, each by a recorded run played again; "
-            f"{len(checked.survivors)} survive, and {page} says why{faults}")  # fmt: skip
+            f"{len(checked.survivors)} survive, and {page} says why{_wrong(checked.faults)}")  # fmt: skip
 
 
 def conjuncts(checked: ConjunctsChecked) -> str:
@@ -170,20 +169,27 @@ def conjuncts(checked: ConjunctsChecked) -> str:
 
 def witnesses(seen: Witnessed) -> str:
     """Say what the witnesses showed."""
-    faults = "".join(f"\n    wrong: {fault}" for fault in seen.faults)
-    return f"witnesses take every step; the invariant holds in each of their {seen.states} states{faults}"
+    told = f"the invariant holds in each of their {seen.states} states"
+    return f"witnesses take every step; {told}{_wrong(seen.faults)}"
 
 
 def several_queues(checked: queues.Checked) -> str:
     """Say what was shown of several queues in one region and one process."""
     if checked.faults:
-        return "several queues: not shown that one does nothing to another" + "".join(
-            f"\n    wrong: {fault}" for fault in checked.faults
-        )
+        return f"several queues: not shown that one does nothing to another{_wrong(checked.faults)}"
     entries = "" if checked.all_proved else "; where nothing is proved, if the back-end checks that the entry is there"
     return (f"several queues (up to {queues.QUEUES}): proved that no step of one changes anything of another's: "
             f"{len(checked.stores)} stores, each inside its own region or ring{entries}; "
             "no variable but the counter, where a gap shares it")  # fmt: skip
+
+
+def reduction(said: str, faults: Sequence[str]) -> str:
+    """Say whether runs that the table does not have are as those that it has."""
+    return f"not shown: {said}{_wrong(faults)}" if faults else f"proved: {said}"
+
+
+def _wrong(faults: Iterable[str]) -> str:
+    return "".join(f"\n    wrong: {fault}" for fault in faults)
 
 
 def _scope(judged: Sequence[Judged]) -> str:

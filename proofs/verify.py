@@ -20,7 +20,7 @@ from model import protocol
 from model.properties import NAMES
 from proofs import queues, report
 from proofs.challenges import conjuncts, mutants, selfcheck, witnesses
-from proofs.induction.engine import Outcome, prove_all
+from proofs.induction.engine import Outcome, proof_of, prove_all
 from proofs.induction.kits import kit
 from proofs.search.breadth_first import Bounds, Found, explore
 from proofs.second.asking import By
@@ -122,6 +122,7 @@ def _judge(  # noqa: PLR0917
         found.notes += beside.notes
         found.good = found.good and beside.good
         _check_queues(found, ring, chosen, proved)
+        _check_reductions(found, ring, proved)
         for note, checked in records:
             result = checked.result()
             found.notes.append(note(result))
@@ -133,6 +134,16 @@ def _check_queues(found: Run, ring: str, chosen: list[protocol.Subject], proved:
     checked = queues.check(ring, chosen, proved)
     found.notes.append(report.several_queues(checked))
     found.good = found.good and not checked.faults
+
+
+def _check_reductions(found: Run, ring: str, proved: Outcome) -> None:
+    """Check that runs that the table of a ring does not have are as those that it has."""
+    there = [proof_of(subject) for subject in proved.asked if proved.properties(subject)]
+    induction = kit(ring).induction
+    for said, faults_of in induction.reductions.items() if induction and there else ():
+        faults = list(faults_of(there))
+        found.notes.append(report.reduction(said, faults))
+        found.good = found.good and not faults
 
 
 def _check_prover(found: Run, ring: str, proved: Outcome, by: By, pool: ProcessPoolExecutor) -> None:

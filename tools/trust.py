@@ -38,6 +38,9 @@ BELIEVED: Sequence[tuple[str, Sequence[str], str, str]] = (
     ("the checker", ("proofs/certificates/*.py",),
      "what it accepts follows from the question's sentences, and they cannot all be true",
      "each rule's steps broken in each way; `checker`"),
+    ("several queues, several requests", ("proofs/queues.py", "proofs/split/at_once.py"),
+     "what they ask is what [is said of several](architecture.md#several-queues); Z3, which alone is asked",
+     "changed layouts, steps and variables, each refused (tests/proofs/test_queues.py, test_at_once.py)"),
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ no record of that kind to check.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -77,6 +77,8 @@ class Induction:
     """By step id: cases in which its goals are shown one after the other; that there is no other is shown too."""
     out_of_scope: Callable[[str, Mapping[str, str]], str | None] = lambda _revision, _choices: None
     """Why a revision with these choices is not what the invariant speaks of, or None."""
+    reductions: Mapping[str, Callable[[Iterable[Any]], Iterator[str]]] = field(default_factory=dict)
+    """By what is said: that runs which the table does not have are as runs that it has; gives what does not hold."""
     no_wrap: frozenset[str] = field(default=frozenset())
     """Fields whose width is an assumption, said in `proofs.assumptions`."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from proofs.induction.kits import Induction, Kit, Mutation
 from proofs.search.bounds import Bounds, Level
+from proofs.split.at_once import at_once
 from proofs.split.ghosts import with_ghosts
 from proofs.split.invariant import invariant
 from proofs.split.marks import REVISIONS, WITNESSING
@@ -83,6 +84,7 @@ KIT = Kit(
         stuck_lemmas=nothing_live,
         triggers=TRIGGERS,
         scope=SCOPE,
+        reductions={"several requests made available by one store of avail.idx are as one after the other": at_once},
         no_wrap=NO_WRAP,
         out_of_scope=out_of_scope,
     ),
