@@ -31,7 +31,8 @@ BELIEVED: Sequence[tuple[str, Sequence[str], str, str]] = (
                           "proofs/induction/walks.py", "proofs/induction/restart.py", "proofs/induction/proof.py",
                           "proofs/induction/atoms.py", "proofs/{split,packed}/{slots,stuck}.py"),
      "a goal as a formula says what its name says; what is assumed of sizes and positions is true",
-     "canaries and falsehoods, asked in each run; assumptions worked out for small numbers; `believed`"),
+     ("canaries and falsehoods, asked in each run; assumptions worked out for small numbers, hypotheses on states of "
+      "runs (`selfcheck hypotheses`); `believed`")),
     ("the question as a text", ("proofs/induction/smtlib.py", "proofs/second/questions.py"),
      "the text that is asked and certified is that formula",
      "Z3 reads the texts, and finds the sentences that were written"),
