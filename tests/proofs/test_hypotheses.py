@@ -47,7 +47,10 @@ BELIEVED: dict[str, Callable[[Translator], Any]] = {
 
 
 @pytest.mark.parametrize("name", BELIEVED)
-@pytest.mark.parametrize("subject", DEFAULTS[1:], ids=name_of)
+@pytest.mark.parametrize(
+    "subject", [pytest.param(s, marks=pytest.mark.campaign if s.ring == "packed" else ()) for s in DEFAULTS[1:]],
+    ids=name_of,
+)  # fmt: skip
 def test_a_false_fact_is_found(monkeypatch: pytest.MonkeyPatch, name: str, subject: Subject) -> None:
     """It is true of some states at most, and witnesses have others."""
     told = Proof.axioms
