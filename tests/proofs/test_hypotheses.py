@@ -58,6 +58,12 @@ def test_a_false_fact_is_found(monkeypatch: pytest.MonkeyPatch, name: str, subje
     assert any("not true of a witness's state" in fault for fault in believable(subject).faults)
 
 
+def test_a_false_fact_of_finite_sets_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No stuck state has requests to be resubmitted, so it is looked at elsewhere."""
+    monkeypatch.setattr("proofs.split.stuck.z3.Or", lambda none, *_: none)
+    assert any("not true of two requests or more" in fault for fault in believable(MERGED).faults)
+
+
 def test_a_false_fact_of_one_step_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is believed at one step alone, of large rings and of arrays that the step makes."""
     told = StepWork._mentioned
