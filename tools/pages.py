@@ -15,6 +15,7 @@ from diagrams import Event
 from diagrams._play import play
 from model import protocol
 from model.properties import NAMES
+from proofs.induction.kits import kit
 from proofs.search.bounds import Bounds
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder
 from tools import claims, firsts, readings, sentences, tour, trust
@@ -35,9 +36,9 @@ def filled(text: str) -> str:
 def block(name: str) -> str:
     """Give a part by its name; raise `LookupError` if there is none of that name.
 
-    They are ``verdicts``, ``properties``, ``firsts``, ``runs first``, ``readings``, ``gaps RING``, ``run NAME`` and
-    ``end of NAME``; or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``; or of the tour:
-    ``pictures``, ``crashes RING``; or of docs/trust.md: ``believed``, ``assumed``, ``sabotages``.
+    They are ``verdicts``, ``properties``, ``firsts``, ``runs first``, ``readings``, ``gaps RING``, ``bounded RING``,
+    ``run NAME`` and ``end of NAME``; or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``;
+    or of the tour: ``pictures``, ``crashes RING``; or of docs/trust.md: ``believed``, ``assumed``, ``sabotages``.
     """
     told = sentences.part(name) or tour.part(name) or trust.part(name)
     return _recorded(name) if told is None else _table(*told)
@@ -50,8 +51,8 @@ def _recorded(name: str) -> str:
         return parts[name]()
     if name == "properties":
         return _table(("it says", "said by", "sentences of its proof", "killed mutants", "judges"), claims.rows())
-    if kind == "gaps" and rest in protocol.RINGS:
-        return _gaps(rest)
+    if kind in ("gaps", "bounded") and rest in protocol.RINGS:
+        return _gaps(rest) if kind == "gaps" else _bounded(rest)
     events = _events(name.removeprefix("end of ").removeprefix("run "))
     if kind == "run":
         return f"<details><summary>The whole run, store by store</summary>\n\n{_rows(events)}\n</details>\n"
@@ -208,6 +209,22 @@ def _gaps(ring: str) -> str:
         for alternative in gap.alternatives
     ]
     return _table(("gap", "choice", *revisions), rows)
+
+
+def _bounded(ring: str) -> str:
+    """Print why what is bounded is so: by choice and property, the revisions that have the row, and the reason."""
+    told = kit(ring).bounded
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for verdict in recorded(ring):
+        if verdict.verdict == "bounded":
+            for gap, choice in verdict.gaps.items():
+                rows.setdefault((gap, choice, verdict.property), []).append(verdict.revision)
+    by_reason: dict[tuple[str, str, str], list[str]] = {}
+    for (gap, choice, name), revisions in rows.items():
+        reason = told.get((gap, choice, name), "-")
+        by_reason.setdefault((name, reason, ", ".join(revisions)), []).append(f"`{gap}={choice}`")
+    lines = [(name, ", ".join(choices), where, why) for (name, why, where), choices in sorted(by_reason.items())]
+    return _table(("property", "choices", "revisions", "why neither proof nor run"), lines)
 
 
 def _difference(verdicts: Sequence[Verdict] | None, usual: Sequence[Verdict] | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["Bounds", "Campaign", "Event", "Level"]
 
@@ -59,7 +60,8 @@ class Campaign:
     proved revision. `drains`: for `drains`, where notifications make many more states. `batches`: besides, for `drains`
     and the gaps of a batch, which need two requests at once. `wide`: besides, for the defaults. `wide_drains`: besides,
     for `drains` under the defaults and for the gaps of events, which need a second request to show; not for `hardened`,
-    which is proved: where nothing is stuck, a search this wide ends with the machine's memory.
+    which is proved: where nothing is stuck, a search this wide ends with the machine's memory. `further`: besides, for
+    `drains`, by gap and choice, where the shortest run needs more than that.
     """
 
     bounds: tuple[Bounds, ...]
@@ -69,3 +71,4 @@ class Campaign:
     batches: tuple[Bounds, ...]
     wide: tuple[Bounds, ...]
     wide_drains: tuple[Bounds, ...]
+    further: Mapping[tuple[str, str], tuple[Bounds, ...]] = field(default_factory=dict)

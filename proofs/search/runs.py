@@ -69,6 +69,9 @@ SPLIT = Runs(
         batches=(Bounds(2, 2, 0),),
         wide=(Bounds(2, 2, 2, 1, 1), Bounds(2, 3, 2), Bounds(2, 4, 2), Bounds(4, 2, 1), Bounds(4, 3, 1)),
         wide_drains=(Bounds(2, 2, 1),),
+        further={
+            ("fresh-used-idx", "zero-and-skip"): (Bounds(2, 2, 1, 0, 1),),
+        },
     ),
 )
 
