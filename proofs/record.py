@@ -52,10 +52,11 @@ def searches(subject: protocol.Subject) -> list[tuple[Bounds, frozenset[str]]]:
     counters = told.counters if "counter" in gaps else ()
     fresh = {"fresh", "init"} & gaps or subject.revision == "hardened"
     in_use = told.in_use if fresh else ()
+    laps = told.laps if "first-wrap" in {gap for gap, _ in subject.choices} else ()
     batches = told.batches if {"batch-size", "fetch-in-batch"} & {gap for gap, _ in subject.choices} else ()
     more = told.wide_drains if subject.revision != "hardened" and (not gaps or "event" in gaps) else ()
     further = [b for chosen in subject.choices for b in told.further.get(chosen, ())]
-    found = [*((b, safe) for b in (*told.bounds, *counters, *in_use, *wide)),
+    found = [*((b, safe) for b in (*told.bounds, *counters, *in_use, *laps, *wide)),
              *((b, DRAINS) for b in (*told.drains, *batches, *more, *further))]  # fmt: skip
     return [(b, p) for b, p in found if protocol.sizes(subject, b.size).entries]  # no region has none
 

@@ -78,8 +78,8 @@ def _ring_of(gaps: Iterable[str], ring: str | None) -> str | None:
     from model import protocol
 
     for name in gaps:
-        owners = [each for each in protocol.RINGS if name in protocol.gaps(each)]
-        _check("gap", name, [gap for each in protocol.RINGS for gap in protocol.gaps(each)])
+        owners = [each for each in protocol.RINGS if name in protocol.judged(each)]
+        _check("gap", name, [gap for each in protocol.RINGS for gap in protocol.judged(each)])
         if ring is not None and ring not in owners:
             raise typer.BadParameter(f"gap {name} is one of the {owners[0]} ring, not of the {ring} ring")
         if len(owners) == 1:
@@ -117,6 +117,9 @@ def verify(
     property_: Annotated[str | None, typer.Option("--property", help="one property (all, if left out)")] = None,
     gap: Gaps = None,
     search: Annotated[bool, typer.Option("--search", help="find counterexamples anew; no time limit")] = False,
+    readings: Annotated[
+        bool, typer.Option("--readings", help="judge choices that a revision does not leave open, too (docs/gaps.md)")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="write every counterexample to DIR (else: new ones, to counterexamples)"),
@@ -153,6 +156,7 @@ def verify(
             write=partial(write_json, json_file) if json_file is not None else None,
             quiet=json_file == STDIO,
             by=by,
+            with_readings=readings,
         )
     )
 

@@ -57,16 +57,18 @@ class Campaign:
 
     `bounds`: for every property but `drains`. `counters`: besides, for the gaps of the global counter, which need a
     second crash to show. `in_use`: besides, for the gaps of a fresh region, on a ring that has been in use, and for the
-    proved revision. `drains`: for `drains`, where notifications make many more states. `batches`: besides, for `drains`
-    and the gaps of a batch, which need two requests at once. `wide`: besides, for the defaults. `wide_drains`: besides,
-    for `drains` under the defaults and for the gaps of events, which need a second request to show; not for `hardened`,
-    which is proved: where nothing is stuck, a search this wide ends with the machine's memory. `further`: besides, for
-    `drains`, by gap and choice, where the shortest run needs more than that.
+    proved revision. `laps`: besides, for the gap of the first wrap counters, on rings that go on with the other one.
+    `drains`: for `drains`, where notifications make many more states. `batches`: besides, for `drains` and the gaps of
+    a batch, which need two requests at once. `wide`: besides, for the defaults. `wide_drains`: besides, for `drains`
+    under the defaults and for the gaps of events, which need a second request to show; not for `hardened`, which is
+    proved: where nothing is stuck, a search this wide ends with the machine's memory. `further`: besides, for `drains`,
+    by gap and choice, where the shortest run needs more than that.
     """
 
     bounds: tuple[Bounds, ...]
     counters: tuple[Bounds, ...]
     in_use: tuple[Bounds, ...]
+    laps: tuple[Bounds, ...]
     drains: tuple[Bounds, ...]
     batches: tuple[Bounds, ...]
     wide: tuple[Bounds, ...]
