@@ -127,9 +127,11 @@ def _of_the_batch(s: Any, i: Term) -> list[Term]:
 
 BESIDE: Mapping[str, Callable[[Any, Term], list[Term]]] = {
     "driver.use": lambda _, q: [cell(q - SIZE)],
+    "packed.supply.len": lambda s, k: [s.device.state[s.supply.batch[k]]],
     "packed.supply.7": _of_the_batch,
 }
-"""By step id: the slot of a position is that of the position one round before; an id's used element, and the next."""
+"""By step id: the slot of a position is that of the position one round before; an id's used element, and the next;
+what the device has done for a request of the batch."""
 
 
 CASES: Mapping[str, tuple[Callable[[Any], Term], ...]] = {

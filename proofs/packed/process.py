@@ -58,7 +58,7 @@ def recovery(p: Places) -> list[Conjunct]:
             implies(label == "roll back wrap", phase(s, 0, 6)),
             implies(at(label, *p.repaired), all_of(phase(s, 0), s.proof.top == s.proof.depth,
                                                    s.region.free_head == s.region.old_free_head)),
-            all_of() if p.at_once else implies(label == "roll back free head", phase(s, 0)),
+            implies(label == "roll back free head", phase(s, *((0, 1, 2, 6) if p.at_once else (0,)))),
             implies(at(label, "roll back idx", "roll back wrap"),
                     all_of() if p.plain else all_of(s.proof.top == s.proof.depth,
                                                     s.region.free_head == s.region.old_free_head)),
@@ -186,10 +186,14 @@ def fetching(p: Places) -> list[Conjunct]:
         x = s.region.free_head
         here = s.proof.marked_pos + s.proof.depth - s.proof.fill
         d, copy = s.ring.desc[cell(here)], s.region.desc[x]
+
+        def behind(*labels: str) -> Term:
+            return at(s.fetch.at, *(label for label in labels if label in p.held))
+
         return all_of(
-            implies(at(s.fetch.at, "copy len", "copy flags", "copy id", "advance"), copy.addr == d.addr),
-            implies(at(s.fetch.at, "copy flags", "copy id", "advance"), copy.len == d.len),
-            implies(at(s.fetch.at, "copy id", "advance"), copy.flags.next == d.flags.next),
+            implies(behind("copy len", "copy flags", "copy id", "advance"), copy.addr == d.addr),
+            implies(behind("copy flags", "copy id", "advance"), copy.len == d.len),
+            implies(behind("copy id", "advance"), copy.flags.next == d.flags.next),
             implies(s.fetch.at == "advance", copy.id == d.id),
         )
 

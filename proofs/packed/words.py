@@ -126,7 +126,7 @@ class Places:
 def _settling(table: Table) -> dict[str, int]:
     """Give the labels between the stores of supplying 9, each with the phase there; old_free_head comes first."""
     if "packed.supply.9b" not in table.steps:
-        return {}
+        return {"settle idx": 4, "settle wrap": 5}  # of no step: so that no sentence has another number
     (idx,), head = table.step("packed.supply.9b").at, table.step("packed.supply.9a")
     if "packed.supply.9c" not in table.steps:
         return {idx: 4}
