@@ -1,0 +1,333 @@
+"""The model as a back-end: bytes in, an answer out, by a table of steps and nothing else.
+
+The same code gives the answers that vectors expect (with the text's table) and those of a mistaken back-end (with a
+changed one). Where a table leaves a choice, a back-end takes what the text forbids as soon as its own table allows it:
+a weakened guard is no mistake as long as nobody makes use of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from model import layout, protocol
+from model.both.words import FINISHED, RUNNING, WORKING
+from model.interpret import Machine, Sizes, StateTuple, Successor
+from model.protocol import Subject
+from model.steps import Edit, Table
+from vhost_inflight.vectors.form import Answer, Given, Lived, Meanwhile, Op, Recovered, Store, Vector
+from vhost_inflight.vectors.images import RAW, STYLES, Images, Style
+from vhost_inflight.vectors.masks import region_mask, ring_mask
+
+__all__ = ["BackEnd", "Event", "Made", "WedgedError", "layout_of", "sizes_of", "style_of"]
+
+_LIMIT = 4000
+
+
+class WedgedError(Exception):
+    """A back-end does not come to an end, or reaches for what is not there. Only a mistaken one does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step that was taken: its number in the machine, its choice, the states before and after, its stores."""
+
+    step: str
+    chosen: int
+    before: StateTuple
+    after: StateTuple
+    stores: tuple[Store, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A machine with the bytes of its states."""
+
+    machine: Machine
+    images: Images
+
+
+def layout_of(ring: str, revision: str) -> layout.Region:
+    """Give the layout of a revision's region."""
+    return layout.region(ring, "v6" if revision == "v6" else "merged")
+
+
+def sizes_of(given: Given) -> Sizes:
+    """Give the sizes of a run; the first position of a packed ring is what SET_VRING_BASE says of it."""
+    first = 0
+    if given.ring == "packed":
+        slot, wrap = given.base & 0x7FFF, given.base >> 15 & 1
+        first = slot % given.queue_size + (0 if wrap else given.queue_size)
+    return Sizes(given.queue_size, given.region_size, first)
+
+
+def style_of(given: Given) -> Style:
+    """Give the style in which a vector's descriptors are written: only indirect tables are read another way."""
+    return STYLES["indirect" if given.memory else "plain"]
+
+
+class BackEnd:
+    """A back-end that follows a table: that of a subject, with edits (none: the text's own)."""
+
+    def __init__(self, subject: Subject, edits: Sequence[Edit] = (), table: Table | None = None) -> None:
+        """Build the table."""
+        self.subject = subject
+        self.text = protocol.table(subject)
+        self.table = table or (self.text.edited(edits) if edits else self.text)
+        self._made: dict[tuple[Sizes, Style], Made] = {}
+
+    def made(self, sizes: Sizes, style: Style = RAW) -> Made:
+        """Give the machine of some sizes, compiled once."""
+        if (sizes, style) not in self._made:
+            machine = next((m.machine for (s, _), m in self._made.items() if s == sizes), None)
+            machine = machine or Machine(self.table, sizes)
+            images = Images(machine, layout_of(self.subject.ring, self.subject.revision), style)
+            self._made[sizes, style] = Made(machine, images)
+        return self._made[sizes, style]
+
+    def answer(self, vector: Vector) -> Answer:
+        """Give what this back-end makes of a vector. Raises WedgedError."""
+        process = Process(self, vector.given)
+        try:
+            if vector.kind == "trace":
+                return process.live(vector.ops)
+            return process.recovered()
+        except (IndexError, ValueError, OverflowError) as reached:
+            raise WedgedError(str(reached)) from reached
+
+
+class Process:
+    """A back-end over the bytes of a vector."""
+
+    def __init__(self, back_end: BackEnd, given: Given) -> None:
+        """Lay the bytes."""
+        self.back_end, self.given, sizes = back_end, given, sizes_of(given)
+        style = style_of(given)
+        made = back_end.made(sizes, style)
+        self.machine, self.images = made.machine, made.images
+        self.place = self.machine.place
+        self.fresh = self.machine.initial()
+        self._text = _text_machine(back_end.subject, sizes) if back_end.table is not back_end.text else None
+        self._own: Callable[[StateTuple], list[Successor]] = _steps_of_back_end(self.machine)
+        parts = {"region": given.region, **given.ring_memory}
+        self.state = self.images.read(self.fresh, parts)
+        self.events: list[Event] = []
+        self._due: list[Meanwhile] = []
+        self._end = _LIMIT + 40 * (sizes.size + sizes.entries)
+
+    # States
+
+    def recovered(self) -> Recovered:
+        """Recover, and say what came of it."""
+        self._start()
+        ring, given, region = self.given.ring, self.given, self.images.region
+        get = lambda name: self.state[self.place[name]]  # noqa: E731
+        parts = self.images.parts(self.state)
+        again = [e.chosen for e in self.events if e.step == ("split.reconnect.2", "packed.reconnect.4")[ring == "packed"]]
+        if ring == "split":
+            resubmit: tuple[Any, ...] = tuple(again)
+            next_avail, used = get("fetch.last_avail"), get("used.idx")
+        else:
+            last, ids = get("region.desc[].last"), get("region.desc[].id")
+            resubmit = tuple((e, ids[last[e]]) for e in again)
+            next_avail = (get("fetch.avail_idx"), get("fetch.avail_wrap"))
+            used = (get("region.used_idx"), get("region.used_wrap_counter"))
+        unmarked = [e for e in self.events if e.step.endswith(".unmark") and e.stores]
+        after = {name: parts[name] for name in given.ring_memory}
+        return Recovered(
+            resubmit, next_avail, used, None if given.revision == "v6" else get("counter"),
+            _like(parts["region"], given.region), _like(region_mask(self.machine, region, self.state), given.region, fill=0),
+            after, ring_mask(ring, after, [s for e in unmarked for s in e.stores]),
+        )  # fmt: skip
+
+    def _start(self) -> None:
+        """Begin as a new process, which knows nothing, and recover."""
+        volatile = {self.place[n] for n, v in self.machine.vars.items() if v.kind == "volatile"}
+        self.state = tuple(self.fresh[n] if n in volatile else v for n, v in enumerate(self.state))
+        self._run(("recover",), lambda: self._at("recover") == RUNNING)
+
+    def _at(self, procedure: str) -> str:
+        return str(self.state[self.place[f"{procedure}.at"]])
+
+    # Lives
+
+    def live(self, ops: Sequence[Op]) -> tuple[Lived, ...]:
+        """Take part in a life; give what came of each op of the back-end."""
+        lived = []
+        for number, op in enumerate(ops):
+            if op.op == "driver":
+                self._driver(op.stores)
+                continue
+            self.events, self._due = [], list(op.meanwhile)
+            before = self.images.parts(self.state)
+            fetched = None
+            if op.op == "start":
+                self._start()
+            elif op.op == "fetch":
+                fetched = self._fetch(ops[number + 1] if number + 1 < len(ops) else None)
+            else:
+                self._supply(op.batch)
+            lived.append(Lived(fetched, self._net(before)))
+        return tuple(lived)
+
+    def _driver(self, stores: Sequence[Store]) -> None:
+        """Let the driver store."""
+        parts = {name: bytearray(data) for name, data in self.images.parts(self.state).items()}
+        for store in stores:
+            parts[store.part][store.offset : store.offset + len(store.data)] = store.data
+        self.state = self.images.read(self.state, {name: bytes(data) for name, data in parts.items()})
+
+    def _fetch(self, following: Op | None) -> int | None:
+        if following is not None and following.op == "supply":
+            self._finish(following)
+        if self._at("fetch") == "rest":
+            self._set("kick", 1)
+        begun = len(self.events)
+
+        def over() -> bool:
+            taken = self.events[begun:]
+            if taken and taken[-1].step.endswith("fetch.submit"):
+                return True
+            return bool(taken) and self._at("fetch") == "rest" and not self._waiting()
+
+        self._run(("fetch",), over)
+        last = self.events[-1]
+        return int(last.after[self.place["fetch.head"]]) if last.step.endswith("fetch.submit") else None
+
+    def _waiting(self) -> bool:
+        """Whether fetch knows of a request."""
+        if self.given.ring == "packed":
+            return bool(self.state[self.place["fetch.available"]])
+        return bool(self.state[self.place["fetch.seen_avail"]] != self.state[self.place["fetch.last_avail"]])
+
+    def _finish(self, op: Op) -> None:
+        for request, length in op.batch:
+            if request < self.machine.sizes.heads and self.state[self.place["device.state"]][request] == WORKING:
+                self._set("device.state", FINISHED, request)
+                self._set("device.given", length, request)
+
+    def _supply(self, batch: Sequence[tuple[int, int]]) -> None:
+        for request, length in batch:
+            self._set("device.state", FINISHED, request)
+            self._set("device.given", length, request)
+        left = [request for request, _ in batch]
+
+        def wanted(found: Successor) -> bool:
+            step, chosen = self.machine.steps[found[0]].step, found[1]
+            if step.choice is None:
+                return not (left and step.procedure == "supply" and self._at("supply") == "more")
+            return bool(left) and chosen == left[0]
+
+        def note() -> None:
+            last = self.events[-1]
+            if left and self.machine.steps[self.machine.index[last.step]].step.choice and last.chosen == left[0]:
+                left.pop(0)
+
+        begun = len(self.events)
+        self._run(
+            ("supply",), lambda: len(self.events) > begun and not left and self._at("supply") == "idle", wanted, note
+        )
+
+    def _set(self, name: str, value: int, index: int | None = None) -> None:
+        state, place = list(self.state), self.place[name]
+        if index is None:
+            state[place] = value
+        else:
+            held = list(state[place])
+            held[index] = value
+            state[place] = tuple(held)
+        self.state = tuple(state)
+
+    def _net(self, before: dict[str, bytes]) -> tuple[Store, ...]:
+        """Give the last store to each place that is other than it was, in order."""
+        after = self.images.parts(self.state)
+        last: dict[tuple[str, int], int] = {}
+        stores = [s for e in self.events for s in e.stores]
+        for number, store in enumerate(stores):
+            last[store.part, store.offset] = number
+        return tuple(
+            store
+            for number, store in enumerate(stores)
+            if last[store.part, store.offset] == number
+            and (store.part == "call" or _span(before, store) != _span(after, store))
+        )
+
+    # Steps
+
+    def _run(
+        self,
+        procedures: Sequence[str],
+        over: Callable[[], bool],
+        wanted: Callable[[Successor], bool] = lambda _: True,
+        note: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take steps of these procedures until it is over."""
+        while not over():
+            found = self._own(self.state)
+            taken = self._forbidden(found) or next(
+                (f for f in found if self.machine.steps[f[0]].step.procedure in procedures and wanted(f)), None
+            )
+            if taken is None or len(self.events) > self._end:
+                raise WedgedError("nothing can be done" if taken is None else "it goes on and on")
+            self._take(taken)
+            note()
+
+    def _forbidden(self, found: list[Successor]) -> Successor | None:
+        """Give what this table allows here and the text does not, of the steps that the text has."""
+        if self._text is None:
+            return None
+        machine, own = self._text
+        allowed = {(machine.steps[n].step.id, c) for n, c, _ in own(self.state)}
+        for successor in found:
+            step = self.machine.steps[successor[0]].step.id
+            if step in machine.index and (step, successor[1]) not in allowed and self._same_labels(step, machine):
+                return successor
+        return None
+
+    def _same_labels(self, step: str, machine: Machine) -> bool:
+        """Whether a step leaves the labels that it leaves in the text: of one that was moved this says nothing."""
+        return self.machine.steps[self.machine.index[step]].step.at == machine.steps[machine.index[step]].step.at
+
+    def _take(self, taken: Successor) -> None:
+        number, chosen, after = taken
+        stores = self.images.stores(number, chosen, self.state, after)
+        due = [m for m in self._due if any((s.part, s.offset) == m.before for s in stores)]
+        if due:
+            self._due = [m for m in self._due if m not in due]
+            self._driver([s for m in due for s in m.stores])
+            found = next((f for f in self._own(self.state) if f[:2] == (number, chosen)), None)
+            if found is None:
+                return
+            after = found[2]
+            stores = self.images.stores(number, chosen, self.state, after)
+        self.events.append(Event(self.machine.steps[number].step.id, chosen, self.state, after, tuple(stores)))
+        self.state = after
+
+
+def _span(parts: dict[str, bytes], store: Store) -> bytes:
+    return parts[store.part][store.offset : store.offset + len(store.data)]
+
+
+def _like(made: bytes, given: bytes, fill: int | None = None) -> bytes:
+    """Give bytes as long as those given, which may have more at their end, or less."""
+    rest = given[len(made) :] if fill is None else bytes(len(given) - len(made))
+    return (made + rest)[: len(given)]
+
+
+def _steps_of_back_end(machine: Machine) -> Callable[[StateTuple], list[Successor]]:
+    key = id(machine)
+    if key not in _OWN or _OWN[key][0] is not machine:
+        own = machine.only(lambda r: r.step.procedure in ("recover", "fetch", "supply"))
+        _OWN[key] = (machine, own)
+    return _OWN[key][1]
+
+
+_OWN: dict[int, tuple[Machine, Callable[[StateTuple], list[Successor]]]] = {}
+
+
+@cache
+def _text_machine(subject: Subject, sizes: Sizes) -> tuple[Machine, Callable[[StateTuple], list[Successor]]]:
+    machine = Machine(protocol.table(subject), sizes)
+    return machine, _steps_of_back_end(machine)
