@@ -6,8 +6,6 @@ module (`vhost_inflight.__main__`); here they are listed among the others.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -17,6 +15,17 @@ import typer
 from model.terms import ModelError
 from refimpl.choices import PROVED, parse_gaps
 from refimpl.names import no_such
+from vhost_inflight.options import (
+    Gaps,
+    JsonFile,
+    Revision,
+    Ring,
+    check,
+    check_revision,
+    check_ring,
+    ring_of,
+    writable,
+)  # fmt: skip
 from vhost_inflight.telling import STDIO, ended, refuse, write_json
 
 __all__ = ["app", "main"]
@@ -49,62 +58,6 @@ def _every_command(
     pass
 
 
-Ring = Annotated[str | None, typer.Option(help="split or packed (all rings, if left out)")]
-Revision = Annotated[str | None, typer.Option(help="v6, merged or hardened (all, if left out)")]
-Gaps = Annotated[list[str] | None, typer.Option("--gap", metavar="NAME=CHOICE", help="a choice other than the default")]
-
-
-def _check(what: str, name: str | None, names: Iterable[str]) -> None:
-    """Raise BadParameter with the nearest names if there is none such; None stands for all of them."""
-    names = list(names)
-    if name is not None and name not in names:
-        raise typer.BadParameter(no_such(what, name, names))
-
-
-def _check_ring(ring: str | None) -> None:
-    from model import protocol
-
-    _check("ring", ring, protocol.RINGS)
-
-
-def _check_revision(revision: str | None) -> None:
-    from model import protocol
-
-    _check("revision", revision, dict.fromkeys(v for r in protocol.RINGS for v in protocol.revisions(r)))
-
-
-def _ring_of(gaps: Iterable[str], ring: str | None) -> str | None:
-    """Give the ring that is asked for, or the one that alone has all of some gaps; BadParameter where none has."""
-    from model import protocol
-
-    for name in gaps:
-        owners = [each for each in protocol.RINGS if name in protocol.gaps(each)]
-        _check("gap", name, [gap for each in protocol.RINGS for gap in protocol.gaps(each)])
-        if ring is not None and ring not in owners:
-            raise typer.BadParameter(f"gap {name} is one of the {owners[0]} ring, not of the {ring} ring")
-        if len(owners) == 1:
-            ring = owners[0]
-    return ring
-
-
-def _writable(file: Path | None) -> Path | None:
-    """Raise BadParameter for a file that the answer cannot be written to: not after the work, but before it."""
-    if file is not None and file != STDIO:
-        folder = file.parent
-        if file.is_dir() or not folder.is_dir():
-            raise typer.BadParameter(f"{file}: a folder" if file.is_dir() else f"{folder}: there is no such folder")
-        if not os.access(file if file.exists() else folder, os.W_OK):
-            raise typer.BadParameter(f"{file}: it cannot be written")
-    return file
-
-
-JsonFile = Annotated[
-    Path | None,
-    typer.Option("--json", metavar="FILE", help="write the answer as JSON, too; - is standard output, instead of words",
-                 callback=_writable),
-]  # fmt: skip
-
-
 def _exit(yes: bool) -> NoReturn:
     raise typer.Exit(0 if yes else 1)
 
@@ -130,16 +83,16 @@ def verify(
     """Judge the text: prove each property, or show a shortest run that breaks it. Exit 0: the verdicts recorded."""
     from model.properties import NAMES
 
-    _check_ring(ring)
-    _check_revision(revision)
-    _check("property", property_, NAMES)
+    check_ring(ring)
+    check_revision(revision)
+    check("property", property_, NAMES)
     gaps = parse_gaps(gap or ())
-    ring = _ring_of(gaps, ring)
+    ring = ring_of(gaps, ring)
 
     from proofs.second.asking import SOLVERS, By
     from proofs.verify import run
 
-    _check("solver", solver, SOLVERS)
+    check("solver", solver, SOLVERS)
     by = By(solver, certify)
     by.need()
     _exit(
@@ -166,8 +119,8 @@ def export(
     """Write the goals of all proofs as SMT-LIB 2, a file each: any solver can be asked, and has to say unsat."""
     from model import protocol
 
-    _check_ring(ring)
-    _check_revision(revision)
+    check_ring(ring)
+    check_revision(revision)
 
     from proofs import report
     from proofs.second.export import export as write
@@ -209,12 +162,12 @@ def explain(
     from vhost_inflight import explain as explained
     from vhost_inflight import explain_names, explain_text
 
-    _check_ring(ring)
+    check_ring(ring)
     if diff is not None:
         if id_ is not None:
             raise typer.BadParameter("either an ID or --diff")
         for name in diff:
-            _check_revision(name)
+            check_revision(name)
         answers = [explained.difference(each, *diff) for each in ([ring] if ring else protocol.RINGS)]
     elif id_ is None:
         answers = [*(explained.index(each) for each in ([ring] if ring else protocol.RINGS)), explain_names.common()]
@@ -248,7 +201,7 @@ def mend(
             "the published text has the mend of no-order; what it leaves open is counter-after-reconnect"
         )
     for name in only or ():
-        _check("mend", name, protocol.mends())
+        check("mend", name, protocol.mends())
 
     from vhost_inflight.mend.command import run
 
@@ -314,8 +267,8 @@ def crash_test(
 
     With --guest, what a Linux guest wrote is judged by what it reads back.
     """
-    _check_ring(ring)
-    _check_revision(revision)
+    check_ring(ring)
+    check_revision(revision)
     revision = revision or PROVED[ring]
     gaps = parse_gaps(gap or ())
     if guest:
@@ -358,6 +311,38 @@ def crash_test(
             json_file=json_file,
         )
     )
+
+
+@app.command("check-vectors", short_help="Test somebody's back-end with vectors.")
+def check_vectors(
+    *,
+    command: Annotated[str, typer.Option("--cmd", metavar="COMMAND", help="starts the adapter; no shell reads it")],
+    vectors: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", exists=True, help="a file of vectors, or a folder that has one (the small set)"),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="ids, as a shell's pattern; again for more")
+    ] = None,
+    form: Annotated[str, typer.Option(help="of the messages: json or text")] = "json",
+    limit: Annotated[float, typer.Option(metavar="SECONDS", help="for each answer")] = 10,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a report in JUnit's XML, too", callback=writable)
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Put test vectors to an adapter around somebody's back-end, and judge its answers: docs/vectors.md.
+
+    Exit 0: every answer is right, or a legal "unsupported". Exit 1: one is not. Exit 2: the adapter cannot be asked.
+    """
+    check("form", form, ("json", "text"))
+    if junit == STDIO:
+        raise typer.BadParameter("--junit needs a file: standard output is for words, or --json")
+
+    from vhost_inflight.vectors.checking.command import run
+
+    _exit(run(command, vectors=vectors, only=only or (), message_form=form, limit=limit, junit=junit,
+              json_file=json_file))  # fmt: skip
 
 
 @app.command(short_help="Draw procedures, regions and runs.")

@@ -107,9 +107,9 @@ class LaidMemory:
 
     def put(self, part: str, offset: int, content: bytes) -> None:
         """Store bytes to a part, as somebody else does. Raises FrontEndError for a place outside of it."""
-        view = self._views.get(part, b"")
-        if offset + len(content) > len(view):
-            raise FrontEndError(f"{len(content)} bytes at byte {offset} of {part}, which has {len(view)}")
+        view = self._views.get(part)
+        if view is None or offset + len(content) > len(view):
+            raise FrontEndError(f"{len(content)} bytes at byte {offset} of {part} are not all in it")
         view[offset : offset + len(content)] = content
 
     def header(self) -> dict[str, int]:

@@ -496,14 +496,10 @@ static int split_look(struct queue *q, uint16_t *ahead)
 
 static int split_recover(struct queue *q)
 {
-    uint16_t ahead;
-
     if (split_start(q) || split_commit_last_batch(q) || split_find_inflight(q) || go_on_counting(q))
         return -1;
-    if (resubmit(q, check_split_chain))
-        return -1;
-    /* The process before may have taken a kick and died: look at the ring without one. */
-    return split_look(q, &ahead);
+    /* The process before may have taken a kick and died: fetch without one, after this. */
+    return resubmit(q, check_split_chain);
 }
 
 /* Receiving: fetch one request, if there is one. Never between two requests of a batch that is being supplied. */
@@ -676,8 +672,8 @@ static int packed_initialise(struct queue *q)
     slot = 0;
     wrap = 1;
 #endif
-    if (slot >= q->size)
-        return refuse(q, FRONT_END, "SET_VRING_BASE says a used slot past the ring's size");
+    if (slot >= q->size || (q->base & 0x7fff) >= q->size)
+        return refuse(q, FRONT_END, "SET_VRING_BASE says a slot past the ring's size");
     STORE(region->desc_num, q->entries);
     for (entry = 0; entry < q->entries; entry++)
         STORE(region->desc[entry].next, entry + 1); /* all are free; desc_num is the end of the list */
@@ -728,33 +724,37 @@ static void packed_settle(struct queue *q)
 }
 
 /* Reconnecting, 1: was the last batch published? */
-static void packed_commit_last_batch(struct queue *q)
+static int packed_commit_last_batch(struct queue *q)
 {
     volatile struct packed_region *region = q->packed;
     int published;
 
     /* The wrap counters too: a batch of the whole ring ends in the slot that it began in. */
     if (region->used_idx == region->old_used_idx && region->used_wrap_counter == region->old_used_wrap_counter)
-        return;
+        return 0;
     if (region->free_head == region->old_free_head) {
         published = 1; /* old_free_head is set first of the three, so the batch was being settled */
     } else {
-        uint16_t flags = q->ring[region->old_used_idx].flags;
+        uint16_t slot = region->old_used_idx, flags;
 
+        if (slot >= q->size)
+            return refuse(q, BACK_END, "the used slot is past the ring's size");
+        flags = q->ring[slot].flags;
         published = !is_available(flags, region->old_used_wrap_counter);
 #ifdef MISTAKE_WHOLE_FLAGS
         published = flags != available_flags(region->old_used_wrap_counter);
 #endif
 #ifdef MISTAKE_INFLIGHT_INSTEAD_OF_FLAGS
-        published = region->old_used_idx < q->entries && !region->desc[region->old_used_idx].inflight;
+        published = !region->desc[slot].inflight;
 #endif
     }
     if (published)
         packed_settle(q);
+    return 0;
 }
 
 /* Reconnecting, 2: forget what was in progress. */
-static void packed_roll_back(struct queue *q)
+static int packed_roll_back(struct queue *q)
 {
     volatile struct packed_region *region = q->packed;
     uint32_t number;
@@ -763,6 +763,8 @@ static void packed_roll_back(struct queue *q)
     STORE(region->used_wrap_counter, region->old_used_wrap_counter);
     /* ORDER: free_head last: while it differs, the next recovery knows that the batch was not being settled. */
     STORE(region->free_head, region->old_free_head);
+    if (region->used_idx >= q->size)
+        return refuse(q, BACK_END, "the used slot is past the ring's size");
     /* The flags of a batch are written from its last element to its first: those behind the first are marked used. */
     for (number = 1; number < q->size; number++) {
         struct place place = advance(q, used_place(q), number);
@@ -770,6 +772,7 @@ static void packed_roll_back(struct queue *q)
         if (is_used(q->ring[place.slot].flags, place.wrap))
             STORE(q->ring[place.slot].flags, available_flags(place.wrap));
     }
+    return 0;
 }
 
 /* Reconnecting, 3: no free entry is inflight. */
@@ -830,11 +833,7 @@ static int packed_find_inflight(struct queue *q)
 
 static int packed_recover(struct queue *q)
 {
-    if (packed_start(q))
-        return -1;
-    packed_commit_last_batch(q);
-    packed_roll_back(q);
-    if (packed_clear_free(q) || packed_find_inflight(q) || go_on_counting(q))
+    if (packed_start(q) || packed_commit_last_batch(q) || packed_roll_back(q) || packed_clear_free(q) || packed_find_inflight(q) || go_on_counting(q))
         return -1;
     /* The process before may have taken a kick and died: fetch without one, after this. */
     return resubmit(q, check_packed_chain);
@@ -1477,7 +1476,9 @@ static void run(struct case_ *c)
     } else if (trace) {
         failed = live(&q, c, packed);
     } else {
-        failed = lay_memory(&q, c, packed) || recover(&q);
+        uint16_t ahead;
+
+        failed = lay_memory(&q, c, packed) || recover(&q) || (!packed && split_look(&q, &ahead));
         if (!failed)
             say_recovered(&q);
     }

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from refimpl.errors import InflightError, UsageError
+from refimpl.errors import FrontEndError, InflightError, UsageError
 from refimpl.packed.queue import PackedQueue
 from refimpl.split.queue import SplitQueue
 from vhost_inflight.recover.answer import culprit
@@ -179,6 +179,9 @@ class _Packed(PackedQueue):
         self.life = life
         ring = life.memory.packed
         assert ring is not None
+        slot, wrap = life.base >> 16 & 0x7FFF, life.base >> 31
+        if not life.memory.region.version and max(slot, life.base & 0x7FFF) >= ring.size:
+            raise FrontEndError(f"SET_VRING_BASE names a slot that the ring of {ring.size} does not have")
 
         def submit(entry: int) -> None:
             packed_chain(self.given, life.pieces, entry, ring.size)
@@ -186,7 +189,7 @@ class _Packed(PackedQueue):
 
         super().__init__(
             ring, life.memory.region, life.given.choices, submit=submit, call=life.call,
-            used_len=lambda entry: life.lengths[entry], base=(life.base >> 16 & 0x7FFF, life.base >> 31),
+            used_len=lambda entry: life.lengths[entry], base=(slot, wrap),
         )  # fmt: skip
 
     def store(self, target: Any, field: str | int, value: int, step: str) -> None:
