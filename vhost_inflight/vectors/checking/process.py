@@ -20,10 +20,13 @@ from vhost_inflight.vectors import messages, text
 from vhost_inflight.vectors.form import Vector
 from vhost_inflight.vectors.messages import Answered, MessageError, Ready
 
-__all__ = ["FORMS", "Adapter", "AdapterError", "WedgedError"]
+__all__ = ["FORMS", "START_SECONDS", "Adapter", "AdapterError", "WedgedError"]
 
 FORMS: Final = ("json", "text")
 """How messages are written: an object a line, or lines of words."""
+
+START_SECONDS: float = 15
+"""How long an adapter may take to start, even where answers have less: interpreters take their time."""
 
 _SAID_MAX: Final = 64 << 20
 _LAST_WORDS: Final = 4096
@@ -44,7 +47,7 @@ class Adapter:
     def __init__(self, command: Sequence[str], form: str, limit: float) -> None:
         """Start it, and hear what it can be asked. Each answer has ``limit`` seconds. Raises AdapterError."""
         self._form = form
-        self._limit = limit
+        self._limit = max(limit, START_SECONDS)
         self._said = bytearray()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
         try:
@@ -68,6 +71,7 @@ class Adapter:
         except BaseException:
             self.close()
             raise
+        self._limit = limit
 
     def __enter__(self) -> Self:
         """Give it."""
@@ -140,7 +144,7 @@ class Adapter:
                     try:
                         left = left[os.write(self._in.fileno(), left[:_PIECE]) :]
                     except BrokenPipeError:
-                        raise self._died() from None
+                        left = left[:0]  # it reads no more; what it said may tell why
                     if not left:
                         events.unregister(self._in)
 
