@@ -7,8 +7,8 @@ a weakened guard is no mistake as long as nobody makes use of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from model.steps import Edit, Table
 from vhost_inflight.vectors.form import Answer, Given, Lived, Meanwhile, Op, Recovered, Store, Vector
 from vhost_inflight.vectors.images import RAW, STYLES, Images, Style
 from vhost_inflight.vectors.masks import region_mask, ring_mask
+from vhost_inflight.vectors.orders import before_pairs
 
 __all__ = ["BackEnd", "Event", "Made", "WedgedError", "layout_of", "sizes_of", "style_of"]
 
@@ -47,6 +48,7 @@ class Made:
 
     machine: Machine
     images: Images
+    fresh: StateTuple
 
 
 def layout_of(ring: str, revision: str) -> layout.Region:
@@ -84,7 +86,7 @@ class BackEnd:
             machine = next((m.machine for (s, _), m in self._made.items() if s == sizes), None)
             machine = machine or Machine(self.table, sizes)
             images = Images(machine, layout_of(self.subject.ring, self.subject.revision), style)
-            self._made[sizes, style] = Made(machine, images)
+            self._made[sizes, style] = Made(machine, images, machine.initial())
         return self._made[sizes, style]
 
     def answer(self, vector: Vector) -> Answer:
@@ -108,11 +110,11 @@ class Process:
         made = back_end.made(sizes, style)
         self.machine, self.images = made.machine, made.images
         self.place = self.machine.place
-        self.fresh = self.machine.initial()
+        self.fresh = made.fresh
         self._text = _text_machine(back_end.subject, sizes) if back_end.table is not back_end.text else None
         self._own: Callable[[StateTuple], list[Successor]] = _steps_of_back_end(self.machine)
-        parts = {"region": given.region, **given.ring_memory}
-        self.state = self.images.read(self.fresh, parts)
+        self.memory = {name: bytearray(data) for name, data in {"region": given.region, **given.ring_memory}.items()}
+        self.state = self.images.read(self.fresh, self.memory)
         self.events: list[Event] = []
         self._due: list[Meanwhile] = []
         self._end = _LIMIT + 40 * (sizes.size + sizes.entries)
@@ -124,7 +126,6 @@ class Process:
         self._start()
         ring, given, region = self.given.ring, self.given, self.images.region
         get = lambda name: self.state[self.place[name]]  # noqa: E731
-        parts = self.images.parts(self.state)
         again = [e.chosen for e in self.events if e.step == ("split.reconnect.2", "packed.reconnect.4")[ring == "packed"]]
         if ring == "split":
             resubmit: tuple[Any, ...] = tuple(again)
@@ -135,10 +136,11 @@ class Process:
             next_avail = (get("fetch.avail_idx"), get("fetch.avail_wrap"))
             used = (get("region.used_idx"), get("region.used_wrap_counter"))
         unmarked = [e for e in self.events if e.step.endswith(".unmark") and e.stores]
-        after = {name: parts[name] for name in given.ring_memory}
+        mask = region_mask(self.machine, region, self.state)
+        after = {name: bytes(self.memory[name]) for name in given.ring_memory}
         return Recovered(
             resubmit, next_avail, used, None if given.revision == "v6" else get("counter"),
-            _like(parts["region"], given.region), _like(region_mask(self.machine, region, self.state), given.region, fill=0),
+            bytes(self.memory["region"]), (mask + bytes(max(0, len(given.region) - len(mask))))[: len(given.region)],
             after, ring_mask(ring, after, [s for e in unmarked for s in e.stores]),
         )  # fmt: skip
 
@@ -161,7 +163,7 @@ class Process:
                 self._driver(op.stores)
                 continue
             self.events, self._due = [], list(op.meanwhile)
-            before = self.images.parts(self.state)
+            before = {name: bytes(data) for name, data in self.memory.items()}
             fetched = None
             if op.op == "start":
                 self._start()
@@ -169,15 +171,20 @@ class Process:
                 fetched = self._fetch(ops[number + 1] if number + 1 < len(ops) else None)
             else:
                 self._supply(op.batch)
-            lived.append(Lived(fetched, self._net(before)))
+            net = self._net(before)
+            pairs = before_pairs(self.given.ring, [step for step, _ in net])
+            lived.append(Lived(fetched, tuple(store for _, store in net), pairs))
         return tuple(lived)
 
     def _driver(self, stores: Sequence[Store]) -> None:
         """Let the driver store."""
-        parts = {name: bytearray(data) for name, data in self.images.parts(self.state).items()}
+        self._store(stores)
+        self.state = self.images.read(self.state, self.memory)
+
+    def _store(self, stores: Iterable[Store]) -> None:
         for store in stores:
-            parts[store.part][store.offset : store.offset + len(store.data)] = store.data
-        self.state = self.images.read(self.state, {name: bytes(data) for name, data in parts.items()})
+            if store.part != "call":
+                self.memory[store.part][store.offset : store.offset + len(store.data)] = store.data
 
     def _fetch(self, following: Op | None) -> int | None:
         if following is not None and following.op == "supply":
@@ -240,19 +247,18 @@ class Process:
             state[place] = tuple(held)
         self.state = tuple(state)
 
-    def _net(self, before: dict[str, bytes]) -> tuple[Store, ...]:
-        """Give the last store to each place that is other than it was, in order."""
-        after = self.images.parts(self.state)
+    def _net(self, before: Mapping[str, bytes]) -> list[tuple[str, Store]]:
+        """Give the last store to each place that is other than it was, in order, each with its step."""
         last: dict[tuple[str, int], int] = {}
-        stores = [s for e in self.events for s in e.stores]
-        for number, store in enumerate(stores):
+        stores = [(e.step, s) for e in self.events for s in e.stores]
+        for number, (_, store) in enumerate(stores):
             last[store.part, store.offset] = number
-        return tuple(
-            store
-            for number, store in enumerate(stores)
+        return [
+            (step, store)
+            for number, (step, store) in enumerate(stores)
             if last[store.part, store.offset] == number
-            and (store.part == "call" or _span(before, store) != _span(after, store))
-        )
+            and (store.part == "call" or _span(before, store) != _span(self.memory, store))
+        ]
 
     # Steps
 
@@ -303,17 +309,12 @@ class Process:
             after = found[2]
             stores = self.images.stores(number, chosen, self.state, after)
         self.events.append(Event(self.machine.steps[number].step.id, chosen, self.state, after, tuple(stores)))
+        self._store(stores)
         self.state = after
 
 
-def _span(parts: dict[str, bytes], store: Store) -> bytes:
-    return parts[store.part][store.offset : store.offset + len(store.data)]
-
-
-def _like(made: bytes, given: bytes, fill: int | None = None) -> bytes:
-    """Give bytes as long as those given, which may have more at their end, or less."""
-    rest = given[len(made) :] if fill is None else bytes(len(given) - len(made))
-    return (made + rest)[: len(given)]
+def _span(parts: Mapping[str, bytes | bytearray], store: Store) -> bytes:
+    return bytes(parts[store.part][store.offset : store.offset + len(store.data)])
 
 
 def _steps_of_back_end(machine: Machine) -> Callable[[StateTuple], list[Successor]]:
