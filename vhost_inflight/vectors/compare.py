@@ -36,6 +36,8 @@ def _recovered(wanted: Recovered, answer: Recovered) -> str | None:
         right, told = getattr(wanted, name), getattr(answer, name)
         if right != told:
             return f"{name} is {told}, and not {right}"
+    if None not in (wanted.chains, answer.chains) and wanted.chains != answer.chains:
+        return f"chains are {answer.chains}, and not {wanted.chains}"
     if wanted.counter is not None and wanted.counter != answer.counter:
         return f"counter is {answer.counter}, and not {wanted.counter}"
     parts = {"region": (wanted.region, answer.region, wanted.region_mask)}

@@ -6,7 +6,8 @@ A script is a list of words with numbers, so that a life can be named, read and 
     make H [N]      the driver makes a request available: on head or with buffer id H; of N descriptors (packed)
     fetch           the back-end fetches one request; or finds none, asks to be kicked, and finds none again
     supply H ...    the device has finished these requests: the back-end supplies them as one batch
-    gather H ...    likewise, but the batch stays open; `publish` then ends it
+    gather H ...    likewise, but the batch stays open
+    publish [STEP]  an open batch goes on, to its end or to the end of a step (9a), so that the driver can act there
     count N         the global counter is N further: other queues of the device fetch, or much was fetched and supplied
     use             the driver reads the used elements that it meets
     sleep           the driver asks to be notified
@@ -17,13 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from model.both.words import DEAD, RUNNING, WORKING
-from model.interpret import Machine, StateTuple
+from model.both.words import RUNNING, WORKING
+from model.interpret import Machine, StateTuple, Successor
+from model.terms import ModelError
 from vhost_inflight.vectors.form import Store
 from vhost_inflight.vectors.images import Images
-from vhost_inflight.vectors.served import Event
+from vhost_inflight.vectors.served import Event, leaving
 
 __all__ = ["Life", "Phase"]
 
@@ -33,7 +36,6 @@ class Phase:
     """A line of a script, and the events that it was."""
 
     word: str
-    numbers: tuple[int, ...]
     events: list[Event] = field(default_factory=list)
 
     @property
@@ -55,9 +57,9 @@ class Life:
         """Play the lines of a script, which may be separated by semicolons."""
         lines = script.split(";") if isinstance(script, str) else script
         for line in lines:
-            word, *numbers = line.split()
-            self.phases.append(Phase(word, tuple(map(int, numbers))))
-            getattr(self, f"_{word}")(*self.phases[-1].numbers)
+            word, *rest = line.split()
+            self.phases.append(Phase(word))
+            getattr(self, f"_{word}")(*(int(r) if r.isdecimal() else r for r in rest))
         return self
 
     def get(self, name: str) -> Any:
@@ -107,8 +109,11 @@ class Life:
             self._take(f"{self.machine.table.ring}.supply.1", entry)
             self._go("supply", lambda: self.get("supply.at") == "more")
 
-    def _publish(self) -> None:
-        self._go("supply", lambda: self.get("supply.at") == "idle", {f"{self.machine.table.ring}.supply.1"})
+    def _publish(self, step: str | int = "") -> None:
+        ring, events = self.machine.table.ring, self.phases[-1].events
+        last = f"{ring}.supply.{step}"
+        over = lambda: self.get("supply.at") == "idle" or bool(events and events[-1].step == last)  # noqa: E731
+        self._go("supply", over, {f"{ring}.supply.1"})
 
     def _entry(self, request: int) -> int:
         """Give the entry of a request that the device works on: on a packed ring, where its buffer id is."""
@@ -139,27 +144,25 @@ class Life:
     # Steps
 
     def _may(self, step: str) -> bool:
-        number = self.machine.index.get(step)
-        return any(n == number for n, _, _ in self.machine.successors(self.state))
+        return step in self.machine.index and bool(_only(self.machine, step)(self.state))
 
     def _take(self, step: str, chosen: int = -1) -> None:
         number = self.machine.index[step]
-        after = self.machine.take(self.state, step, chosen)
+        after = next((a for _, c, a in _only(self.machine, step)(self.state) if c == chosen), None)
+        if after is None:
+            raise ModelError(f"{step} {chosen} is not enabled in this life")
         stores = () if step == "crash" else tuple(self.images.stores(number, chosen, self.state, after))
         self.phases[-1].events.append(Event(step, chosen, self.state, after, stores))
         self.state = after
 
     def _go(self, procedure: str, over: Callable[[], bool], but: Iterable[str] = ()) -> None:
         while not over():
-            found = next(
-                (n, c)
-                for n, c, _ in self.machine.successors(self.state)
-                if self.machine.steps[n].step.procedure == procedure and self.machine.steps[n].step.id not in but
-            )
-            self._take(self.machine.steps[found[0]].step.id, found[1])
+            found = leaving(self.machine, procedure, self.get(f"{procedure}.at"))(self.state)
+            steps = ((self.machine.steps[n].step.id, c) for n, c, _ in found)
+            self._take(*next(s for s in steps if s[0] not in but))
 
-    def dead(self, state: StateTuple) -> StateTuple:
-        """Give what is left of a state when the process dies there."""
-        if state[self.machine.place["recover.at"]] == DEAD:
-            return state
-        return self.machine.take(state, "crash")
+
+@lru_cache(maxsize=4096)
+def _only(machine: Machine, step: str) -> Callable[[StateTuple], list[Successor]]:
+    """Compile one step."""
+    return machine.only(lambda r: r.step.id == step)

@@ -80,11 +80,29 @@ _NO_OTHER_ANSWER = ("region-size", "fresh-used-idx")
 costs is a walk over an empty list, up to 65535 times."""
 
 
-def outcomes(vector: Vector) -> tuple[Outcome, ...]:
-    """Give the answers that are right: the default's, and what an acceptable choice makes another."""
+@cache
+def recovers_alike(ring: str, revision: str) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """Give those of them that leave the same bytes at every crash, so that their answer to any bytes is acceptable.
+
+    What another choice of supplying leaves is for that choice's recovery alone: with one store for two fields
+    (settle=wide) nothing has to tell whether the second was made.
+    """
+    text = back_end(ring, revision).table
+    same = lambda gaps: all(  # noqa: E731
+        step.procedure == "recover" or text.steps.get(step.id) == step
+        for step in back_end(ring, revision, gaps).table.steps.values()
+    )
+    return tuple(gaps for gaps in acceptable(ring, revision) if same(gaps))
+
+
+def outcomes(vector: Vector, own: tuple[tuple[str, str], ...] = ()) -> tuple[Outcome, ...]:
+    """Give the answers that are right: the default's, and what an acceptable choice makes another.
+
+    `own`: the choice of the process that died; its successor has it too.
+    """
     ring, revision = vector.ring, vector.revision
     found = [Outcome({}, back_end(ring, revision).answer(vector))]
-    for gaps in acceptable(ring, revision):
+    for gaps in dict.fromkeys((*([own] if own else []), *recovers_alike(ring, revision))):
         answer = back_end(ring, revision, gaps).answer(vector)
         if all(answer != one.answer for one in found):
             found.append(Outcome(dict(gaps), answer))
@@ -164,23 +182,24 @@ def state_vectors(ring: str, revision: str, script: Script, seen: set[object], *
     flags = [*script.flags, *(f"gap-{gap}-{choice}" for gap, choice in script.gaps)]
     for cut in _cuts(ring, revision, script):
         name = f"{ring}-{revision}-{script.name}-{_short(cut) or 'fresh'}"
-        yield from _vectors(name, cut, flags, ring, revision, seen, crashes)
+        yield from _vectors(name, cut, flags, script, seen, crashes)
 
 
 def _vectors(
-    name: str, cut: Cut, flags: list[str], ring: str, revision: str, seen: set[object], crashes: int
+    name: str, cut: Cut, flags: list[str], script: Script, seen: set[object], crashes: int
 ) -> Iterator[Vector]:
+    ring, revision = cut.given.ring, cut.given.revision
     key = (cut.given.revision, cut.given.queue_size, cut.given.region, tuple(cut.given.ring_memory.items()))
     if key in seen:
         return
     seen.add(key)
     vector = vector_of(name, cut.given, cut.step or None, flags)
-    yield replace(vector, outcomes=outcomes(vector))
+    yield replace(vector, outcomes=outcomes(vector, script.gaps))
     if crashes > 1:
         for number, further in enumerate(_again(cut, ring, revision)):
             more = [*flags, "recovery-cut", *(["third-crash"] if "recovery-cut" in flags else [])]
             if number < _LONG:
-                yield from _vectors(f"{name}-{_short(further)}", further, more, ring, revision, seen, crashes - 1)
+                yield from _vectors(f"{name}-{_short(further)}", further, more, script, seen, crashes - 1)
 
 
 _LONG = 40
