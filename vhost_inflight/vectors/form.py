@@ -155,7 +155,8 @@ class Recovered:
     """The answer to a state: what is resubmitted, where the ring goes on, and memory afterwards, under masks.
 
     `resubmit` has heads (split) or pairs of entry and buffer id (packed); `next_avail` and `used` are indexes (split)
-    or pairs of slot and wrap counter (packed).
+    or pairs of slot and wrap counter (packed). `chains` has the descriptors of each that is resubmitted, by their
+    numbers in the table (split) or in the region (packed); None: not told.
     """
 
     resubmit: tuple[Any, ...]
@@ -166,10 +167,12 @@ class Recovered:
     region_mask: bytes
     ring_memory: Mapping[str, bytes]
     ring_mask: Mapping[str, bytes]
+    chains: tuple[tuple[int, ...], ...] | None = None
 
     def json(self) -> dict[str, Any]:
         """Write it as the schema wants it."""
-        return {
+        chains = {} if self.chains is None else {"chains": [list(chain) for chain in self.chains]}
+        return chains | {
             "resubmit": [r if isinstance(r, int) else {"entry": r[0], "id": r[1]} for r in self.resubmit],
             "next_avail": _position(self.next_avail),
             "used": _position(self.used),
@@ -339,4 +342,5 @@ def _answer(told: Any) -> Answer:
         _place(told["next_avail"]), _place(told["used"]), told["counter"],
         bytes.fromhex(told["region"]), bytes.fromhex(told["region_mask"]),
         _bytes(told["ring_memory"]), _bytes(told["ring_mask"]),
+        tuple(map(tuple, told["chains"])) if "chains" in told else None,
     )  # fmt: skip

@@ -202,7 +202,7 @@ class Images:
             value |= (held[index] if isinstance(held, tuple) else held) << shift
         return value
 
-    def read(self, state: StateTuple, parts: Mapping[str, bytes]) -> StateTuple:
+    def read(self, state: StateTuple, parts: Mapping[str, bytes | bytearray]) -> StateTuple:
         """Give the state with what these bytes say."""
         new = list(state)
         for field, where, members, count in self.fields:
@@ -213,7 +213,7 @@ class Images:
                 new[place] = (*held, *state[place][count:]) if isinstance(state[place], tuple) else held[0]
         return tuple(new)
 
-    def _read(self, field: str, where: Where, data: bytes, index: int) -> int:
+    def _read(self, field: str, where: Where, data: bytes | bytearray, index: int) -> int:
         at, width = where.offset(index), 8 if field == "table" else where.width
         value = int.from_bytes(data[at : at + width], self.order)
         return self.style.number(value) if field == "table" or field.endswith("desc[].addr") else value

@@ -7,21 +7,22 @@ a weakened guard is no mistake as long as nobody makes use of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, Final
 
 from model import layout, protocol
 from model.both.words import FINISHED, RUNNING, WORKING
 from model.interpret import Machine, Sizes, StateTuple, Successor
 from model.protocol import Subject
-from model.steps import Edit, Table
+from model.steps import Edit, Recorded, Table
 from vhost_inflight.vectors.form import Answer, Given, Lived, Meanwhile, Op, Recovered, Store, Vector
 from vhost_inflight.vectors.images import RAW, STYLES, Images, Style
 from vhost_inflight.vectors.masks import region_mask, ring_mask
+from vhost_inflight.vectors.orders import before_pairs
 
-__all__ = ["BackEnd", "Event", "Made", "WedgedError", "layout_of", "sizes_of", "style_of"]
+__all__ = ["BackEnd", "Event", "Made", "WedgedError", "layout_of", "leaving", "sizes_of", "style_of"]
 
 _LIMIT = 4000
 
@@ -47,6 +48,7 @@ class Made:
 
     machine: Machine
     images: Images
+    fresh: StateTuple
 
 
 def layout_of(ring: str, revision: str) -> layout.Region:
@@ -76,15 +78,16 @@ class BackEnd:
         self.subject = subject
         self.text = protocol.table(subject)
         self.table = table or (self.text.edited(edits) if edits else self.text)
+        self._once = _Once(self.table.ring, self.table.vars, self.table.steps, self.table.guards, self.table.history)
         self._made: dict[tuple[Sizes, Style], Made] = {}
 
     def made(self, sizes: Sizes, style: Style = RAW) -> Made:
         """Give the machine of some sizes, compiled once."""
         if (sizes, style) not in self._made:
             machine = next((m.machine for (s, _), m in self._made.items() if s == sizes), None)
-            machine = machine or Machine(self.table, sizes)
+            machine = machine or Machine(self._once, sizes)
             images = Images(machine, layout_of(self.subject.ring, self.subject.revision), style)
-            self._made[sizes, style] = Made(machine, images)
+            self._made[sizes, style] = Made(machine, images, machine.initial())
         return self._made[sizes, style]
 
     def answer(self, vector: Vector) -> Answer:
@@ -98,6 +101,17 @@ class BackEnd:
             raise WedgedError(str(reached)) from reached
 
 
+class _Once(Table):
+    """A table that is recorded once for all sizes."""
+
+    def recorded(self) -> list[Recorded]:
+        """Record all steps, or give what was recorded before."""
+        if "_told" not in self.__dict__:
+            object.__setattr__(self, "_told", super().recorded())
+        told: list[Recorded] = self.__dict__["_told"]
+        return told
+
+
 class Process:
     """A back-end over the bytes of a vector."""
 
@@ -108,11 +122,10 @@ class Process:
         made = back_end.made(sizes, style)
         self.machine, self.images = made.machine, made.images
         self.place = self.machine.place
-        self.fresh = self.machine.initial()
+        self.fresh = made.fresh
         self._text = _text_machine(back_end.subject, sizes) if back_end.table is not back_end.text else None
-        self._own: Callable[[StateTuple], list[Successor]] = _steps_of_back_end(self.machine)
-        parts = {"region": given.region, **given.ring_memory}
-        self.state = self.images.read(self.fresh, parts)
+        self.memory = {name: bytearray(data) for name, data in {"region": given.region, **given.ring_memory}.items()}
+        self.state = self.images.read(self.fresh, self.memory)
         self.events: list[Event] = []
         self._due: list[Meanwhile] = []
         self._end = _LIMIT + 40 * (sizes.size + sizes.entries)
@@ -124,8 +137,7 @@ class Process:
         self._start()
         ring, given, region = self.given.ring, self.given, self.images.region
         get = lambda name: self.state[self.place[name]]  # noqa: E731
-        parts = self.images.parts(self.state)
-        again = [e.chosen for e in self.events if e.step == ("split.reconnect.2", "packed.reconnect.4")[ring == "packed"]]
+        again = [e.chosen for e in self.events if e.step == _AGAIN[ring]]
         if ring == "split":
             resubmit: tuple[Any, ...] = tuple(again)
             next_avail, used = get("fetch.last_avail"), get("used.idx")
@@ -135,12 +147,25 @@ class Process:
             next_avail = (get("fetch.avail_idx"), get("fetch.avail_wrap"))
             used = (get("region.used_idx"), get("region.used_wrap_counter"))
         unmarked = [e for e in self.events if e.step.endswith(".unmark") and e.stores]
-        after = {name: parts[name] for name in given.ring_memory}
+        mask = region_mask(self.machine, region, self.state)
+        after = {name: bytes(self.memory[name]) for name in given.ring_memory}
         return Recovered(
             resubmit, next_avail, used, None if given.revision == "v6" else get("counter"),
-            _like(parts["region"], given.region), _like(region_mask(self.machine, region, self.state), given.region, fill=0),
-            after, ring_mask(ring, after, [s for e in unmarked for s in e.stores]),
+            bytes(self.memory["region"]), (mask + bytes(max(0, len(given.region) - len(mask))))[: len(given.region)],
+            after, ring_mask(ring, after, [s for e in unmarked for s in e.stores]), self._chains(),
         )  # fmt: skip
+
+    def _chains(self) -> tuple[tuple[int, ...], ...]:
+        """Give the descriptors of each request that was resubmitted: on a packed ring, the copies that were taken."""
+        if self.given.ring == "split":
+            return tuple(chain_of(self.memory["descriptors"], e.chosen) for e in self.events if e.step == _AGAIN["split"])
+        found: list[list[int]] = []
+        for event in self.events:
+            if event.step == _AGAIN["packed"]:
+                found.append([])
+            elif event.step == "packed.reconnect.4.desc":
+                found[-1].append(event.before[self.place["recover.entry"]])
+        return tuple(map(tuple, found))
 
     def _start(self) -> None:
         """Begin as a new process, which knows nothing, and recover."""
@@ -161,7 +186,7 @@ class Process:
                 self._driver(op.stores)
                 continue
             self.events, self._due = [], list(op.meanwhile)
-            before = self.images.parts(self.state)
+            before = {name: bytes(data) for name, data in self.memory.items()}
             fetched = None
             if op.op == "start":
                 self._start()
@@ -169,15 +194,20 @@ class Process:
                 fetched = self._fetch(ops[number + 1] if number + 1 < len(ops) else None)
             else:
                 self._supply(op.batch)
-            lived.append(Lived(fetched, self._net(before)))
+            net = self._net(before)
+            pairs = before_pairs(self.given.ring, [step for step, _ in net])
+            lived.append(Lived(fetched, tuple(store for _, store in net), pairs))
         return tuple(lived)
 
     def _driver(self, stores: Sequence[Store]) -> None:
         """Let the driver store."""
-        parts = {name: bytearray(data) for name, data in self.images.parts(self.state).items()}
+        self._store(stores)
+        self.state = self.images.read(self.state, self.memory)
+
+    def _store(self, stores: Iterable[Store]) -> None:
         for store in stores:
-            parts[store.part][store.offset : store.offset + len(store.data)] = store.data
-        self.state = self.images.read(self.state, {name: bytes(data) for name, data in parts.items()})
+            if store.part != "call":
+                self.memory[store.part][store.offset : store.offset + len(store.data)] = store.data
 
     def _fetch(self, following: Op | None) -> int | None:
         if following is not None and following.op == "supply":
@@ -217,7 +247,7 @@ class Process:
         def wanted(found: Successor) -> bool:
             step, chosen = self.machine.steps[found[0]].step, found[1]
             if step.choice is None:
-                return not (left and step.procedure == "supply" and self._at("supply") == "more")
+                return not (left and (self._at("supply") == "more" or step.id.endswith(".early")))
             return bool(left) and chosen == left[0]
 
         def note() -> None:
@@ -240,19 +270,18 @@ class Process:
             state[place] = tuple(held)
         self.state = tuple(state)
 
-    def _net(self, before: dict[str, bytes]) -> tuple[Store, ...]:
-        """Give the last store to each place that is other than it was, in order."""
-        after = self.images.parts(self.state)
+    def _net(self, before: Mapping[str, bytes]) -> list[tuple[str, Store]]:
+        """Give the last store to each place that is other than it was, in order, each with its step."""
         last: dict[tuple[str, int], int] = {}
-        stores = [s for e in self.events for s in e.stores]
-        for number, store in enumerate(stores):
+        stores = [(e.step, s) for e in self.events for s in e.stores]
+        for number, (_, store) in enumerate(stores):
             last[store.part, store.offset] = number
-        return tuple(
-            store
-            for number, store in enumerate(stores)
+        return [
+            (step, store)
+            for number, (step, store) in enumerate(stores)
             if last[store.part, store.offset] == number
-            and (store.part == "call" or _span(before, store) != _span(after, store))
-        )
+            and (store.part == "call" or _span(before, store) != _span(self.memory, store))
+        ]
 
     # Steps
 
@@ -265,22 +294,28 @@ class Process:
     ) -> None:
         """Take steps of these procedures until it is over."""
         while not over():
-            found = self._own(self.state)
-            taken = self._forbidden(found) or next(
-                (f for f in found if self.machine.steps[f[0]].step.procedure in procedures and wanted(f)), None
-            )
+            found = [f for f in self._enabled(procedures) if wanted(f)]
+            taken = self._forbidden() or next(filter(self._added, found), next(iter(found), None))
             if taken is None or len(self.events) > self._end:
                 raise WedgedError("nothing can be done" if taken is None else "it goes on and on")
             self._take(taken)
             note()
 
-    def _forbidden(self, found: list[Successor]) -> Successor | None:
+    def _enabled(self, procedures: Sequence[str]) -> list[Successor]:
+        """Give what some procedures can do next; only steps that leave their labels are looked at."""
+        return [f for p in procedures for f in leaving(self.machine, p, self._at(p))(self.state)]
+
+    def _added(self, found: Successor) -> bool:
+        """Whether a step is one that the text does not have: it is taken where there is a choice."""
+        return self._text is not None and self.machine.steps[found[0]].step.id not in self._text[0].index
+
+    def _forbidden(self) -> Successor | None:
         """Give what this table allows here and the text does not, of the steps that the text has."""
         if self._text is None:
             return None
         machine, own = self._text
         allowed = {(machine.steps[n].step.id, c) for n, c, _ in own(self.state)}
-        for successor in found:
+        for successor in _steps_of_back_end(self.machine)(self.state):
             step = self.machine.steps[successor[0]].step.id
             if step in machine.index and (step, successor[1]) not in allowed and self._same_labels(step, machine):
                 return successor
@@ -297,34 +332,44 @@ class Process:
         if due:
             self._due = [m for m in self._due if m not in due]
             self._driver([s for m in due for s in m.stores])
-            found = next((f for f in self._own(self.state) if f[:2] == (number, chosen)), None)
+            found = next((f for f in _steps_of_back_end(self.machine)(self.state) if f[:2] == (number, chosen)), None)
             if found is None:
                 return
             after = found[2]
             stores = self.images.stores(number, chosen, self.state, after)
         self.events.append(Event(self.machine.steps[number].step.id, chosen, self.state, after, tuple(stores)))
+        self._store(stores)
         self.state = after
 
 
-def _span(parts: dict[str, bytes], store: Store) -> bytes:
-    return parts[store.part][store.offset : store.offset + len(store.data)]
+def _span(parts: Mapping[str, bytes | bytearray], store: Store) -> bytes:
+    return bytes(parts[store.part][store.offset : store.offset + len(store.data)])
 
 
-def _like(made: bytes, given: bytes, fill: int | None = None) -> bytes:
-    """Give bytes as long as those given, which may have more at their end, or less."""
-    rest = given[len(made) :] if fill is None else bytes(len(given) - len(made))
-    return (made + rest)[: len(given)]
+_AGAIN: Final = {"split": "split.reconnect.2", "packed": "packed.reconnect.4"}
+"""The step that begins to give a request to the device again."""
 
 
+def chain_of(table: bytes | bytearray, head: int) -> tuple[int, ...]:
+    """Give the entries of a split ring's descriptor table that a head's chain has."""
+    chain = [head]
+    while len(chain) <= len(table) // 16 and table[16 * chain[-1] + 12] & 1:
+        chain.append(int.from_bytes(table[16 * chain[-1] + 14 : 16 * chain[-1] + 16], "little"))
+    return tuple(chain)
+
+
+BACK_END: Final = ("recover", "fetch", "supply")
+
+
+@lru_cache(maxsize=4096)
+def leaving(machine: Machine, procedure: str, label: str) -> Callable[[StateTuple], list[Successor]]:
+    """Compile the steps of a procedure that leave a label."""
+    return machine.only(lambda r: r.step.procedure == procedure and label in r.step.at)
+
+
+@lru_cache(maxsize=4096)
 def _steps_of_back_end(machine: Machine) -> Callable[[StateTuple], list[Successor]]:
-    key = id(machine)
-    if key not in _OWN or _OWN[key][0] is not machine:
-        own = machine.only(lambda r: r.step.procedure in ("recover", "fetch", "supply"))
-        _OWN[key] = (machine, own)
-    return _OWN[key][1]
-
-
-_OWN: dict[int, tuple[Machine, Callable[[StateTuple], list[Successor]]]] = {}
+    return machine.only(lambda r: r.step.procedure in BACK_END)
 
 
 @cache

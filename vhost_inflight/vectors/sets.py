@@ -1,0 +1,69 @@
+"""The three sets: small is committed and for each commit's CI, standard catches every mistake that is known, large has
+the sizes that nobody tries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from vhost_inflight.vectors.form import Vector
+from vhost_inflight.vectors.scripts import Script, orders, random_lives, scripts
+from vhost_inflight.vectors.states import state_vectors
+from vhost_inflight.vectors.traces import life_vectors, race_vectors, recovering
+
+__all__ = ["PROVED", "SIZES", "caught", "vectors"]
+
+SIZES: Final = ("small", "standard", "large")
+
+PROVED: Final = (("split", "merged"), ("packed", "hardened"))
+"""What is proved of each ring: the main subject."""
+
+
+def vectors(size: str = "standard", seed: int = 0) -> Iterator[Vector]:
+    """Give the vectors of a set, in a fixed order; the same seed gives the same ones."""
+    known = caught()
+    for vector in _all(size, seed):
+        yield vector.caught(known.get(vector.id, ()))
+
+
+def _all(size: str, seed: int) -> Iterator[Vector]:
+    for ring, revision in PROVED:
+        yield from _of_ring(ring, revision, size, seed)
+
+
+def _of_ring(ring: str, revision: str, size: str, seed: int) -> Iterator[Vector]:
+    seen: set[object] = set()
+    small = size == "small"
+    for script, crashes in _chosen(ring, size, seed):
+        for vector in state_vectors(ring, revision, script, seen, crashes=crashes):
+            yield vector
+            if (trace := recovering(vector)) is not None and (not small or "recovery-cut" not in vector.flags):
+                yield trace
+        yield from life_vectors(ring, revision, script)
+    yield from race_vectors(ring, revision)
+
+
+def _chosen(ring: str, size: str, seed: int) -> Iterator[tuple[Script, int]]:
+    """Give the scripts of a set, and how many crashes each is cut off by."""
+    for script in scripts(ring):
+        if size != "small" or script.small:
+            yield script, 1 if size == "small" else 3
+    if size != "small":
+        yield from ((script, 2) for script in orders(ring))
+        yield from ((script, 1) for script in random_lives(ring, seed, 40))
+
+
+@cache
+def caught() -> dict[str, tuple[str, ...]]:
+    """Give by vector what was measured to fail it (`vhost_inflight.vectors.measure`)."""
+    told: dict[str, Any] = json.loads(
+        files("vhost_inflight.vectors").joinpath("caught.json").read_text(encoding="utf-8")
+    )
+    found: dict[str, list[str]] = {}
+    for name, ids in told.items():
+        for vector in ids:
+            found.setdefault(vector, []).append(name)
+    return {vector: tuple(sorted(names)) for vector, names in found.items()}
