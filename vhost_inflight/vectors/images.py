@@ -1,8 +1,8 @@
 """The bytes of shared memory that the model's state stands for, the state that bytes stand for, and a step's stores.
 
 The model says a descriptor in one number; here it becomes an address. `Style` says what else is in a descriptor: the
-model knows no lengths, no write flags, no chains of a split ring and no indirect tables, since nothing in the text turns
-on them. They are made here, and read past again.
+model knows no lengths, no write flags, no chains of a split ring and no indirect tables, since nothing in the text
+turns on them. They are made here, and read past again.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ class Style:
     """
 
     name: str
+
+    @property
+    def far(self) -> bool:
+        """Whether descriptors lead to tables in the guest's memory."""
+        return self.name == "indirect"
 
     def address(self, number: int) -> int:
         """Give the address that a number stands for; 0 stands for itself."""
