@@ -187,7 +187,7 @@ def _sizes(given: Given) -> Iterator[Vector]:
         (
             "region-short",
             replace(given, region=given.region[: need - 1], stride=need - 1),
-            "The buffer ends a byte before the region does: a back-end that maps it dies of SIGBUS, or writes elsewhere.",
+            "The buffer ends a byte before the region does: who maps it dies of SIGBUS, or writes elsewhere.",
         ),
         (
             "region-smaller",

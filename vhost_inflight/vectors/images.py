@@ -148,6 +148,7 @@ class Images:
         self.ring, self.size, self.entries = machine.table.ring, machine.sizes.size, machine.sizes.entries
         self.places = _places(self.ring, self.size, region)
         self.fields = list(self._fields())
+        self._members = {field: members for field, _, members, _ in self.fields}
         self._indexes: dict[tuple[int, str], Any] = {}
 
     def _fields(self) -> Iterator[tuple[str, Where, list[tuple[int, int, int]], int]]:
@@ -197,12 +198,9 @@ class Images:
                 value |= self.style.flags(state[place[f"{desc}addr"]][index], more=bool(bit["next"]))
         return [(where.offset(index), value.to_bytes(where.width, self.order))]
 
-    def _members(self, field: str) -> list[tuple[int, int, int]]:
-        return next(found for name, _, found, _ in self.fields if name == field)
-
     def _value(self, field: str, state: StateTuple, index: int) -> int:
         value = 0
-        for place, shift, _ in self._members(field):
+        for place, shift, _ in self._members[field]:
             held = state[place]
             value |= (held[index] if isinstance(held, tuple) else held) << shift
         return value

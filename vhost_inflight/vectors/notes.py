@@ -86,7 +86,7 @@ _BY_STEP: Final[dict[str, Note]] = {
     "packed.supply.6": (
         (
             "The batch's end is noted and no flags are updated: a back-end that takes it for visible forgets requests "
-            "that the driver waits for; where the batch fills the ring, used_idx is what it was and the wrap counter tells."
+            "that the driver waits for; where the batch fills the ring, used_idx stays: the wrap counter tells."
         ),
         "loses",
     ),
