@@ -1320,6 +1320,19 @@ static void forget(struct queue *q)
     memset(q, 0, sizeof(*q));
 }
 
+/* The descriptors of a request: their numbers in the table (split) or in the region (packed), as they were checked. */
+static void say_chain(const struct queue *q, uint32_t first)
+{
+    uint32_t left = q->packed ? q->packed->desc[first].num : q->size, entry = first;
+
+    say("chain %" PRIu32, entry);
+    while (--left > 0 && (q->packed || q->table[entry].flags & DESC_NEXT)) {
+        entry = q->packed ? q->packed->desc[entry].next : q->table[entry].next;
+        say(" %" PRIu32, entry);
+    }
+    say("\n");
+}
+
 static void say_recovered(const struct queue *q)
 {
     struct place used;
@@ -1341,6 +1354,8 @@ static void say_recovered(const struct queue *q)
         say("\nnext_avail %u\nused %u", (unsigned)q->last_avail, (unsigned)q->used->idx);
     }
     say("\ncounter %" PRIu64 "\n", q->counter);
+    for (number = 0; number < q->resubmissions; number++)
+        say_chain(q, q->resubmitted[number].first);
     for (number = 0; number < PARTS; number++) {
         if (!parts[number].given)
             continue;

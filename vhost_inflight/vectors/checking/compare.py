@@ -107,6 +107,9 @@ def _differences(vector: Vector, outcome: Outcome, result: Any) -> Iterator[str]
         must, did = getattr(answer, name), getattr(result, name)
         if must != did and not (name == "counter" and must is None):
             yield f"{name} is {_shown(did)}, and has to be {_shown(must)}"
+    if answer.chains is not None and result.chains is not None and answer.chains != result.chains:
+        chains = [", then ".join(_shown(chain) for chain in chains) for chains in (result.chains, answer.chains)]
+        yield f"the device gets the descriptors {chains[0]}, and has to get {chains[1]}"
     yield from _bytes(vector, ("region", answer.region, answer.region_mask), result.region)
     memory: Mapping[str, bytes] = result.ring_memory
     for part, content in answer.ring_memory.items():
