@@ -313,6 +313,31 @@ def crash_test(
     )
 
 
+@app.command(short_help="Write test vectors for other back-ends.")
+def vectors(
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", file_okay=False, help="the folder to write to")],
+    size: Annotated[str, typer.Option(help="small, standard or large")] = "standard",
+    seed: Annotated[int, typer.Option(help="draws lives for the standard and the large set")] = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Write a set of test vectors, from the model alone: vectors.jsonl, vectors.vec, and raw bytes in raw.
+
+    The same seed gives the same bytes. What is in them: docs/vectors.md.
+    """
+    from vhost_inflight.vectors.sets import SIZES
+    from vhost_inflight.vectors.sets import vectors as made
+    from vhost_inflight.vectors.writing import VERSION, write
+
+    check("size", size, SIZES)
+    counted = write(made(size, seed), out, size, seed)
+    if json_file is not None:
+        write_json(json_file, {"version": VERSION, "size": size, "seed": seed, "vectors": dict(counted)})
+    if json_file != STDIO:
+        told = ", ".join(f"{number} {what}" for what, number in sorted(counted.items()))
+        typer.echo(f"{counted.total()} vectors written to {out}: {told}")
+
+
 @app.command("check-vectors", short_help="Test somebody's back-end with vectors.")
 def check_vectors(
     *,

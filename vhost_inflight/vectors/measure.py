@@ -18,8 +18,9 @@ from model.protocol import Subject
 from model.terms import ModelError
 from proofs.challenges import fates
 from proofs.induction.kits import kit
-from vhost_inflight.vectors.compare import difference
-from vhost_inflight.vectors.form import Answer, Refused, Vector
+from vhost_inflight.vectors.checking.compare import judge
+from vhost_inflight.vectors.form import Vector
+from vhost_inflight.vectors.messages import Answered
 from vhost_inflight.vectors.served import BackEnd, WedgedError
 from vhost_inflight.vectors.sets import PROVED, vectors
 
@@ -45,7 +46,7 @@ def fails(back_end: BackEnd, vector: Vector) -> bool:
         answer = back_end.answer(vector)
     except (WedgedError, ModelError):
         return True
-    return difference(vector, answer) is not None
+    return judge(vector, Answered(answer)).bad
 
 
 def measured(

@@ -111,8 +111,8 @@ def _refused(said: Any) -> Refused:
 
 def _recovered(said: Any, ring: str) -> Recovered:
     names = ("resubmit", "next_avail", "used", "counter", "region", "ring_memory")
-    chains = said.get("chains") if isinstance(said, dict) else None
-    answer = _object(said, "an answer", names if chains is None else (*names, "chains"))
+    more = ("chains",) if isinstance(said, dict) and "chains" in said else ()
+    answer = _object(said, "an answer", (*names, *more))
     memory = answer["ring_memory"]
     if not isinstance(memory, dict) or not set(memory) <= set(PARTS[ring]):
         raise MessageError(f"ring_memory is no object with parts of a {ring} ring ({', '.join(PARTS[ring])})")
@@ -124,7 +124,7 @@ def _recovered(said: Any, ring: str) -> Recovered:
         None if answer["counter"] is None else _number(answer["counter"], "counter", 2**64 - 1),
         _bytes(answer["region"], "region"), b"",
         {name: _bytes(value, f"ring_memory.{name}") for name, value in memory.items()}, {},
-        None if chains is None else _list(chains, "chains", lambda chain, what: _list(chain, what, _number)),
+        _list(answer["chains"], "chains", lambda one, what: _list(one, what, _number)) if more else None,
     )  # fmt: skip
 
 

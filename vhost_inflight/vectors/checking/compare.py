@@ -107,9 +107,8 @@ def _differences(vector: Vector, outcome: Outcome, result: Any) -> Iterator[str]
         must, did = getattr(answer, name), getattr(result, name)
         if must != did and not (name == "counter" and must is None):
             yield f"{name} is {_shown(did)}, and has to be {_shown(must)}"
-    if answer.chains is not None and result.chains is not None and answer.chains != result.chains:
-        chains = [", then ".join(_shown(chain) for chain in chains) for chains in (result.chains, answer.chains)]
-        yield f"the device gets the descriptors {chains[0]}, and has to get {chains[1]}"
+    if None not in (answer.chains, result.chains) and answer.chains != result.chains:
+        yield f"the descriptors of what is resubmitted are {_chains(result)}, and have to be {_chains(answer)}"
     yield from _bytes(vector, ("region", answer.region, answer.region_mask), result.region)
     memory: Mapping[str, bytes] = result.ring_memory
     for part, content in answer.ring_memory.items():
@@ -118,6 +117,10 @@ def _differences(vector: Vector, outcome: Outcome, result: Any) -> Iterator[str]
             yield from _bytes(vector, (part, content, mask), memory[part])
         elif any(mask):
             yield f"{part} is missing in the answer"
+
+
+def _chains(answer: Recovered) -> str:
+    return "; ".join(_listed([str(one) for one in chain]) for chain in answer.chains or ()) or "nothing"
 
 
 def _bytes(vector: Vector, right: tuple[str, bytes, bytes], content: bytes) -> Iterator[str]:
