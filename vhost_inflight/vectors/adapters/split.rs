@@ -1,6 +1,6 @@
 //! An adapter for `vhost-inflight check-vectors --form text`, around the recovery of a split ring in Rust.
 //!
-//! No crates: `rustc -O docs/adapters/split.rs`, or the file as `src/main.rs` of a package. What is between the two
+//! No crates: `rustc -O split.rs`, or the file as `src/main.rs` of a package. What is between the two
 //! lines of `----` stands for your back-end: call it there instead. It says that it has split rings and states alone;
 //! the vectors about packed rings and lives are then counted as `unsupported`.
 
