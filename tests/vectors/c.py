@@ -23,6 +23,8 @@ MISTAKES: Final = (
     "WHOLE_FLAGS",
     "PLAIN_HEADER",
     "MARKED_BEFORE_COUNTER",
+    "SETTLED_BEFORE_CLEARED",
+    "FIRST_FLAGS_FIRST",
 )
 """The macros that put a mistake in, without ``MISTAKE_``."""
 

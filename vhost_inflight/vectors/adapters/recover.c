@@ -563,6 +563,9 @@ static int split_supply(struct queue *q, struct finished *batch, size_t number)
      */
     RELEASE_FENCE();
     STORE(q->used->idx, (uint16_t)(idx + number));
+#ifdef MISTAKE_SETTLED_BEFORE_CLEARED
+    STORE(region->used_idx, (uint16_t)(idx + number));
+#endif
     /* ORDER: the marks must not be cleared before used->idx: a crash between them would lose the requests. */
     for (i = 0; i < number; i++)
         STORE(region->desc[batch[i].first].inflight, 0);
@@ -935,8 +938,14 @@ static int packed_supply(struct queue *q, struct finished *batch, size_t number)
      * sees the whole batch, and recovery tells by them whether it was published.
      */
     for (i = number; i-- > 0;) {
-        place = advance(q, start, batch[i].slots_before);
-        q->has_id[batch[i].id] = 0;
+#ifdef MISTAKE_FIRST_FLAGS_FIRST
+        size_t which = number - 1 - i;
+#else
+        size_t which = i;
+#endif
+
+        place = advance(q, start, batch[which].slots_before);
+        q->has_id[batch[which].id] = 0;
         RELEASE_FENCE();
         STORE(q->ring[place.slot].flags, used_flags(place.wrap));
     }
