@@ -26,7 +26,7 @@ from model.interpret import Machine, StateTuple, Successor
 from model.terms import ModelError
 from vhost_inflight.vectors.form import Store
 from vhost_inflight.vectors.images import Images
-from vhost_inflight.vectors.served import Event, leaving
+from vhost_inflight.vectors.served import Event, leaving, value_of
 
 __all__ = ["Life", "Phase"]
 
@@ -144,15 +144,15 @@ class Life:
     # Steps
 
     def _may(self, step: str) -> bool:
-        return step in self.machine.index and bool(_only(self.machine, step)(self.state))
+        return step in self.machine.index and _one(self.machine, step)(self.state, -1) is not None
 
     def _take(self, step: str, chosen: int = -1) -> None:
         number = self.machine.index[step]
-        after = next((a for _, c, a in _only(self.machine, step)(self.state) if c == chosen), None)
+        after = _one(self.machine, step)(self.state, chosen)
         if after is None:
             raise ModelError(f"{step} {chosen} is not enabled in this life")
         stores = () if step == "crash" else tuple(self.images.stores(number, chosen, self.state, after))
-        self.phases[-1].events.append(Event(step, chosen, self.state, after, stores))
+        self.phases[-1].events.append(Event(step, chosen, stores, value_of(self.machine, step, chosen, self.state)))
         self.state = after
 
     def _go(self, procedure: str, over: Callable[[], bool], but: Iterable[str] = ()) -> None:
@@ -163,6 +163,6 @@ class Life:
 
 
 @lru_cache(maxsize=4096)
-def _only(machine: Machine, step: str) -> Callable[[StateTuple], list[Successor]]:
+def _one(machine: Machine, step: str) -> Callable[[StateTuple, int], StateTuple | None]:
     """Compile one step."""
-    return machine.only(lambda r: r.step.id == step)
+    return machine.one(step)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Final
 
-__all__ = ["Script", "orders", "random_lives", "scripts"]
+__all__ = ["Script", "by_size", "orders", "random_lives", "scripts"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,17 @@ def orders(ring: str) -> Iterator[Script]:
 
 def _words(numbers: tuple[int, ...]) -> str:
     return " ".join(map(str, numbers))
+
+
+def by_size(ring: str, size: int) -> Script:
+    """Give a life at the far end of a ring and of a region: heads, positions and indexes as large as they come."""
+    last, middle = size - 1, size // 2
+    lengths = ("", "", "") if ring == "split" else (f" {min(size - 2, 3)}", "", " 1")
+    made = [f"make {head}{length}" for head, length in zip((last, 0, middle), lengths, strict=True)]
+    words = ["start", *(f"{make};fetch" for make in made), f"supply 0 {last}", "use", f"make {last}", "fetch"]
+    first = 65536 - 2 if ring == "split" else size - 2
+    return Script(f"size-{size}-end", ";".join(words), size, first, flags=("queue-size", "used-ring", "batch",
+                  *(["index-wrap"] if ring == "split" else ["wrap", "chain"])))  # fmt: skip
 
 
 def random_lives(ring: str, seed: int, number: int, sizes: tuple[int, ...] = (2, 3, 4, 8)) -> Iterator[Script]:

@@ -22,7 +22,7 @@ from vhost_inflight.vectors.images import RAW, STYLES, Images, Style
 from vhost_inflight.vectors.masks import region_mask, ring_mask
 from vhost_inflight.vectors.orders import before_pairs
 
-__all__ = ["BackEnd", "Event", "Made", "WedgedError", "layout_of", "leaving", "sizes_of", "style_of"]
+__all__ = ["BackEnd", "Event", "Made", "WedgedError", "layout_of", "leaving", "sizes_of", "style_of", "value_of"]
 
 _LIMIT = 4000
 
@@ -33,13 +33,16 @@ class WedgedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One step that was taken: its number in the machine, its choice, the states before and after, its stores."""
+    """One step that was taken: its id, its choice, its stores; and `value`, what it was about.
+
+    That is the head that was given to the device, the len that the device gave, the copy of a descriptor that was
+    taken. The states themselves are not kept: a large ring has many, and each is large.
+    """
 
     step: str
     chosen: int
-    before: StateTuple
-    after: StateTuple
     stores: tuple[Store, ...]
+    value: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,22 @@ def sizes_of(given: Given) -> Sizes:
 def style_of(given: Given) -> Style:
     """Give the style in which a vector's descriptors are written: only indirect tables are read another way."""
     return STYLES["indirect" if given.memory else "plain"]
+
+
+_ABOUT: Final = {
+    "packed.reconnect.4.desc": "recover.entry",
+    "split.fetch.submit": "fetch.head",
+    "packed.fetch.submit": "fetch.head",
+    "device.finish": "device.given",
+}
+
+
+def value_of(machine: Machine, step: str, chosen: int, state: StateTuple) -> int | None:
+    """Give what a step that is taken in a state is about."""
+    if step not in _ABOUT:
+        return None
+    held = state[machine.place[_ABOUT[step]]]
+    return int(held[chosen] if isinstance(held, tuple) else held)
 
 
 class BackEnd:
@@ -164,7 +183,8 @@ class Process:
             if event.step == _AGAIN["packed"]:
                 found.append([])
             elif event.step == "packed.reconnect.4.desc":
-                found[-1].append(event.before[self.place["recover.entry"]])
+                assert event.value is not None, event.step
+                found[-1].append(event.value)
         return tuple(map(tuple, found))
 
     def _start(self) -> None:
@@ -224,7 +244,7 @@ class Process:
 
         self._run(("fetch",), over)
         last = self.events[-1]
-        return int(last.after[self.place["fetch.head"]]) if last.step.endswith("fetch.submit") else None
+        return last.value if last.step.endswith("fetch.submit") else None
 
     def _waiting(self) -> bool:
         """Whether fetch knows of a request."""
@@ -337,7 +357,8 @@ class Process:
                 return
             after = found[2]
             stores = self.images.stores(number, chosen, self.state, after)
-        self.events.append(Event(self.machine.steps[number].step.id, chosen, self.state, after, tuple(stores)))
+        step = self.machine.steps[number].step.id
+        self.events.append(Event(step, chosen, tuple(stores), value_of(self.machine, step, chosen, self.state)))
         self._store(stores)
         self.state = after
 

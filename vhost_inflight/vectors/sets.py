@@ -10,13 +10,22 @@ from importlib.resources import files
 from typing import Any, Final
 
 from vhost_inflight.vectors.form import Vector
-from vhost_inflight.vectors.scripts import Script, orders, random_lives, scripts
+from vhost_inflight.vectors.hostile import hostile_vectors
+from vhost_inflight.vectors.queues import queue_vectors
+from vhost_inflight.vectors.scripts import Script, by_size, orders, random_lives, scripts
+from vhost_inflight.vectors.seen import seen_vectors
 from vhost_inflight.vectors.states import state_vectors
 from vhost_inflight.vectors.traces import life_vectors, race_vectors, recovering
 
 __all__ = ["PROVED", "SIZES", "caught", "vectors"]
 
 SIZES: Final = ("small", "standard", "large")
+
+_QUEUE_SIZES: Final = {
+    "split": {"small": (), "standard": (8, 16, 64, 128), "large": (8, 16, 64, 128, 256, 1024, 4096, 32768)},
+    "packed": {"small": (), "standard": (5, 7, 16, 100), "large": (5, 7, 16, 100, 128, 256, 1000, 1024, 32767, 32768)},
+}
+"""By ring and set, the sizes at whose far end a life is cut off; 1 to 4 are in the scripts."""
 
 PROVED: Final = (("split", "merged"), ("packed", "hardened"))
 """What is proved of each ring: the main subject."""
@@ -44,6 +53,10 @@ def _of_ring(ring: str, revision: str, size: str, seed: int) -> Iterator[Vector]
                 yield trace
         yield from life_vectors(ring, revision, script)
     yield from race_vectors(ring, revision)
+    yield from hostile_vectors(ring, revision)
+    yield from queue_vectors(ring, revision, (4,) if small else (4, 8, 64) if ring == "split" else (4, 5, 64))
+    if not small:
+        yield from seen_vectors(ring, revision)
 
 
 def _chosen(ring: str, size: str, seed: int) -> Iterator[tuple[Script, int]]:
@@ -54,6 +67,8 @@ def _chosen(ring: str, size: str, seed: int) -> Iterator[tuple[Script, int]]:
     if size != "small":
         yield from ((script, 2) for script in orders(ring))
         yield from ((script, 1) for script in random_lives(ring, seed, 40))
+    for number in _QUEUE_SIZES[ring][size]:
+        yield by_size(ring, number), 1
 
 
 @cache

@@ -35,9 +35,8 @@ def _op(life: Life, phase: Phase) -> Op | None:
     if phase.word in ("start", "fetch"):
         return Op(phase.word)
     if phase.word == "supply":
-        given = life.machine.place["device.given"]
         got = [e for e in phase.events if e.step == "device.finish"]
-        return Op("supply", batch=tuple((e.chosen, e.before[given][e.chosen]) for e in got))
+        return Op("supply", batch=tuple((e.chosen, e.value or 0) for e in got))
     return Op("driver", tuple(phase.stores)) if phase.stores else None
 
 
