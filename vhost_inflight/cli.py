@@ -24,9 +24,9 @@ from vhost_inflight.options import (
     check_revision,
     check_ring,
     ring_of,
-    writable,
 )  # fmt: skip
 from vhost_inflight.telling import STDIO, ended, refuse, write_json
+from vhost_inflight.vectors.commands import check_vectors, vectors
 
 __all__ = ["app", "main"]
 
@@ -313,61 +313,8 @@ def crash_test(
     )
 
 
-@app.command(short_help="Write test vectors for other back-ends.")
-def vectors(
-    *,
-    out: Annotated[Path, typer.Option(metavar="DIR", file_okay=False, help="the folder to write to")],
-    size: Annotated[str, typer.Option(help="small, standard or large")] = "standard",
-    seed: Annotated[int, typer.Option(help="draws lives for the standard and the large set")] = 0,
-    json_file: JsonFile = None,
-) -> None:
-    """Write a set of test vectors, from the model alone: vectors.jsonl, vectors.vec, and raw bytes in raw.
-
-    The same seed gives the same bytes. What is in them: docs/vectors.md.
-    """
-    from vhost_inflight.vectors.sets import SIZES
-    from vhost_inflight.vectors.sets import vectors as made
-    from vhost_inflight.vectors.writing import VERSION, write
-
-    check("size", size, SIZES)
-    counted = write(made(size, seed), out, size, seed)
-    if json_file is not None:
-        write_json(json_file, {"version": VERSION, "size": size, "seed": seed, "vectors": dict(counted)})
-    if json_file != STDIO:
-        told = ", ".join(f"{number} {what}" for what, number in sorted(counted.items()))
-        typer.echo(f"{counted.total()} vectors written to {out}: {told}")
-
-
-@app.command("check-vectors", short_help="Test somebody's back-end with vectors.")
-def check_vectors(
-    *,
-    command: Annotated[str, typer.Option("--cmd", metavar="COMMAND", help="starts the adapter; no shell reads it")],
-    vectors: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", exists=True, help="a file of vectors, or a folder that has one (the small set)"),
-    ] = None,
-    only: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="ids, as a shell's pattern; again for more")
-    ] = None,
-    form: Annotated[str, typer.Option(help="of the messages: json or text")] = "json",
-    limit: Annotated[float, typer.Option(metavar="SECONDS", help="for each answer")] = 10,
-    junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write a report in JUnit's XML, too", callback=writable)
-    ] = None,
-    json_file: JsonFile = None,
-) -> None:
-    """Put test vectors to an adapter around somebody's back-end, and judge its answers: docs/vectors.md.
-
-    Exit 0: every answer is right, or a legal "unsupported". Exit 1: one is not. Exit 2: the adapter cannot be asked.
-    """
-    check("form", form, ("json", "text"))
-    if junit == STDIO:
-        raise typer.BadParameter("--junit needs a file: standard output is for words, or --json")
-
-    from vhost_inflight.vectors.checking.command import run
-
-    _exit(run(command, vectors=vectors, only=only or (), message_form=form, limit=limit, junit=junit,
-              json_file=json_file))  # fmt: skip
+app.command(short_help="Write test vectors for other back-ends.")(vectors)
+app.command("check-vectors", short_help="Test somebody's back-end with vectors.")(check_vectors)
 
 
 @app.command(short_help="Draw procedures, regions and runs.")

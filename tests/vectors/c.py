@@ -23,20 +23,23 @@ MISTAKES: Final = (
     "WHOLE_FLAGS",
     "PLAIN_HEADER",
     "MARKED_BEFORE_COUNTER",
+    "SETTLED_BEFORE_CLEARED",
+    "FIRST_FLAGS_FIRST",
 )
 """The macros that put a mistake in, without ``MISTAKE_``."""
 
-_FLAGS: Final = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsanitize=address,undefined", "-g")
+_FLAGS: Final = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+_SANITIZED: Final = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 @cache
 def _compiled(folder: Path, mistake: str) -> Path:
     program = folder / f"recover-{mistake or 'right'}"
-    macro = [f"-DMISTAKE_{mistake}"] if mistake else []
-    subprocess.run(["cc", *_FLAGS, "-fno-sanitize-recover=all", *macro, "-o", program, SOURCE], check=True)
+    more = [f"-DMISTAKE_{mistake}"] if mistake else _SANITIZED
+    subprocess.run(["cc", *_FLAGS, *more, "-o", program, SOURCE], check=True)
     return program
 
 
 def built(folder: Path, mistake: str = "") -> Path:
-    """Build it as the documents say, with one of the mistakes if one is named, and give the program."""
+    """Build it, with sanitizers, or with one of the mistakes if one is named, and give the program."""
     return _compiled(folder, mistake)

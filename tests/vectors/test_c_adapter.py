@@ -78,6 +78,7 @@ def damaged(content: bytes, dice: random.Random) -> bytes:
 
 def hostile(given: Given, dice: random.Random) -> Given:
     """Give what nobody who follows the text leaves: bytes, sizes, too few bytes, pieces of memory."""
+    given = replace(given, shared=None, queues=None, queue=None)  # one queue's share is what is damaged
     part = dice.choice(list(given.ring_memory))
     sizes = [0, 1, 2, 3, 4, 5, 8, 65535]
     if dice.random() < 0.7:

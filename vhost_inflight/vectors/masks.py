@@ -13,7 +13,7 @@ from model.interpret import Machine, StateTuple
 from model.layout import Region
 from vhost_inflight.vectors.form import PARTS, Store
 
-__all__ = ["region_mask", "ring_mask", "trace_mask"]
+__all__ = ["marked_available", "region_mask", "ring_mask", "trace_mask"]
 
 _UNREAD = ("features", "padding")
 _AVAIL_USED = (0x8080).to_bytes(2, "little")
@@ -71,6 +71,15 @@ def ring_mask(ring: str, parts: Mapping[str, bytes], unmarked: Iterable[Store] =
         made["used"][-2:] = bytes(2)
     for store in unmarked:
         made[store.part][store.offset : store.offset + 2] = _AVAIL_USED
+    return {name: bytes(data) for name, data in made.items()}
+
+
+def marked_available(mask: Mapping[str, bytes], stores: Iterable[Store]) -> dict[str, bytes]:
+    """Give a mask that compares AVAIL and USED alone of the slots that recovery's stores mark available again."""
+    made = {name: bytearray(data) for name, data in mask.items()}
+    for store in stores:
+        if store.part == "descriptors":
+            made[store.part][store.offset : store.offset + 2] = _AVAIL_USED
     return {name: bytes(data) for name, data in made.items()}
 
 

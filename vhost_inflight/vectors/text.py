@@ -94,6 +94,9 @@ def _recovered(lines: list[list[str]], ring: str) -> dict[str, Any]:
     told: dict[str, Any] = {}
     memory: dict[str, str] = {}
     for name, *words in lines:
+        if name == "chain":
+            told.setdefault("chains", []).append([_number(word) for word in words])
+            continue
         if name in told or (name == "after" and words and words[0] in memory):
             raise MessageError(f"it says {' '.join([name, *words[:1]])} twice")
         if name == "resubmit":
@@ -106,6 +109,8 @@ def _recovered(lines: list[list[str]], ring: str) -> dict[str, Any]:
             told[name] = None if words[0] == "-" else _number(words[0])
         else:
             raise MessageError(f"a result has no line {_shown(' '.join([name, *words]))}")
+    if not told.get("resubmit"):
+        told.setdefault("chains", [])
     region = {"region": memory.pop("region")} if "region" in memory else {}
     return told | region | {"ring_memory": memory}
 

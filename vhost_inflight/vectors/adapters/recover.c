@@ -563,6 +563,9 @@ static int split_supply(struct queue *q, struct finished *batch, size_t number)
      */
     RELEASE_FENCE();
     STORE(q->used->idx, (uint16_t)(idx + number));
+#ifdef MISTAKE_SETTLED_BEFORE_CLEARED
+    STORE(region->used_idx, (uint16_t)(idx + number));
+#endif
     /* ORDER: the marks must not be cleared before used->idx: a crash between them would lose the requests. */
     for (i = 0; i < number; i++)
         STORE(region->desc[batch[i].first].inflight, 0);
@@ -935,8 +938,14 @@ static int packed_supply(struct queue *q, struct finished *batch, size_t number)
      * sees the whole batch, and recovery tells by them whether it was published.
      */
     for (i = number; i-- > 0;) {
-        place = advance(q, start, batch[i].slots_before);
-        q->has_id[batch[i].id] = 0;
+#ifdef MISTAKE_FIRST_FLAGS_FIRST
+        size_t which = number - 1 - i;
+#else
+        size_t which = i;
+#endif
+
+        place = advance(q, start, batch[which].slots_before);
+        q->has_id[batch[which].id] = 0;
         RELEASE_FENCE();
         STORE(q->ring[place.slot].flags, used_flags(place.wrap));
     }
@@ -1320,6 +1329,19 @@ static void forget(struct queue *q)
     memset(q, 0, sizeof(*q));
 }
 
+/* The descriptors of a request: their numbers in the table (split) or in the region (packed), as they were checked. */
+static void say_chain(const struct queue *q, uint32_t first)
+{
+    uint32_t left = q->packed ? q->packed->desc[first].num : q->size, entry = first;
+
+    say("chain %" PRIu32, entry);
+    while (--left > 0 && (q->packed || q->table[entry].flags & DESC_NEXT)) {
+        entry = q->packed ? q->packed->desc[entry].next : q->table[entry].next;
+        say(" %" PRIu32, entry);
+    }
+    say("\n");
+}
+
 static void say_recovered(const struct queue *q)
 {
     struct place used;
@@ -1341,6 +1363,8 @@ static void say_recovered(const struct queue *q)
         say("\nnext_avail %u\nused %u", (unsigned)q->last_avail, (unsigned)q->used->idx);
     }
     say("\ncounter %" PRIu64 "\n", q->counter);
+    for (number = 0; number < q->resubmissions; number++)
+        say_chain(q, q->resubmitted[number].first);
     for (number = 0; number < PARTS; number++) {
         if (!parts[number].given)
             continue;

@@ -66,6 +66,7 @@ class _Life:
         self.pieces = PiecesOfMemory(self.given.pieces)
         self.base: int = given["base"]
         self.resubmitted: list[Any] = []
+        self.chains: list[list[int]] = []
         self.lengths: dict[int, int] = {}
         self.stores: list[list[Any]] = []
         self.meanwhile: list[Any] = []
@@ -82,7 +83,8 @@ class _Life:
         queue.look()
         memory = {name: content.hex() for name, content in self.memory.now().items()}
         counter = queue.counter.value if self.given.choices.counted else None
-        told = {"resubmit": self.resubmitted, "counter": counter, "region": memory.pop("region"), "ring_memory": memory}
+        told: dict[str, Any] = {"resubmit": self.resubmitted, "chains": self.chains, "counter": counter}
+        told |= {"region": memory.pop("region"), "ring_memory": memory}
         if isinstance(queue, SplitQueue):
             return told | {"next_avail": queue.last_avail, "used": queue.ring.used.idx}
         region = self.memory.region
@@ -155,8 +157,9 @@ class _Split(SplitQueue):
         assert ring is not None
 
         def submit(head: int) -> None:
-            split_chain(ring, life.pieces, head)
+            number = len(split_chain(ring, life.pieces, head))
             life.resubmitted.append(head)
+            life.chains.append(_linked(ring.desc, head, number))
 
         super().__init__(
             ring, life.memory.region, life.given.choices, submit=submit, call=life.call,
@@ -186,6 +189,7 @@ class _Packed(PackedQueue):
         def submit(entry: int) -> None:
             packed_chain(self.given, life.pieces, entry, ring.size)
             life.resubmitted.append({"entry": entry, "id": self.id_of(entry)})
+            life.chains.append(_linked(life.memory.region.desc, entry, len(self.given)))
 
         super().__init__(
             ring, life.memory.region, life.given.choices, submit=submit, call=life.call,
@@ -198,6 +202,14 @@ class _Packed(PackedQueue):
         self.life.before(part, offset, width)
         super().store(target, field, value, step)
         self.life.stores.append([part, offset, value.to_bytes(width, "little").hex()])
+
+
+def _linked(table: Any, first: int, number: int) -> list[int]:
+    """Give the numbers of so many descriptors that follow each other."""
+    chain = [first]
+    while len(chain) < number:
+        chain.append(table[chain[-1]].next)
+    return chain
 
 
 def _fetch(queue: SplitQueue | PackedQueue) -> int | None:
