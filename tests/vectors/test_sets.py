@@ -17,7 +17,8 @@ from vhost_inflight.vectors.checking.compare import judge
 from vhost_inflight.vectors.form import Recovered, Refused, Vector
 from vhost_inflight.vectors.messages import Answered
 from vhost_inflight.vectors.mistakes import SENTENCES
-from vhost_inflight.vectors.scripts import random_lives
+from vhost_inflight.vectors.scripts import random_lives, scripts
+from vhost_inflight.vectors.served import BackEnd
 from vhost_inflight.vectors.states import back_end, lived, state_vectors
 from vhost_inflight.vectors.writing import expected, write
 
@@ -33,7 +34,7 @@ def small() -> dict[str, Vector]:
 
 
 @pytest.fixture(scope="module")
-def back_ends() -> dict[str, measure.BackEnd]:
+def back_ends() -> dict[str, BackEnd]:
     """Give every mistaken back-end, by its name in the record."""
     return {name: one for subject in REVISIONS for name, one in measure.mistaken(*subject).items()}
 
@@ -75,7 +76,7 @@ def test_same_seed() -> None:
 
 def test_life_agrees(small: dict[str, Vector]) -> None:
     """What the model's back-end does with the bytes of a life is what the life did: memory is the same at its end."""
-    life, _ = lived("packed", "hardened", next(s for s in _scripts("packed") if s.name == "chain"))
+    life, _ = lived("packed", "hardened", next(s for s in scripts("packed") if s.name == "chain"))
     vector = small["packed-hardened-life-chain"]
     given = {"region": vector.given.region, **vector.given.ring_memory}
     memory = {name: bytearray(data) for name, data in given.items()}
@@ -88,14 +89,10 @@ def test_life_agrees(small: dict[str, Vector]) -> None:
     assert {n: bytes(memory[n]) for n in masked} == {n: ended[n] for n in masked}
 
 
-def _scripts(ring: str) -> tuple[sets.Script, ...]:
-    return sets.scripts(ring)
-
-
 # Mistakes
 
 
-def test_record_is_complete(back_ends: dict[str, measure.BackEnd]) -> None:
+def test_record_is_complete(back_ends: dict[str, BackEnd]) -> None:
     """Every mutant with a run that kills it, and every known mistake, fails a vector."""
     record = measure.recorded()
     assert set(record) == set(back_ends)
@@ -105,7 +102,7 @@ def test_record_is_complete(back_ends: dict[str, measure.BackEnd]) -> None:
     assert {name.rpartition("mistake ")[2] for name in record if "mistake" in name} == set(SENTENCES)
 
 
-def test_mistakes_fail(back_ends: dict[str, measure.BackEnd], small: dict[str, Vector]) -> None:
+def test_mistakes_fail(back_ends: dict[str, BackEnd], small: dict[str, Vector]) -> None:
     """Each mistake fails the first vector that the record names, where that is in the small set; the text passes it."""
     tried = 0
     for name, ids in measure.recorded().items():

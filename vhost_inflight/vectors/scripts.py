@@ -67,7 +67,9 @@ _SPLIT: Final = (
         flags=("counter",),
         small=True,
     ),
-    Script("half-fetched", "start;make 1;make 0;make 3;fetch;supply 1;use;make 1;fetch", flags=("waiting",)),
+    Script(
+        "half-fetched", "start;make 1;make 0;make 3;fetch;supply 1;use;make 1;fetch", flags=("waiting",), small=True
+    ),
     Script(
         "quick-driver",
         "start;make 0;make 1;fetch;fetch;gather 1 0;publish 5;use;make 1;publish 6;make 0;publish;fetch",
