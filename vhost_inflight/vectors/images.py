@@ -32,7 +32,8 @@ class Style:
     """What a descriptor is besides its number.
 
     `plain`: one buffer for the device to write to. `chain` (split): a buffer to read, in the head, and one to write, in
-    the entry after it. `indirect`: a table of two such, in the guest's memory. `raw`: the number alone, as an address.
+    the entry after it. `indirect`: a table in the guest's memory, with as many buffers as the number says. `raw`: the
+    number alone, as an address.
     """
 
     name: str
@@ -46,13 +47,21 @@ class Style:
         """Give the address that a number stands for; 0 stands for itself."""
         if self.name == "raw" or not number:
             return number
-        return (_TABLES + number * 64) if self.name == "indirect" else (_BUFFERS + number * 4096)
+        return (_TABLES if self.far else _BUFFERS) + number * 4096
 
     def number(self, address: int) -> int:
         """Give the number that an address stands for."""
         if self.name == "raw" or not address:
             return address
-        return (address - _TABLES) // 64 if address >= _TABLES else (address - _BUFFERS) // 4096
+        return (address - (_TABLES if address >= _TABLES else _BUFFERS)) // 4096
+
+    def length(self, number: int) -> int:
+        """Give the length that a packed ring's len of a number is: of a table, 16 bytes a descriptor."""
+        return number * 16 if self.far else number
+
+    def number_of_length(self, length: int) -> int:
+        """Give the number that a len of a packed ring stands for."""
+        return length // 16 if self.far else length
 
     def flags(self, number: int, *, more: bool) -> int:
         """Give the flags of a descriptor besides NEXT, AVAIL and USED; `more`: the chain goes on."""
@@ -68,20 +77,24 @@ class Style:
         if self.name == "chain":
             return [(head + 1, struct.pack("<QIHH", address + _LENGTH, 1, _WRITE, 0)),
                     (head, struct.pack("<QIHH", address, _LENGTH, _NEXT, head + 1))]  # fmt: skip
-        length = 32 if self.name == "indirect" else _LENGTH
+        length = self.length(number) if self.far else _LENGTH
         return [(head, struct.pack("<QIHH", address, length, self.flags(number, more=False), 0))]
 
-    def memory(self, numbers: Iterable[int]) -> tuple[tuple[int, bytes], ...]:
+    def memory(self, numbers: Iterable[int], ring: str) -> tuple[tuple[int, bytes], ...]:
         """Give the pieces of the guest's memory that descriptors lead to."""
-        if self.name != "indirect":
+        if not self.far:
             return ()
-        return tuple((self.address(number), self.table(number)) for number in sorted(set(numbers) - {0}))
+        return tuple((self.address(number), _table(number, ring)) for number in sorted(set(numbers) - {0}))
 
-    @staticmethod
-    def table(number: int) -> bytes:
-        """Give the indirect table of a descriptor: a buffer to read, and one to write."""
-        start = _BUFFERS + number * 4096
-        return struct.pack("<QIHHQIHH", start, _LENGTH, _NEXT, 1, start + _LENGTH, 1, _WRITE, 0)
+
+def _table(number: int, ring: str) -> bytes:
+    """Give the indirect table of a descriptor: buffers to read, and a last one to write. A packed one has no links."""
+    made = b""
+    for entry in range(1, number + 1):
+        flags, following = (_NEXT, entry) if entry < number else (_WRITE, 0)
+        last = (flags, following) if ring == "split" else (0, flags & _WRITE)
+        made += struct.pack("<QIHH", _BUFFERS + number * 4096 + 64 * entry, 64, *last)
+    return made
 
 
 RAW = Style("raw")
@@ -191,6 +204,8 @@ class Images:
         value = self._value(field, state, index)
         if field.endswith("desc[].addr"):
             value = self.style.address(value)
+        if field.endswith("desc[].len"):
+            value = self.style.length(value)
         if field.endswith("desc[].flags"):
             desc = field.removesuffix("flags")
             bit = {b: state[place[f"{field}.{b}"]][index] for b in _BITS}
@@ -219,6 +234,8 @@ class Images:
     def _read(self, field: str, where: Where, data: bytes | bytearray, index: int) -> int:
         at, width = where.offset(index), 8 if field == "table" else where.width
         value = int.from_bytes(data[at : at + width], self.order)
+        if field.endswith("desc[].len"):
+            return self.style.number_of_length(value)
         return self.style.number(value) if field == "table" or field.endswith("desc[].addr") else value
 
     def stores(self, number: int, chosen: int, before: StateTuple, after: StateTuple) -> list[Store]:

@@ -127,7 +127,7 @@ _SPLIT: Final = (
         gaps=(("init-order", "before-hand-over"),),
     ),
     Script(
-        "used-idx-zero", "start;make 0;fetch;supply 0", 2, 5, flags=("used-ring",), gaps=(("fresh-used-idx", "zero"),)
+        "used-idx-zero", "start;make 0;fetch;supply 0", 2, 1, flags=("used-ring",), gaps=(("fresh-used-idx", "zero"),)
     ),
     Script("counter-one", "start;make 1;fetch;make 0;fetch;supply 1", 2, gaps=(("counter-start", "one"),)),
     Script(

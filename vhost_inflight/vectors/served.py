@@ -207,12 +207,16 @@ class Process:
         for request, length in op.batch:
             if request < self.machine.sizes.heads and self.state[self.place["device.state"]][request] == WORKING:
                 self._set("device.state", FINISHED, request)
-                self._set("device.given", length, request)
+                self._set("device.given", self._given(length), request)
+
+    def _given(self, length: int) -> int:
+        """Give what the device has to have got for its len to be this."""
+        return self.images.style.number_of_length(length) if self.given.ring == "packed" else length
 
     def _supply(self, batch: Sequence[tuple[int, int]]) -> None:
         for request, length in batch:
             self._set("device.state", FINISHED, request)
-            self._set("device.given", length, request)
+            self._set("device.given", self._given(length), request)
         left = [request for request, _ in batch]
 
         def wanted(found: Successor) -> bool:

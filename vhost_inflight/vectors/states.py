@@ -64,7 +64,7 @@ class Memory:
             images.numbers(images.read(images.machine.initial(), self.parts)) if images.style.name == "indirect" else ()
         )
         return Given(ring, revision, sizes.size, sizes.entries, region, parts, base, len(region),
-                     memory=images.style.memory(numbers))  # fmt: skip
+                     memory=images.style.memory(numbers, ring))  # fmt: skip
 
 
 @cache

@@ -25,9 +25,12 @@ def life_vectors(ring: str, revision: str, script: Script) -> Iterator[Vector]:
     memory = Memory(life.images.parts(life.machine.initial()))
     given = memory.given(ring, revision, sizes, life.images)
     if script.style == "indirect":
-        given = replace(given, memory=life.images.style.memory(life.images.numbers(life.state)))
-    ops = tuple(op for phase in life.phases if (op := _op(phase)) is not None)
-    yield _answered(f"{ring}-{revision}-life-{script.name}", given, ops, script.flags, script.notifications)
+        given = replace(given, memory=life.images.style.memory(life.images.numbers(life.state), ring))
+    ops = [op for phase in life.phases if (op := _op(phase)) is not None]
+    if ring == "packed":
+        length = life.images.style.length
+        ops = [replace(op, batch=tuple((entry, length(got)) for entry, got in op.batch)) for op in ops]
+    yield _answered(f"{ring}-{revision}-life-{script.name}", given, tuple(ops), script.flags, script.notifications)
 
 
 def _op(phase: Phase) -> Op | None:
