@@ -18,10 +18,17 @@ from model.protocol import Subject
 from proofs.induction.kits import induction_of
 from proofs.induction.solver import Translator, function
 
-__all__ = ["SIZES", "untrue"]
+__all__ = ["SIZES", "near", "untrue"]
 
 SIZES = {"split": (1, 2, 4), "packed": (1, 2, 3)}
 """By ring: the sizes for which each assumption is worked out."""
+
+
+def near(size: int) -> list[int]:
+    """Give the numbers at which a sentence about any position is worked out; of a large ring, where laps begin."""
+    if size <= 8:
+        return [*range(-2 * size, 3 * size), *(65536 + n for n in range(-size, size + 1))]
+    return [lap + n for lap in (*range(-2 * size, 4 * size, size), 65536) for n in (-2, -1, 0, 1)]
 
 
 def untrue(ring: str, size: int, axioms: Sequence[Any] | None = None) -> Iterator[str]:
@@ -29,11 +36,10 @@ def untrue(ring: str, size: int, axioms: Sequence[Any] | None = None) -> Iterato
     if axioms is None:
         subject = Subject(ring, protocol.revisions(ring)[-1])
         axioms = induction_of(ring).axioms(Translator(protocol.table(subject)))
-    near = [*range(-2 * size, 3 * size), *(65536 + n for n in range(-size, size + 1))]
     for number, axiom in enumerate(axioms):
         bound = axiom.num_vars() if z3.is_quantifier(axiom) else 0
         body = _of_numbers(axiom.body() if bound else axiom, size)
-        for values in itertools.product(near, repeat=bound):
+        for values in itertools.product(near(size), repeat=bound):
             here = z3.substitute_vars(body, *map(z3.IntVal, reversed(values)))
             if not z3.is_true(z3.simplify(here)):
                 yield f"{ring}, size {size}: assumption {number} is not true of {values}"

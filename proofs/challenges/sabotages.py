@@ -3,9 +3,10 @@
     python -m proofs.challenges.sabotages [NAME ...] [--new] [--record]
 
 Each is put into a copy of the packages; then the checks are run there, the cheap ones first, until one fails: ``goals``
-(the census, shared results and assumptions: no solver), ``lies`` (false goals that the prover is asked), ``tests``
-(those of the prover); of the checker of certificates, its own tests. Exit 1 if one goes unnoticed. ``--record`` writes
-down which check noticed each, as soon as it is known; ``--new`` tries those that have no such entry.
+(the census, shared results and assumptions: no solver), ``hypotheses`` (whether what goals are proved from is true of
+something), ``lies`` (false goals that the prover is asked), ``tests`` (those of the prover); of the checker of
+certificates, its own tests. Exit 1 if one goes unnoticed. ``--record`` writes down which check noticed each, as soon as
+it is known; ``--new`` tries those that have no such entry.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     _s("empty", "the initial state is not", "goals.py",
        "    return z3.Implies(z3.And(known), work.translator.expr(term, values))", "    return z3.BoolVal(True)"),
     _s("empty", "everything fits", "goals.py", "    return z3.And(value >= 0, value < (1 << width))",
-       "    return z3.BoolVal(True)"),
+       "    return z3.And(z3.BoolVal(True), z3.BoolVal(True))"),
     _s("empty", "every element is there", "goals.py", "    return z3.And(at >= 0, at < ends[str(limit)])",
        "    return z3.BoolVal(True)"),
     _s("empty", "every judgement is true", "goals.py",
@@ -120,7 +121,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     _s("empty", "an index is itself", "goals.py",
        "    return work.before[name] == work.translator.index(index, work.before)", "    return z3.BoolVal(True)"),
     _s("empty", "sums count on", "work.py",
-       "array[k + 1] == array[k] + more)", "z3.BoolVal(True))"),
+       "array[k + 1] == array[k] + more)", "array[k + 1] == array[k + 1])"),
     _s("empty", "sums begin", "work.py", "return array[limit], array[0] == 0,",
        "return array[limit], z3.BoolVal(True),"),
     _s("empty", "sums end", "work.py", "counts_on, limit >= 0", "counts_on, z3.BoolVal(True)"),
@@ -139,6 +140,14 @@ SABOTAGES: tuple[Sabotage, ...] = (
        '        return [translator.world("")["history.avail_pos"] < 65530, *translator.sizes(),'),
     _s("believed", "a contradiction", "proof.py", "        return [*translator.sizes(),",
        "        return [translator.size < 1, *translator.sizes(),"),
+    _s("believed", "a contradiction at one step", "work.py", "        return [*axioms, guard, *chosen,",
+       '        return [*axioms, *([translator.size < 1] if self.id == "crash" else []), guard, *chosen,'),
+    _s("believed", "small sizes at one step", "work.py", "        return [*axioms, guard, *chosen,",
+       '        return [*axioms, *([translator.size <= 4] if self.id == "driver.use" else []), guard, *chosen,'),
+    _s("believed", "a batch of one", "work.py", "        return [*axioms, guard, *chosen,",
+       '        return [*axioms, self.before["supply.count"] <= 1, guard, *chosen,'),
+    _s("believed", "no guard ever holds", "work.py", "guard = translator.expr(self.recorded.guard, self.before)",
+       "guard = z3.BoolVal(False)"),
     _s("believed", "places are apart however far", "split/slots.py",
        "z3.Implies(z3.And(place(p) == place(q), p - q < size, q - p < size), p == q)",
        "z3.Implies(place(p) == place(q), p == q)"),
@@ -180,7 +189,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
 SABOTAGES += tuple(Sabotage(name, "checker", f"proofs/certificates/{file}", *lines) for name, file, *lines in CHECKER)
 SABOTAGES += tuple(Sabotage(name, "asked", f"proofs/{file}", *lines) for name, file, *lines in ASKED)
 
-CHECKS = ("goals", "lies", "tests")
+CHECKS = ("goals", "hypotheses", "lies", "tests")
 TESTS = {
     "tests": ("test_solver.py", "test_walks.py", "test_kits.py", "test_false_theorems.py"),
     "certificates": ("test_certificates.py", "test_certificate_scopes.py"),

@@ -2,7 +2,9 @@
 
 `verify` prints what this counts, not what the prover says of itself; a fault makes it fail.
 
-``python -m proofs.challenges.selfcheck [goals] [lies]`` does the same without showing the goals that are true.
+``python -m proofs.challenges.selfcheck [goals] [lies] [hypotheses]`` does the same without showing the goals that are
+true; ``hypotheses`` (`proofs.challenges.hypotheses`; left by `verify` to this command and to a test) says whether what
+goals are proved from is true of something.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from model.protocol import Subject
 from proofs.challenges.canaries import canaries, sings
 from proofs.challenges.census import Census, Entry, Place
 from proofs.challenges.falsehoods import falsehoods, is_believed
+from proofs.challenges.hypotheses import Believed, believable
+from proofs.challenges.hypotheses import subjects as with_witnesses
 from proofs.challenges.numbers import SIZES, untrue
 from proofs.induction.engine import Outcome
 from proofs.induction.kits import induction_of
@@ -170,8 +174,17 @@ def _goals(ring: str) -> Checked:
     return found
 
 
+def _hypotheses(ring: str) -> Believed:
+    """Evaluate what each goal is proved from, on all cores: a subject each."""
+    found = Believed()
+    with workers() as pool:
+        for told in pool.map(believable, with_witnesses(ring)):
+            found.add(told)
+    return found
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Check ``goals``, or ``lies``, or both; print what was counted and what is wrong; return the exit code."""
+    """Check ``goals``, ``lies``, ``hypotheses``, or all; print what was counted, what is wrong; give the exit code."""
     faults = []
     for ring in protocol.RINGS:
         if not arguments or "goals" in arguments:
@@ -183,6 +196,10 @@ def main(arguments: Sequence[str]) -> int:
             found = believed(ring)
             faults += found.faults
             print(f"{ring}: {found.lies} lies, {len(found.faults)} believed")
+        if not arguments or "hypotheses" in arguments:
+            told = _hypotheses(ring)
+            faults += told.faults
+            print(f"{ring}: {told.sets} hypothesis sets of {told.goals} goals, each true of a state of a witness")
     for fault in faults[:20]:
         print(fault)
     return 1 if faults else 0

@@ -1,0 +1,352 @@
+"""Whether what goals are proved from is true of something: of a state of a run, evaluated, no solver asked.
+
+From a contradiction everything follows. So what is known at each place (facts, axioms, the guard, what the step does,
+the atoms of the invariant, each case) is evaluated on the states of recorded witnesses before the step is taken, with
+its choice; and on the same runs played on a ring of hundreds of entries, of which small sizes say nothing. The Z3
+expressions themselves are worked out, by Python on plain numbers: a constant is what the state has, a slot what the
+interpreter makes of a position, a number without bounds runs over all that are near. What the solver was told as a name
+for something (`stored!7 == ...`) is what it is equal to; any other constant (a greatest) may be any number that fits.
+
+``python -m proofs.challenges.selfcheck hypotheses`` says what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import z3
+
+from model import protocol
+from model.interpret import Machine, Sizes, StateTuple
+from model.protocol import Subject
+from proofs.challenges import witnesses
+from proofs.challenges.numbers import near
+from proofs.induction.goals import goals_of
+from proofs.induction.proof import Proof
+from proofs.induction.show import proof_works
+from proofs.induction.work import Work
+from proofs.search.bounds import Event
+from proofs.search.judges import UNFAIR
+
+__all__ = ["Believed", "believable", "subjects"]
+
+State = Mapping[str, Any]
+WIDE = 256
+"""The size of the larger ring."""
+
+
+@dataclass
+class Believed:
+    """How many sets of hypotheses are each true of a state, of how many goals; and those that are of none."""
+
+    sets: int = 0
+    goals: int = 0
+    states: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, other: Believed) -> None:
+        """Add what was found of another subject."""
+        self.sets, self.goals, self.states = (
+            self.sets + other.sets,
+            self.goals + other.goals,
+            self.states + other.states,
+        )
+        self.faults += other.faults
+
+
+def subjects(ring: str) -> tuple[Subject, ...]:
+    """Give what is proved and has witnesses; `hardened` on the split ring has those of merged, being the same steps."""
+    more = (Subject("split", "hardened"),) if ring == "split" else ()
+    return (*witnesses.subjects(ring), *more)
+
+
+def believable(subject: Subject) -> Believed:
+    """Evaluate what the goals of a subject are proved from."""
+    proof, found = Proof(subject), Believed()
+    evaluator, works = _Evaluator(proof), proof_works(proof)
+    wanted = {(name, n) for name, work in works.items() for n in range(len(work.cases))}
+    for work, sizes, state, atoms in _states(proof, wanted):
+        found.states += 1
+        told = evaluator.untrue(work, sizes, state, atoms=atoms)
+        if told is not None:
+            text = " ".join(str(told).split())
+            found.faults.append(
+                f"{subject.ring} {subject.name}: {work.id}: not true of a witness's state: {text}"[:300]
+            )
+            break
+        for number, case in enumerate(work.cases):
+            if atoms and all(evaluator.true(said, {**state, **evaluator.functions(sizes)}) for said in case):
+                wanted.discard((work.id, number))
+    for name, work in works.items():
+        goals = goals_of(work)
+        found.goals += len(goals)
+        found.sets += sum((name, n) not in wanted for n in range(len(work.cases)))
+    for name, number in sorted(wanted):
+        found.faults.append(f"{subject.ring} {subject.name}: {name}, case {number + 1}: true of no witness's state")
+    return found
+
+
+def _states(proof: Proof, wanted: set[tuple[str, int]]) -> Iterator[tuple[Work, Sizes, State, bool]]:
+    """Give states of witnesses with the place at which each is to be looked at; whether the atoms are, too.
+
+    Of each run the first state before each step, and others as long as a case is wanted of the step.
+    """
+    of = Subject("split", "merged") if proof.subject == Subject("split", "hardened") else proof.subject
+    works = proof_works(proof)
+    for witness in (w for w in witnesses.load(of.ring) if w.subject == of):
+        machine, seen = Machine(proof.table, witness.sizes), set[str]()
+        for state, step in _played(machine, witness.schedule):
+            chosen = step[1] if len(step) > 1 else -1
+            for name in (*step[:1], *(("any state",) if "any state" not in seen else ()),
+                         *(("initial",) if not seen else ()), *(() if step else ("drains",))):  # fmt: skip
+                if name not in seen or any((name, n) in wanted for n in range(len(works[name].cases))):
+                    seen.add(name)
+                    yield works[name], witness.sizes, _numbers(machine, proof, state, chosen), True
+        if witness.name == "steps":
+            yield from _wide(proof, witness.schedule)
+
+
+def _wide(proof: Proof, schedule: Sequence[Event]) -> Iterator[tuple[Work, Sizes, State, bool]]:
+    """Give the first state before each step of a run of a large ring, at positions past 65535."""
+    works, seen = proof_works(proof), set[str]()
+    sizes = protocol.sizes(proof.subject, WIDE, 65535)
+    machine = Machine(proof.table, sizes)
+    for state, step in _stretched(machine, schedule):
+        for name in (step[0], *(("initial", "any state") if not seen else ())):
+            if name not in seen:
+                seen.add(name)
+                chosen = step[1] if len(step) > 1 else -1
+                yield works[name], sizes, _numbers(machine, proof, state, chosen), False
+
+
+def _played(machine: Machine, schedule: Sequence[Event]) -> Iterator[tuple[StateTuple, Event | tuple[()]]]:
+    """Play a schedule, then what is owed, until nothing is."""
+    owed = machine.only(lambda r: r.step.id not in UNFAIR)
+    state = machine.initial()
+    for event in schedule:
+        yield state, event
+        state = machine.take(state, *event)
+    while following := owed(state):
+        number, chosen, after = following[0]
+        here = machine.steps[number].step.id
+        yield state, ((here, chosen) if chosen >= 0 else (here,))
+        state = after
+    yield state, ()
+
+
+def _stretched(machine: Machine, schedule: Sequence[Event]) -> Iterator[tuple[StateTuple, Event]]:
+    """Play a run of a small ring on a large one: loops take longer there, and what cannot be done is left out."""
+    alone = cache(lambda step: machine.only(lambda r: r.step.id == step))
+    of = cache(lambda name: machine.only(lambda r: r.step.procedure == name))
+    state = machine.initial()
+    for step, *wanted in schedule:
+        for _ in range(4 * machine.sizes.size):
+            possible = alone(step)(state) or of(machine.table.step(step).procedure)(state)
+            if not possible:
+                break
+            number, chosen, after = next((s for s in possible if s[1] in wanted), possible[0])
+            here = machine.steps[number].step.id
+            yield state, ((here, chosen) if chosen >= 0 else (here,))
+            state = after
+            if here == step:
+                break
+
+
+def _numbers(machine: Machine, proof: Proof, state: StateTuple, chosen: int) -> dict[str, Any]:
+    """Give what the solver's constants are: numbers, and arrays as functions (0 where there is no element)."""
+    sizes, labels = machine.sizes, proof.labels
+    found: dict[str, Any] = {"size": sizes.size, "first": sizes.first, "entries": sizes.entries, "chosen": chosen}
+    for name, value in zip(machine.vars, state, strict=True):
+        if isinstance(value, tuple):
+            found[name] = _array(value)
+        else:
+            found[name] = labels.setdefault(value, len(labels)) if isinstance(value, str) else int(value)
+    return found
+
+
+def _array(values: tuple[Any, ...]) -> Callable[[int], int]:
+    return lambda i: int(values[i]) if 0 <= i < len(values) else 0
+
+
+# Working out what the solver is told
+
+
+class _Evaluator:
+    """Works out Z3 expressions on numbers."""
+
+    def __init__(self, proof: Proof) -> None:
+        self.proof = proof
+        self._code: dict[int, tuple[Any, Any, frozenset[str]]] = {}
+        self._of_sizes: dict[tuple[int, Sizes], bool] = {}
+        self._told: dict[str, tuple[list[Any], list[Any]]] = {}
+
+    def untrue(self, work: Work, sizes: Sizes, state: State, *, atoms: bool) -> str | None:
+        """Give what is known at a place and not true of a state, its cases left out."""
+        if work.id not in self._told:
+            goals = goals_of(work)
+            usable = {name: atom for goal in goals for name, atom in work.usable(goal).items()}
+            besides = {f.get_id(): f for goal in goals for f in goal.facts()}
+            self._told[work.id] = [*work.facts, *besides.values()], [work.hypothesis(a) for a in usable.values()]
+        facts, hypotheses = self._told[work.id]
+        known = {**self.functions(sizes), **state}
+        checked = self._defined(facts, known)
+        return next((said for said in (*checked, *(hypotheses if atoms else ())) if not self.true(said, known, sizes)),
+                    None)  # fmt: skip
+
+    @staticmethod
+    def functions(sizes: Sizes) -> dict[str, Any]:
+        """Give what the functions of positions are, as the interpreter has them, and the numbers that are near."""
+        size = sizes.size
+        return {"near": near(size), "slot": lambda x: x % size, "place": lambda x: (x & 65535) % size,
+                "cell": lambda x: x % size, "lap": lambda x: 1 - x // size % 2}  # fmt: skip
+
+    def _defined(self, facts: Iterable[Any], known: dict[str, Any]) -> list[Any]:
+        """Give a meaning to each constant that the solver was told as a name, and what is left to be looked at."""
+        left = list(facts)
+        while left:
+            named = [(fact, *_definition(fact)) for fact in left]
+            found = {
+                name: (fact.get_id(), value)
+                for fact, name, value in reversed(named)
+                if name and name not in known and (z3.is_quantifier(value) or self.code(value)[2] <= known.keys())
+            }
+            for name, (_, value) in found.items():
+                known[name] = eval(self.code(value)[1], {"e": known})  # noqa: S307
+            done = {number for number, _ in found.values()}
+            left = [fact for fact in left if fact.get_id() not in done]
+            free = sorted({n for fact, name, _ in named if not name for n in self.code(fact)[2] - known.keys()})
+            if not found and not free:
+                break
+            if not found:
+                about = [fact for fact in left if self.code(fact)[2] - known.keys() == {free[0]}]
+                numbers = sorted({*known["near"], *range(known["size"] + 2)})
+                fits = (v for v in numbers if all(self.true(f, {**known, free[0]: v}) for f in about))
+                known[free[0]] = next(fits, 0)
+        return left
+
+    def true(self, expr: Any, known: State, sizes: Sizes | None = None) -> bool:
+        """Whether an expression is true; of one that speaks of sizes alone that is worked out once for each."""
+        _, code, names = self.code(expr)
+        if sizes is None or not names <= SIZES:
+            return bool(eval(code, {"e": known}))  # noqa: S307
+        key = expr.get_id(), sizes
+        if key not in self._of_sizes:
+            self._of_sizes[key] = bool(eval(code, {"e": known}))  # noqa: S307
+        return self._of_sizes[key]
+
+    def code(self, expr: Any) -> tuple[Any, Any, frozenset[str]]:
+        """Compile an expression, once: with it (so that its number stays its own), and the constants it speaks of."""
+        if expr.get_id() not in self._code:
+            writer = _Source()
+            self._code[expr.get_id()] = expr, compile(writer.text(expr, ()), "z3", "eval"), frozenset(writer.names)
+        return self._code[expr.get_id()]
+
+
+SIZES = frozenset({"size", "first", "entries"})
+
+
+def _definition(fact: Any) -> tuple[str, Any]:
+    """Give the name that a fact gives to something, and the something: a number, or an array's rule; else nothing."""
+    rule = z3.is_quantifier(fact) and fact.is_forall() and fact.num_vars() == 1
+    said = fact.body() if rule else fact
+    for this, that in ((0, 1), (1, 0)) if z3.is_eq(said) else ():
+        one, other = said.arg(this), said.arg(that)
+        if rule and z3.is_select(one) and z3.is_var(one.arg(1)) and _is_new(one.arg(0)):
+            index = z3.Int("each")
+            return str(one.arg(0).decl().name()), z3.Lambda([index], z3.substitute_vars(other, index))
+        if not rule and _is_new(one):
+            return str(one.decl().name()), other
+    return "", None
+
+
+def _is_new(expr: Any) -> bool:
+    return bool(z3.is_const(expr)) and expr.decl().kind() == z3.Z3_OP_UNINTERPRETED and "!" in str(expr.decl().name())
+
+
+OPERATORS = {
+    z3.Z3_OP_TRUE: "True", z3.Z3_OP_FALSE: "False", z3.Z3_OP_NOT: "(not {0})", z3.Z3_OP_IMPLIES: "(not {0} or {1})",
+    z3.Z3_OP_ITE: "({1} if {0} else {2})", z3.Z3_OP_EQ: "({0} == {1})", z3.Z3_OP_LE: "({0} <= {1})",
+    z3.Z3_OP_LT: "({0} < {1})", z3.Z3_OP_GE: "({0} >= {1})", z3.Z3_OP_GT: "({0} > {1})", z3.Z3_OP_MOD: "({0} % {1})",
+    z3.Z3_OP_UMINUS: "(-{0})", z3.Z3_OP_SELECT: "{0}({1})",
+    z3.Z3_OP_STORE: "(lambda x, a=({0}), i=({1}), v=({2}): v if x == i else a(x))",
+}  # fmt: skip
+MANY = {z3.Z3_OP_AND: " and ", z3.Z3_OP_OR: " or ", z3.Z3_OP_ADD: " + ", z3.Z3_OP_SUB: " - ", z3.Z3_OP_MUL: " * "}
+EMPTY = {z3.Z3_OP_AND: "True", z3.Z3_OP_OR: "False"}
+
+
+class _Source:
+    """Writes Z3 expressions as Python over `e`, a state."""
+
+    def __init__(self) -> None:
+        self.names = set[str]()
+        self._bound = 0
+
+    def text(self, expr: Any, around: tuple[str, ...]) -> str:
+        """Write an expression; `around` are the bound variables, the innermost last."""
+        if z3.is_var(expr):
+            return around[-1 - int(z3.get_var_index(expr))]
+        if z3.is_quantifier(expr):
+            return self._quantifier(expr, around)
+        if z3.is_int_value(expr):
+            return f"({expr.as_long()})"
+        kind, parts = expr.decl().kind(), [self.text(a, around) for a in expr.children()]
+        if kind == z3.Z3_OP_UNINTERPRETED:
+            name = str(expr.decl().name())
+            if not parts:
+                self.names.add(name)
+            return f"e[{name!r}]" + (f"({', '.join(parts)})" if parts else "")
+        if kind in MANY:
+            return f"({MANY[kind].join(parts)})" if parts else EMPTY[kind]
+        return OPERATORS[kind].format(*parts)
+
+    def _quantifier(self, expr: Any, around: tuple[str, ...]) -> str:
+        new = tuple(f"x{self._bound + n}" for n in range(expr.num_vars()))
+        self._bound += expr.num_vars()
+        body = self.text(expr.body(), (*around, *new))
+        if expr.is_lambda():
+            return f"(lambda {new[0]}: {body})"
+        loops = []
+        for n, name in enumerate(new):
+            low, high = self._range(expr, n, (*around, *new[:n]), expr.num_vars() - n)
+            loops.append(f"for {name} in " + (f"range({low}, {high})" if low and high else "e['near']"))
+        return f"{'all' if expr.is_forall() else 'any'}({body} {' '.join(loops)})"
+
+    def _range(self, expr: Any, number: int, around: tuple[str, ...], inner: int) -> tuple[str, str]:
+        """Give between which numbers a variable must lie for the body to say anything; nothing where it need not."""
+        body, low, high = expr.body(), "", ""
+        if expr.is_forall():
+            body = body.arg(0) if z3.is_implies(body) or z3.is_not(body) else z3.BoolVal(True)
+        me = expr.num_vars() - 1 - number
+        for said in _conditions(body):
+            if said.num_args() != 2:
+                continue
+            (one, other), kind = said.children(), said.decl().kind()
+            if kind in (z3.Z3_OP_GE, z3.Z3_OP_GT):
+                one, other, kind = other, one, {z3.Z3_OP_GE: z3.Z3_OP_LE, z3.Z3_OP_GT: z3.Z3_OP_LT}[kind]
+            if kind == z3.Z3_OP_LE and _is_bound(other, me) and _outer(one, inner):
+                low = low or self.text(one, (*around, *["_"] * inner))
+            if kind == z3.Z3_OP_LT and _is_bound(one, me) and _outer(other, inner):
+                high = high or self.text(other, (*around, *["_"] * inner))
+        return low, high
+
+
+def _conditions(expr: Any) -> Iterator[Any]:
+    if z3.is_and(expr):
+        for part in expr.children():
+            yield from _conditions(part)
+    elif z3.is_app(expr):
+        yield expr
+
+
+def _is_bound(expr: Any, number: int) -> bool:
+    return bool(z3.is_var(expr)) and int(z3.get_var_index(expr)) == number
+
+
+def _outer(expr: Any, inner: int) -> bool:
+    """Whether an expression speaks of no variable that is bound by this loop or one within it."""
+    if z3.is_var(expr):
+        return int(z3.get_var_index(expr)) >= inner
+    return not z3.is_quantifier(expr) and all(_outer(part, inner) for part in expr.children())

@@ -1,0 +1,85 @@
+"""What goals are proved from is true of states of witnesses; a fact that is not is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import z3
+
+from model.protocol import Subject
+from proofs.challenges import witnesses
+from proofs.challenges.hypotheses import believable, subjects
+from proofs.induction.proof import Proof
+from proofs.induction.solver import Translator
+from proofs.induction.work import StepWork, Work
+from tests.model.runs import name_of
+
+DEFAULTS = [Subject("split", "v6"), Subject("split", "merged"), Subject("packed", "hardened")]
+MERGED = DEFAULTS[1]
+
+
+@pytest.mark.parametrize("subject", DEFAULTS, ids=name_of)
+def test_each_set_of_hypotheses_is_true_of_a_state(subject: Subject) -> None:
+    """Of each step, in each of its cases; of the initial state, of any, and of one in which nothing is owed."""
+    found = believable(subject)
+    assert found.faults == []
+    assert found.sets >= 50
+    assert found.goals > 2000
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("subject", [s for r in ("split", "packed") for s in subjects(r) if s not in DEFAULTS],
+                         ids=name_of)  # fmt: skip
+def test_those_of_other_forms_too(subject: Subject) -> None:
+    """Of `hardened`, and of its open choices."""
+    assert believable(subject).faults == []
+
+
+BELIEVED: dict[str, Callable[[Translator], Any]] = {
+    "a contradiction": lambda t: t.size < 1,
+    "small sizes": lambda t: t.size <= 4,
+    "small positions": lambda t: t.first < 65000,
+    "no request past 65530": lambda t: t.world("")["history.avail_pos"] < 65530,
+    "nothing": lambda _: z3.BoolVal(False),
+}
+
+
+@pytest.mark.parametrize("name", BELIEVED)
+@pytest.mark.parametrize("subject", DEFAULTS[1:], ids=name_of)
+def test_a_false_fact_is_found(monkeypatch: pytest.MonkeyPatch, name: str, subject: Subject) -> None:
+    """It is true of some states at most, and witnesses have others."""
+    told = Proof.axioms
+    monkeypatch.setattr(Proof, "axioms", lambda self, t: [*told(self, t), BELIEVED[name](t)])
+    assert any("not true of a witness's state" in fault for fault in believable(subject).faults)
+
+
+def test_a_false_fact_of_one_step_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is believed at one step alone, of large rings and of arrays that the step makes."""
+    told = StepWork._mentioned
+    cut = lambda work: [*told(work), *([work.before["supply.count"] < 0] if work.id == "split.supply.5" else [])]  # noqa: E731
+    monkeypatch.setattr(StepWork, "_mentioned", cut)
+    (fault, *_) = believable(MERGED).faults
+    assert "split.supply.5: not true" in fault
+
+
+def test_a_case_that_never_is_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its step and its number."""
+    more = property(lambda work: [[], [work.translator.size > 4]] if work.id == "crash" else [[]])
+    monkeypatch.setattr(StepWork, "cases", more)
+    assert believable(MERGED).faults == ["split merged: crash, case 2: true of no witness's state"]
+
+
+def test_a_step_that_no_witness_takes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the witnesses that take it."""
+    few = [w for w in witnesses.load("split") if w.name == "exactly-once"]
+    monkeypatch.setattr(witnesses, "load", lambda _: few)
+    assert "split merged: driver.reset, case 1: true of no witness's state" in believable(MERGED).faults
+
+
+def test_a_false_atom_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hypothesis that is translated wrongly is no sentence that was evaluated elsewhere."""
+    told = Work.hypothesis
+    monkeypatch.setattr(Work, "hypothesis", lambda self, atom: z3.Not(told(self, atom)))
+    assert any("not true of a witness's state" in fault for fault in believable(MERGED).faults)
