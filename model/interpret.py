@@ -209,7 +209,12 @@ class Machine:
     def one(self, step_id: str) -> Callable[[StateTuple, int], StateTuple | None]:
         """Compile one step to a function of a state and a choice; it gives None where the step is not enabled."""
         body = self._step_body(self.index[step_id])
-        lines = ["def one(s, c):", "    out = []", *("    " + line for line in body), "    return out[0][2] if out else None"]
+        lines = [
+            "def one(s, c):",
+            "    out = []",
+            *("    " + line for line in body),
+            "    return out[0][2] if out else None",
+        ]
         scope: dict[str, Any] = {"fits": _fits, "inside": _inside, "__builtins__": _BUILTINS}
         exec("\n".join(lines), scope)  # noqa: S102
         return scope["one"]  # type: ignore[no-any-return]

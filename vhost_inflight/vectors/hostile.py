@@ -14,8 +14,8 @@ from typing import Final
 from vhost_inflight.vectors.form import Given, Outcome, Recovered, Refused, Vector
 from vhost_inflight.vectors.images import Where
 from vhost_inflight.vectors.lives import Life
+from vhost_inflight.vectors.machines import layout_of
 from vhost_inflight.vectors.scripts import Script
-from vhost_inflight.vectors.served import layout_of
 from vhost_inflight.vectors.states import Memory, back_end, lived
 
 __all__ = ["hostile_vectors"]
@@ -54,41 +54,84 @@ _E, _H = "region.desc[].", "region."
 _COMMON: Final = (
     Wrong("inflight", "version", _H + "version", 0, 2, "A version that nobody knows lays its fields out otherwise."),
     Wrong("inflight", "desc-num-less", _H + "desc_num", 0, 3, "The region says that it has fewer entries than it has."),
-    Wrong("inflight", "desc-num-more", _H + "desc_num", 0, 5, "The region says that it has more entries than it has: a "
-          "back-end that believes it writes behind the buffer."),
+    Wrong(
+        "inflight",
+        "desc-num-more",
+        _H + "desc_num",
+        0,
+        5,
+        "The region says that it has more entries than it has: a back-end that believes it writes behind the buffer.",
+    ),
     Wrong("inflight", "inflight-2", _E + "inflight", 1, 2, "A mark that is neither 0 nor 1 was stored by nobody."),
-    Wrong("inflight", "counter-end", _E + "counter", 1, 2**64 - 1, "The counter after this one is 0: what is fetched "
-          "next would come before everything."),
-)  # fmt: skip
+    Wrong(
+        "inflight",
+        "counter-end",
+        _E + "counter",
+        1,
+        2**64 - 1,
+        "The counter after this one is 0: what is fetched next would come before everything.",
+    ),
+)
 
 _WRONG: Final[Mapping[str, tuple[Wrong, ...]]] = {
     "split": (
         *_COMMON,
-        Wrong("inflight", "used-idx-ahead", _H + "used_idx", 0, 9, "used_idx is ahead of the ring's: taken modulo 65536, "
-              "a walk over entries that are no list clears what is inflight."),
+        Wrong(
+            "inflight",
+            "used-idx-ahead",
+            _H + "used_idx",
+            0,
+            9,
+            "used_idx is ahead of the ring's: taken modulo 65536, "
+            "a walk over entries that are no list clears what is inflight.",
+        ),
         Wrong("published", "used-idx-behind", _H + "used_idx", 0, 65500, "A batch that is longer than the ring."),
-        Wrong("published", "list-head", _H + "last_batch_head", 0, 4, "The list of the batch begins past the last entry."),
-        Wrong("published", "list-head-far", _H + "last_batch_head", 0, 65535, "The list of the batch begins far outside."),
-        Wrong("published", "list-link", _E + "next", 0, 60000, "The list of the batch leads outside: a back-end that "
-              "follows it clears a byte of somebody else's memory."),
+        Wrong(
+            "published", "list-head", _H + "last_batch_head", 0, 4, "The list of the batch begins past the last entry."
+        ),
+        Wrong(
+            "published", "list-head-far", _H + "last_batch_head", 0, 65535, "The list of the batch begins far outside."
+        ),
+        Wrong(
+            "published",
+            "list-link",
+            _E + "next",
+            0,
+            60000,
+            "The list of the batch leads outside: a back-end that follows it clears a byte of somebody else's memory.",
+        ),
     ),
     "packed": (
         *_COMMON,
         Wrong("inflight", "free-head", _H + "free_head", 0, 5, "The free list begins past its end."),
         Wrong("inflight", "old-free-head", _H + "old_free_head", 0, 40000, "The free list begins far outside."),
         Wrong("inflight", "used-idx", _H + "used_idx", 0, 4, "The used slot is past the ring's last one."),
-        Wrong("inflight", "old-used-idx", _H + "old_used_idx", 0, 65535, "The old used slot is far outside of the ring."),
+        Wrong(
+            "inflight", "old-used-idx", _H + "old_used_idx", 0, 65535, "The old used slot is far outside of the ring."
+        ),
         Wrong("inflight", "used-wrap", _H + "used_wrap_counter", 0, 2, "A wrap counter is 0 or 1."),
         Wrong("inflight", "old-used-wrap", _H + "old_used_wrap_counter", 0, 255, "A wrap counter is 0 or 1."),
         Wrong("inflight", "num-0", _E + "num", 1, 0, "A chain of no descriptors."),
-        Wrong("inflight", "num-far", _E + "num", 1, 65535, "A chain that is longer than the ring: a back-end that walks it "
-              "goes round, or outside."),
+        Wrong(
+            "inflight",
+            "num-far",
+            _E + "num",
+            1,
+            65535,
+            "A chain that is longer than the ring: a back-end that walks it goes round, or outside.",
+        ),
         Wrong("inflight", "num-sum", _E + "num", 1, 4, "More descriptors are inflight than the ring has slots."),
         Wrong("inflight", "chain-link", _E + "next", 1, 60000, "A chain leads outside of the region."),
-        Wrong("building", "free-list-outside-count", _H + "free_head", 0, 65535, "The free list of a batch that was being "
-              "built begins outside."),
+        Wrong(
+            "building",
+            "free-list-outside-count",
+            _H + "free_head",
+            0,
+            65535,
+            "The free list of a batch that was being built begins outside.",
+        ),
     ),
-}  # fmt: skip
+}
 
 _LOOP: Final = "The free list leads back to itself: a back-end that follows it to its end never starts."
 
@@ -98,15 +141,18 @@ def hostile_vectors(ring: str, revision: str) -> Iterator[Vector]:
     bases = {name: _base(ring, revision, words) for name, words in _LIVES[ring].items()}
     for wrong in _WRONG[ring]:
         life, given = bases[wrong.life]
-        yield _refused(wrong.name, _poked(life, given, wrong.field, wrong.number, wrong.value), wrong.note, wrong.culprit)
+        yield _refused(
+            wrong.name, _poked(life, given, wrong.field, wrong.number, wrong.value), wrong.note, wrong.culprit
+        )
     life, given = bases["inflight"]
     if ring == "packed":
         head = life.get("region.free_head")
         yield _refused("free-list-loop", _poked(life, given, _E + "next", head, head), _LOOP, "back-end")
         yield from _early(given)
     else:
-        yield _refused("past-the-ring", _past_the_ring(revision), "An entry is inflight that no head of the ring has.",
-                       "back-end")  # fmt: skip
+        yield _refused(
+            "past-the-ring", _past_the_ring(revision), "An entry is inflight that no head of the ring has.", "back-end"
+        )
         yield from _tables(given)
     yield from _sizes(given)
 
@@ -121,8 +167,9 @@ def _base(ring: str, revision: str, words: str) -> tuple[Life, Given]:
 
 def _refused(name: str, given: Given, note: str, culprit: str) -> Vector:
     about = f"{given.ring}-{given.revision}-hostile-{name}"
-    return Vector(about, "state", "hostile input", None, ("hostile",), note, "refuses", given,
-                  (Outcome({}, Refused(culprit)),))  # fmt: skip
+    return Vector(
+        about, "state", "hostile input", None, ("hostile",), note, "refuses", given, (Outcome({}, Refused(culprit)),)
+    )
 
 
 def _poked(life: Life, given: Given, field: str, number: int, value: int) -> Given:
@@ -137,19 +184,29 @@ def _sizes(given: Given) -> Iterator[Vector]:
     layout = layout_of(given.ring, given.revision)
     need = layout.offset(given.region_size)
     for name, changed, note in (
-        ("region-short", replace(given, region=given.region[: need - 1], stride=need - 1),
-         "The buffer ends a byte before the region does: a back-end that maps it dies of SIGBUS, or writes elsewhere."),
-        ("region-smaller", replace(given, region_size=2), "The region has fewer entries than the ring: heads past its end "
-         "have no entry. QEMU since version 10 asks for such regions."),
+        (
+            "region-short",
+            replace(given, region=given.region[: need - 1], stride=need - 1),
+            "The buffer ends a byte before the region does: who maps it dies of SIGBUS, or writes elsewhere.",
+        ),
+        (
+            "region-smaller",
+            replace(given, region_size=2),
+            (
+                "The region has fewer entries than the ring: heads past its end "
+                "have no entry. QEMU since version 10 asks for such regions."
+            ),
+        ),
         ("region-none", replace(given, region_size=0), "A region of no entries."),
         ("queue-none", replace(given, queue_size=0), "A ring of no entries."),
         ("queue-far", replace(given, queue_size=32769, region_size=32769), "A ring that is larger than virtio allows."),
-    ):  # fmt: skip
+    ):
         yield _refused(name, changed, note, "front-end")
     if given.ring == "split":
         odd = replace(given, queue_size=3)
-        yield _refused("queue-odd", odd, "A split ring's size is a power of two: no index wraps right in this one.",
-                       "front-end")  # fmt: skip
+        yield _refused(
+            "queue-odd", odd, "A split ring's size is a power of two: no index wraps right in this one.", "front-end"
+        )
 
 
 def _past_the_ring(revision: str) -> Given:
@@ -167,13 +224,19 @@ def _tables(given: Given) -> Iterator[Vector]:
     """Give chains of an inflight head that no driver may make."""
     for name, entry, note in (
         ("chain-outside", (0x100000, 512, 1, 4), "The chain of an inflight head goes on past the table."),
-        ("chain-loop", (0x100000, 512, 1, 2), "The chain of an inflight head leads back to it: who walks it never ends."),
+        (
+            "chain-loop",
+            (0x100000, 512, 1, 2),
+            "The chain of an inflight head leads back to it: who walks it never ends.",
+        ),
         ("table-half", (0x100000, 24, 4, 0), "An indirect table of one descriptor and a half."),
         ("table-empty", (0x100000, 0, 4, 0), "An indirect table of no descriptors."),
     ):
         table = bytearray(given.ring_memory["descriptors"])
         table[32:48] = struct.pack("<QIHH", *entry)
-        yield _refused(name, replace(given, ring_memory={**given.ring_memory, "descriptors": bytes(table)}), note, "driver")
+        yield _refused(
+            name, replace(given, ring_memory={**given.ring_memory, "descriptors": bytes(table)}), note, "driver"
+        )
 
 
 def _early(given: Given) -> Iterator[Vector]:
@@ -184,9 +247,14 @@ def _early(given: Given) -> Iterator[Vector]:
     def moved(data: bytes) -> bytes:
         return data[:fields] + data[begin:] + bytes(begin - fields)
 
-    vector = _refused("header-29", replace(given, region=moved(given.region)), "The entries begin where the fields of the "
-                      "header end, at byte 29, and not at 32 as in C: read at 32 each field is another one's bytes. The "
-                      "region is refused, or told apart and served where it is.", "back-end")  # fmt: skip
+    vector = _refused(
+        "header-29",
+        replace(given, region=moved(given.region)),
+        "The entries begin where the fields of the "
+        "header end, at byte 29, and not at 32 as in C: read at 32 each field is another one's bytes. The "
+        "region is refused, or told apart and served where it is.",
+        "back-end",
+    )
     right = back_end(given.ring, given.revision).answer(replace(vector, given=given))
     assert isinstance(right, Recovered), vector.id
     apart = replace(right, region=moved(right.region), region_mask=moved(right.region_mask))

@@ -1,8 +1,8 @@
 """The bytes of shared memory that the model's state stands for, the state that bytes stand for, and a step's stores.
 
 The model says a descriptor in one number; here it becomes an address. `Style` says what else is in a descriptor: the
-model knows no lengths, no write flags, no chains of a split ring and no indirect tables, since nothing in the text turns
-on them. They are made here, and read past again.
+model knows no lengths, no write flags, no chains of a split ring and no indirect tables, since nothing in the text
+turns on them. They are made here, and read past again.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ class Style:
     """
 
     name: str
+
+    @property
+    def far(self) -> bool:
+        """Whether descriptors lead to tables in the guest's memory."""
+        return self.name == "indirect"
 
     def address(self, number: int) -> int:
         """Give the address that a number stands for; 0 stands for itself."""
@@ -143,6 +148,7 @@ class Images:
         self.ring, self.size, self.entries = machine.table.ring, machine.sizes.size, machine.sizes.entries
         self.places = _places(self.ring, self.size, region)
         self.fields = list(self._fields())
+        self._members = {field: members for field, _, members, _ in self.fields}
         self._indexes: dict[tuple[int, str], Any] = {}
 
     def _fields(self) -> Iterator[tuple[str, Where, list[tuple[int, int, int]], int]]:
@@ -192,12 +198,9 @@ class Images:
                 value |= self.style.flags(state[place[f"{desc}addr"]][index], more=bool(bit["next"]))
         return [(where.offset(index), value.to_bytes(where.width, self.order))]
 
-    def _members(self, field: str) -> list[tuple[int, int, int]]:
-        return next(found for name, _, found, _ in self.fields if name == field)
-
     def _value(self, field: str, state: StateTuple, index: int) -> int:
         value = 0
-        for place, shift, _ in self._members(field):
+        for place, shift, _ in self._members[field]:
             held = state[place]
             value |= (held[index] if isinstance(held, tuple) else held) << shift
         return value

@@ -22,11 +22,11 @@ from functools import lru_cache
 from typing import Any
 
 from model.both.words import RUNNING, WORKING
-from model.interpret import Machine, StateTuple, Successor
+from model.interpret import Machine, StateTuple
 from model.terms import ModelError
 from vhost_inflight.vectors.form import Store
 from vhost_inflight.vectors.images import Images
-from vhost_inflight.vectors.served import Event, leaving, value_of
+from vhost_inflight.vectors.machines import Event, leaving, value_of
 
 __all__ = ["Life", "Phase"]
 

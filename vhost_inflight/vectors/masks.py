@@ -23,7 +23,11 @@ _COPIES = ("addr", "len", "id", "flags")
 def region_mask(machine: Machine, region: Region, state: StateTuple) -> bytes:
     """Give the mask of a region after recovery, which ends in this state."""
     entries = machine.sizes.entries
-    get = lambda name: state[machine.place[f"region.desc[].{name}"]]  # noqa: E731
+
+    def get(name: str) -> tuple[int, ...]:
+        held: tuple[int, ...] = state[machine.place[f"region.desc[].{name}"]]
+        return held
+
     made = bytearray(region.size(entries))
     for field in region.header.fields:
         if field.name not in (*_UNREAD, "last_batch_head", "process_head"):

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 from vhost_inflight.vectors.form import Given, Vector
-from vhost_inflight.vectors.served import layout_of
-from vhost_inflight.vectors.states import Memory, lived, outcomes, vector_of
+from vhost_inflight.vectors.machines import layout_of
 from vhost_inflight.vectors.scripts import Script
+from vhost_inflight.vectors.states import Memory, lived, outcomes, vector_of
 
 __all__ = ["queue_vectors"]
 
@@ -21,8 +21,8 @@ _WORDS: Final = (
 """The lives of the queues, each cut off at its end."""
 
 _NOTE: Final = (
-    "{} queues in one buffer, a share of {} bytes each{}: a back-end that counts shares otherwise than who made the buffer "
-    "recovers one queue from the bytes of two."
+    "{} queues in one buffer, a share of {} bytes each{}: a back-end that counts shares otherwise than who made the "
+    "buffer recovers one queue from the bytes of two."
 )
 
 
@@ -38,8 +38,15 @@ def queue_vectors(ring: str, revision: str, sizes: tuple[int, ...] = (4,)) -> It
             shared = b"".join(given.region[:stride] for given in givens)
             for queue, given in enumerate(givens):
                 at = queue * stride
-                share = replace(given, region=shared[at : at + stride], stride=stride, offset=at, shared=shared,
-                                queues=len(givens), queue=queue)  # fmt: skip
+                share = replace(
+                    given,
+                    region=shared[at : at + stride],
+                    stride=stride,
+                    offset=at,
+                    shared=shared,
+                    queues=len(givens),
+                    queue=queue,
+                )
                 about = f"{ring}-{revision}-queues-{size}-{name}-{queue}"
                 vector = vector_of(about, share, None, ("queues", name))
                 vector = replace(vector, note=_NOTE.format(len(givens), stride, how), severity="corrupts")

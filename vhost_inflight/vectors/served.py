@@ -8,21 +8,21 @@ a weakened guard is no mistake as long as nobody makes use of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from model import layout, protocol
+from model import protocol
 from model.both.words import FINISHED, RUNNING, WORKING
 from model.interpret import Machine, Sizes, StateTuple, Successor
 from model.protocol import Subject
 from model.steps import Edit, Recorded, Table
 from vhost_inflight.vectors.form import Answer, Given, Lived, Meanwhile, Op, Recovered, Store, Vector
-from vhost_inflight.vectors.images import RAW, STYLES, Images, Style
+from vhost_inflight.vectors.images import RAW, Images, Style
+from vhost_inflight.vectors.machines import Event, Made, chain_of, layout_of, leaving, sizes_of, style_of, value_of
 from vhost_inflight.vectors.masks import region_mask, ring_mask
 from vhost_inflight.vectors.orders import before_pairs
 
-__all__ = ["BackEnd", "Event", "Made", "WedgedError", "layout_of", "leaving", "sizes_of", "style_of", "value_of"]
+__all__ = ["BackEnd", "Process", "WedgedError"]
 
 _LIMIT = 4000
 
@@ -31,62 +31,8 @@ class WedgedError(Exception):
     """A back-end does not come to an end, or reaches for what is not there. Only a mistaken one does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One step that was taken: its id, its choice, its stores; and `value`, what it was about.
-
-    That is the head that was given to the device, the len that the device gave, the copy of a descriptor that was
-    taken. The states themselves are not kept: a large ring has many, and each is large.
-    """
-
-    step: str
-    chosen: int
-    stores: tuple[Store, ...]
-    value: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A machine with the bytes of its states."""
-
-    machine: Machine
-    images: Images
-    fresh: StateTuple
-
-
-def layout_of(ring: str, revision: str) -> layout.Region:
-    """Give the layout of a revision's region."""
-    return layout.region(ring, "v6" if revision == "v6" else "merged")
-
-
-def sizes_of(given: Given) -> Sizes:
-    """Give the sizes of a run; the first position of a packed ring is what SET_VRING_BASE says of it."""
-    first = 0
-    if given.ring == "packed":
-        slot, wrap = given.base & 0x7FFF, given.base >> 15 & 1
-        first = slot % given.queue_size + (0 if wrap else given.queue_size)
-    return Sizes(given.queue_size, given.region_size, first)
-
-
-def style_of(given: Given) -> Style:
-    """Give the style in which a vector's descriptors are written: only indirect tables are read another way."""
-    return STYLES["indirect" if given.memory else "plain"]
-
-
-_ABOUT: Final = {
-    "packed.reconnect.4.desc": "recover.entry",
-    "split.fetch.submit": "fetch.head",
-    "packed.fetch.submit": "fetch.head",
-    "device.finish": "device.given",
-}
-
-
-def value_of(machine: Machine, step: str, chosen: int, state: StateTuple) -> int | None:
-    """Give what a step that is taken in a state is about."""
-    if step not in _ABOUT:
-        return None
-    held = state[machine.place[_ABOUT[step]]]
-    return int(held[chosen] if isinstance(held, tuple) else held)
+_AGAIN: Final = {"split": "split.reconnect.2", "packed": "packed.reconnect.4"}
+"""The step that begins to give a request to the device again."""
 
 
 class BackEnd:
@@ -155,7 +101,10 @@ class Process:
         """Recover, and say what came of it."""
         self._start()
         ring, given, region = self.given.ring, self.given, self.images.region
-        get = lambda name: self.state[self.place[name]]  # noqa: E731
+
+        def get(name: str) -> Any:
+            return self.state[self.place[name]]
+
         again = [e.chosen for e in self.events if e.step == _AGAIN[ring]]
         if ring == "split":
             resubmit: tuple[Any, ...] = tuple(again)
@@ -177,7 +126,9 @@ class Process:
     def _chains(self) -> tuple[tuple[int, ...], ...]:
         """Give the descriptors of each request that was resubmitted: on a packed ring, the copies that were taken."""
         if self.given.ring == "split":
-            return tuple(chain_of(self.memory["descriptors"], e.chosen) for e in self.events if e.step == _AGAIN["split"])
+            return tuple(
+                chain_of(self.memory["descriptors"], e.chosen) for e in self.events if e.step == _AGAIN["split"]
+            )
         found: list[list[int]] = []
         for event in self.events:
             if event.step == _AGAIN["packed"]:
@@ -367,25 +318,7 @@ def _span(parts: Mapping[str, bytes | bytearray], store: Store) -> bytes:
     return bytes(parts[store.part][store.offset : store.offset + len(store.data)])
 
 
-_AGAIN: Final = {"split": "split.reconnect.2", "packed": "packed.reconnect.4"}
-"""The step that begins to give a request to the device again."""
-
-
-def chain_of(table: bytes | bytearray, head: int) -> tuple[int, ...]:
-    """Give the entries of a split ring's descriptor table that a head's chain has."""
-    chain = [head]
-    while len(chain) <= len(table) // 16 and table[16 * chain[-1] + 12] & 1:
-        chain.append(int.from_bytes(table[16 * chain[-1] + 14 : 16 * chain[-1] + 16], "little"))
-    return tuple(chain)
-
-
 BACK_END: Final = ("recover", "fetch", "supply")
-
-
-@lru_cache(maxsize=4096)
-def leaving(machine: Machine, procedure: str, label: str) -> Callable[[StateTuple], list[Successor]]:
-    """Compile the steps of a procedure that leave a label."""
-    return machine.only(lambda r: r.step.procedure == procedure and label in r.step.at)
 
 
 @lru_cache(maxsize=4096)

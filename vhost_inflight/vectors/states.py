@@ -17,7 +17,7 @@ from vhost_inflight.vectors.images import STYLES, Images
 from vhost_inflight.vectors.lives import Life
 from vhost_inflight.vectors.notes import note_of
 from vhost_inflight.vectors.scripts import Script
-from vhost_inflight.vectors.served import BackEnd, Process, WedgedError
+from vhost_inflight.vectors.served import BackEnd, Process
 
 __all__ = ["Memory", "acceptable", "back_end", "lived", "outcomes", "state_vectors", "vector_of"]
 
@@ -60,7 +60,9 @@ class Memory:
         else:
             half = sizes.first % sizes.size | (1 - sizes.first // sizes.size % 2) << 15
             base = half << 16 | half
-        numbers = images.numbers(images.read(images.machine.initial(), self.parts)) if images.style.name == "indirect" else ()
+        numbers = (
+            images.numbers(images.read(images.machine.initial(), self.parts)) if images.style.name == "indirect" else ()
+        )
         return Given(ring, revision, sizes.size, sizes.entries, region, parts, base, len(region),
                      memory=images.style.memory(numbers))  # fmt: skip
 
@@ -97,10 +99,11 @@ def recovers_alike(ring: str, revision: str) -> tuple[tuple[tuple[str, str], ...
     (settle=wide) nothing has to tell whether the second was made.
     """
     text = back_end(ring, revision).table
-    same = lambda gaps: all(  # noqa: E731
-        step.procedure == "recover" or text.steps.get(step.id) == step
-        for step in back_end(ring, revision, gaps).table.steps.values()
-    )
+
+    def same(gaps: tuple[tuple[str, str], ...]) -> bool:
+        steps = back_end(ring, revision, gaps).table.steps.values()
+        return all(step.procedure == "recover" or text.steps.get(step.id) == step for step in steps)
+
     return tuple(gaps for gaps in acceptable(ring, revision) if same(gaps))
 
 
@@ -193,11 +196,11 @@ def state_vectors(ring: str, revision: str, script: Script, seen: set[object], *
     flags = [*script.flags, *(f"gap-{gap}-{choice}" for gap, choice in script.gaps)]
     for cut in _cuts(ring, revision, script):
         name = f"{ring}-{revision}-{script.name}-{_short(cut) or 'fresh'}"
-        yield from _vectors(name, cut, flags, script, seen, crashes)
+        yield from _vectors(name, cut, flags, script, seen=seen, crashes=crashes)
 
 
 def _vectors(
-    name: str, cut: Cut, flags: list[str], script: Script, seen: set[object], crashes: int
+    name: str, cut: Cut, flags: list[str], script: Script, *, seen: set[object], crashes: int
 ) -> Iterator[Vector]:
     ring, revision = cut.given.ring, cut.given.revision
     key = (cut.given.revision, cut.given.queue_size, cut.given.region, tuple(cut.given.ring_memory.items()))
@@ -210,7 +213,7 @@ def _vectors(
         for number, further in enumerate(_again(cut, ring, revision)):
             more = [*flags, "recovery-cut", *(["third-crash"] if "recovery-cut" in flags else [])]
             if number < _LONG and script.size < _LARGE:
-                yield from _vectors(f"{name}-{_short(further)}", further, more, script, seen, crashes - 1)
+                yield from _vectors(f"{name}-{_short(further)}", further, more, script, seen=seen, crashes=crashes - 1)
 
 
 _LONG = 40

@@ -8,10 +8,10 @@ from typing import Final
 
 from vhost_inflight.vectors.form import Given, Lived, Meanwhile, Op, Outcome, Store, Vector
 from vhost_inflight.vectors.lives import Life, Phase
+from vhost_inflight.vectors.machines import layout_of
 from vhost_inflight.vectors.masks import marked_available, trace_mask
 from vhost_inflight.vectors.notes import LIVED
 from vhost_inflight.vectors.scripts import Script
-from vhost_inflight.vectors.served import layout_of
 from vhost_inflight.vectors.states import Memory, back_end, lived
 
 __all__ = ["life_vectors", "race_vectors", "recovering"]
@@ -26,11 +26,11 @@ def life_vectors(ring: str, revision: str, script: Script) -> Iterator[Vector]:
     given = memory.given(ring, revision, sizes, life.images)
     if script.style == "indirect":
         given = replace(given, memory=life.images.style.memory(life.images.numbers(life.state)))
-    ops = tuple(op for phase in life.phases if (op := _op(life, phase)) is not None)
+    ops = tuple(op for phase in life.phases if (op := _op(phase)) is not None)
     yield _answered(f"{ring}-{revision}-life-{script.name}", given, ops, script.flags, script.notifications)
 
 
-def _op(life: Life, phase: Phase) -> Op | None:
+def _op(phase: Phase) -> Op | None:
     """Give a line of a script as an op; None where it stores nothing and no back-end is asked."""
     if phase.word in ("start", "fetch"):
         return Op(phase.word)
@@ -40,7 +40,7 @@ def _op(life: Life, phase: Phase) -> Op | None:
     return Op("driver", tuple(phase.stores)) if phase.stores else None
 
 
-def _answered(name: str, given: Given, ops: tuple[Op, ...], flags: tuple[str, ...], notifications: bool) -> Vector:  # noqa: FBT001
+def _answered(name: str, given: Given, ops: tuple[Op, ...], flags: tuple[str, ...], notifications: bool) -> Vector:
     ring, revision = given.ring, given.revision
     parts = {"region": given.region, **given.ring_memory}
     mask = trace_mask(ring, layout_of(ring, revision), parts, notifications=notifications)
@@ -104,12 +104,24 @@ _RACES: Final = {
         Race("race-call", "start;make 0;fetch;supply 0;use;make 1;fetch", "supply 1", "used.idx", "sleep", _CALL),
     ),
     "packed": (
-        Race("race-kick", "start;make 0;fetch;supply 0;use;fetch;make 1;fetch;supply 1;use", "fetch", "device_event.flags",
-             "make 0", _KICK),
-        Race("race-call", "start;make 0;fetch;sleep;supply 0;use;make 1;fetch", "supply 1", "ring.desc[].flags", "sleep",
-             _CALL),
+        Race(
+            "race-kick",
+            "start;make 0;fetch;supply 0;use;fetch;make 1;fetch;supply 1;use",
+            "fetch",
+            "device_event.flags",
+            "make 0",
+            _KICK,
+        ),
+        Race(
+            "race-call",
+            "start;make 0;fetch;sleep;supply 0;use;make 1;fetch",
+            "supply 1",
+            "ring.desc[].flags",
+            "sleep",
+            _CALL,
+        ),
     ),
-}  # fmt: skip
+}
 
 
 def race_vectors(ring: str, revision: str) -> Iterator[Vector]:
@@ -119,7 +131,7 @@ def race_vectors(ring: str, revision: str) -> Iterator[Vector]:
         life, sizes = lived(ring, revision, script)
         memory = Memory(life.images.parts(life.machine.initial()))
         given = memory.given(ring, revision, sizes, life.images)
-        ops = [op for phase in life.phases if (op := _op(life, phase)) is not None]
+        ops = [op for phase in life.phases if (op := _op(phase)) is not None]
         driver = _driver(life, race.driver)
         ops.append(replace(_last(life, race.op), meanwhile=(Meanwhile(_place(life, race), driver),)))
         flags = ("notification", "meanwhile")
@@ -135,7 +147,7 @@ def _driver(life: Life, words: str) -> tuple[Store, ...]:
 
 
 def _last(life: Life, words: str) -> Op:
-    op = _op(life, life.play(words).phases[-1])
+    op = _op(life.play(words).phases[-1])
     assert op is not None, words
     return op
 
@@ -147,5 +159,3 @@ def _place(life: Life, race: Race) -> tuple[str, int]:
     found = [s for s in stores if not where.step or (s.offset - where.start) % where.step == 0]
     found = [s for s in found if where.step or s.offset == where.start]
     return (found[-1].part, found[-1].offset)
-
-

@@ -23,9 +23,10 @@ def write(vectors: Iterable[Vector], folder: Path, size: str, seed: int) -> Coun
     raw = folder / "raw"
     raw.mkdir(exist_ok=True)
     counted: Counter[str] = Counter()
-    with (folder / "vectors.jsonl").open("w", encoding="utf-8", newline="\n") as lines, (folder / "vectors.vec").open(
-        "w", encoding="utf-8", newline="\n"
-    ) as words:
+    with (
+        (folder / "vectors.jsonl").open("w", encoding="utf-8", newline="\n") as lines,
+        (folder / "vectors.vec").open("w", encoding="utf-8", newline="\n") as words,
+    ):
         for vector in vectors:
             counted[f"{vector.ring} {vector.kind}"] += 1
             lines.writelines(f"{line}\n" for line in dump([vector]))
