@@ -14,10 +14,13 @@ from dataclasses import dataclass
 
 from model.terms import ModelError
 
-__all__ = ["ALIGNMENT", "PAYLOAD", "REVISIONS", "RINGS", "Field", "Region", "Struct", "region"]
+__all__ = ["ALIGNMENT", "C_ALIGNMENT", "PAYLOAD", "REVISIONS", "RINGS", "Field", "Region", "Struct", "region"]
 
 ALIGNMENT = 64
 """Bytes to which a queue's region is rounded up, so that the next one starts on a cache line: DPDK, libvhost-user."""
+
+C_ALIGNMENT = 8
+"""Bytes to which C rounds a region's structure up, as it has fields of 64 bits: it keeps the next region aligned."""
 
 RINGS: tuple[str, ...] = ("split", "packed")
 REVISIONS: tuple[str, ...] = ("v6", "merged")
@@ -75,7 +78,17 @@ class Region:
 
     def size(self, entries: int, *, alignment: int = ALIGNMENT) -> int:
         """Give the bytes of a region of so many entries, rounded up to `alignment` (1: not at all)."""
-        return -(-self.offset(entries) // alignment) * alignment
+        exact = self.offset(entries)
+        return exact + -exact % alignment
+
+    def start(self, queue: int, entries: int, *, alignment: int = ALIGNMENT) -> int:
+        """Give the offset in the shared buffer of a queue's region; each queue's has so many entries."""
+        return queue * self.size(entries, alignment=alignment)
+
+    def buffer(self, queues: int, entries: int, *, alignment: int = ALIGNMENT) -> int:
+        """Give the bytes of the least buffer for so many queues: it ends where the last one's structure does."""
+        last = self.start(queues - 1, entries, alignment=alignment)
+        return last + self.size(entries, alignment=min(alignment, C_ALIGNMENT))
 
 
 PAYLOAD = Struct(

@@ -11,7 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from model.properties import NAMES
+from proofs import assumptions, queues
 from proofs.challenges import selfcheck
+from proofs.challenges.conjuncts import Checked as ConjunctsChecked
 from proofs.challenges.mutants import Checked
 from proofs.challenges.witnesses import Witnessed
 from proofs.induction.kits import kit
@@ -36,6 +38,7 @@ def show(console: Console, judged: Sequence[Judged], notes: Iterable[str], secon
     console.print(_scope(judged))
     for note in notes:
         console.print(f"  {note}", highlight=False)
+    console.print()
     differing = [j for j in judged if j.differs]
     for one in differing:
         now, was = one.now, one.was
@@ -155,25 +158,52 @@ def prover(checked: selfcheck.Checked, lies: selfcheck.Checked, failed: int, by:
 
 def mutants(checked: Checked, page: str) -> str:
     """Say what the mutants showed, and on which page it is told."""
-    faults = "".join(f"\n    wrong: {fault}" for fault in checked.faults)
     return (f"{checked.dead} mutants dead, each by a recorded run played again; "
-            f"{len(checked.survivors)} survive, and {page} says why{faults}")  # fmt: skip
+            f"{len(checked.survivors)} survive, and {page} says why{_wrong(checked.faults)}")  # fmt: skip
+
+
+def conjuncts(checked: ConjunctsChecked) -> str:
+    """Say what was found of the properties' conjuncts."""
+    return f"the properties' predicates: {checked.text()}"
 
 
 def witnesses(seen: Witnessed) -> str:
     """Say what the witnesses showed."""
-    faults = "".join(f"\n    wrong: {fault}" for fault in seen.faults)
-    return f"witnesses take every step; the invariant holds in each of their {seen.states} states{faults}"
+    told = f"the invariant holds in each of their {seen.states} states"
+    return f"witnesses take every step; {told}{_wrong(seen.faults)}"
+
+
+def several_queues(checked: queues.Checked) -> str:
+    """Say what was shown of several queues in one region and one process."""
+    if checked.faults:
+        return f"several queues: not shown that one does nothing to another{_wrong(checked.faults)}"
+    entries = "" if checked.all_proved else "; where nothing is proved, if the back-end checks that the entry is there"
+    return (f"several queues (up to {queues.QUEUES}): proved that no step of one changes anything of another's: "
+            f"{len(checked.stores)} stores, each inside its own region or ring{entries}; "
+            "no variable but the counter, where a gap shares it")  # fmt: skip
+
+
+def reduction(said: str, faults: Sequence[str]) -> str:
+    """Say whether runs that the table does not have are as those that it has."""
+    return f"not shown: {said}{_wrong(faults)}" if faults else f"proved: {said}"
+
+
+def _wrong(faults: Iterable[str]) -> str:
+    return "".join(f"\n    wrong: {fault}" for fault in faults)
 
 
 def _scope(judged: Sequence[Judged]) -> str:
     lines = ["What the words mean:"]
     kinds = {j.now.verdict for j in judged}
     several = len({j.now.ring for j in judged}) > 1
-    for ring in dict.fromkeys(j.now.ring for j in judged if j.now.verdict == "proved"):
+    proved = tuple(dict.fromkeys(j.now.ring for j in judged if j.now.verdict == "proved"))
+    for ring in proved:
         proof = kit(ring).induction
         lines += [f"  of the {ring} ring:"] if several else []
         lines += [f"  {line}" for line in (proof.scope if proof else ())]
+    if proved:
+        lines.append("  assumed (why, and what breaks otherwise: docs/trust.md):")
+        lines += [f"    {line}" for line in assumptions.lines(proved)]
     if "violated" in kinds:
         lines.append("  violated: a run breaks it; no run within its bounds takes fewer steps")
     if any(j.found and j.found.repeats_from for j in judged):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from rich.console import Console
 
 from model import protocol
 from model.properties import NAMES
-from proofs import report
-from proofs.challenges import mutants, selfcheck, witnesses
-from proofs.induction.engine import Outcome, prove_all
+from proofs import queues, report
+from proofs.challenges import conjuncts, mutants, selfcheck, witnesses
+from proofs.induction.engine import Outcome, proof_of, prove_all
 from proofs.induction.kits import kit
 from proofs.search.breadth_first import Bounds, Found, explore
 from proofs.second.asking import By
@@ -114,22 +115,51 @@ def _judge(  # noqa: PLR0917
     for subject, name in asked:
         found.judged.append(_verdict(subject, name, record.get((subject, name)), proved, searched))
     found.notes += _without(proved)
-    _check_prover(found, ring, proved, by)
-    beside = told(by, ring, proved)
-    found.notes += beside.notes
-    found.good = found.good and beside.good
-    _check_records(found, ring)
+    with workers() as pool:  # what plays the record, and counts goals, takes one process each, beside what is asked
+        records = _records(ring, pool)
+        _check_prover(found, ring, proved, by, pool)
+        beside = told(by, ring, proved)
+        found.notes += beside.notes
+        found.good = found.good and beside.good
+        _check_queues(found, ring, chosen, proved)
+        _check_reductions(found, ring, proved)
+        for note, checked in records:
+            result = checked.result()
+            found.notes.append(note(result))
+            found.good = found.good and result.holds
 
 
-def _check_prover(found: Run, ring: str, proved: Outcome, by: By) -> None:
+def _check_queues(found: Run, ring: str, chosen: list[protocol.Subject], proved: Outcome) -> None:
+    """Check that what was said of one queue holds of each of several."""
+    checked = queues.check(ring, chosen, proved)
+    found.notes.append(report.several_queues(checked))
+    found.good = found.good and not checked.faults
+
+
+def _check_reductions(found: Run, ring: str, proved: Outcome) -> None:
+    """Check that runs that the table of a ring does not have are as those that it has."""
+    there = [proof_of(subject) for subject in proved.asked if proved.properties(subject)]
+    induction = kit(ring).induction
+    for said, faults_of in induction.reductions.items() if induction and there else ():
+        faults = list(faults_of(there))
+        found.notes.append(report.reduction(said, faults))
+        found.good = found.good and not faults
+
+
+def _check_prover(found: Run, ring: str, proved: Outcome, by: By, pool: ProcessPoolExecutor) -> None:
     """Hold what was proved against the census, and put to the prover what is false; a ring may have no proof."""
     if not proved.asked:
         return
-    checked = selfcheck.check(ring, proved, selfcheck.lemmas_of(ring))
+    counted = pool.submit(_counted, ring, proved)
     lies = _believed(ring)
+    checked = counted.result()
     failed = sum(r.status != "proved" for r in proved.results.values())
     found.notes += report.prover(checked, lies, failed, by.names)
     found.good = found.good and not checked.faults and not lies.faults
+
+
+def _counted(ring: str, proved: Outcome) -> selfcheck.Checked:
+    return selfcheck.check(ring, proved, selfcheck.lemmas_of(ring))
 
 
 @cache
@@ -139,17 +169,16 @@ def _believed(ring: str) -> selfcheck.Checked:
         return selfcheck.believed(ring, step)
 
 
-def _check_records(found: Run, ring: str) -> None:
-    """Play what is recorded of mutants and witnesses, where a ring has them."""
+def _records(ring: str, pool: ProcessPoolExecutor) -> list[tuple[Callable[[Any], str], Future[Any]]]:
+    """Have the records of mutants, conjuncts and witnesses played; give what says so, and the result."""
     parts = kit(ring)
+    found: list[tuple[Callable[[Any], str], Future[Any]]] = []
     if parts.mutation:
-        dead = mutants.check(ring)
-        found.notes.append(report.mutants(dead, parts.mutation.page))
-        found.good = found.good and dead.holds
+        found.append((partial(report.mutants, page=parts.mutation.page), pool.submit(mutants.check, ring)))
+        found.append((report.conjuncts, pool.submit(conjuncts.check, ring)))
     if parts.witnessing:
-        seen = witnesses.check(ring)
-        found.notes.append(report.witnesses(seen))
-        found.good = found.good and seen.holds
+        found.append((report.witnesses, pool.submit(witnesses.check, ring)))
+    return found
 
 
 def _without(proved: Outcome) -> list[str]:

@@ -37,7 +37,7 @@ def block(name: str) -> str:
 
     They are ``verdicts``, ``properties``, ``firsts``, ``runs first``, ``readings``, ``gaps RING``, ``run NAME`` and
     ``end of NAME``; or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``; or of the tour:
-    ``pictures``, ``crashes RING``; or of docs/trust.md: ``believed``, ``sabotages``.
+    ``pictures``, ``crashes RING``; or of docs/trust.md: ``believed``, ``assumed``, ``sabotages``.
     """
     told = sentences.part(name) or tour.part(name) or trust.part(name)
     return _recorded(name) if told is None else _table(*told)

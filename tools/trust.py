@@ -1,4 +1,4 @@
-"""What has to be believed, with its lines of code counted: a part of docs/trust.md."""
+"""What has to be believed, with its lines of code counted, and what is assumed: parts of docs/trust.md."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from model import protocol
+from proofs import assumptions
 from proofs.challenges.sabotages import SABOTAGES, recorded
 
 __all__ = ["part"]
@@ -21,7 +23,7 @@ BELIEVED: Sequence[tuple[str, Sequence[str], str, str]] = (
      "the reference, a writing of its own, takes the same steps in the same order on real memory (tests/meet)"),
     ("the properties' predicates", ("model/properties.py", "model/split/properties.py", "model/packed/properties.py"),
      "they say what the property's sentence says (counted among the tables, too)",
-     "each is violated by recorded runs, and judged on real memory by judges that share no code with it"),
+     "recorded runs break each conjunct alone (properties.md); judges that share no code with it judge real memory"),
     ("the census", ("proofs/challenges/census.py",),
      "these goals are all that induction needs",
      "goals left out, emptied and shared wrongly (the sabotages `left out`, `empty`, `shared`)"),
@@ -36,11 +38,17 @@ BELIEVED: Sequence[tuple[str, Sequence[str], str, str]] = (
     ("the checker", ("proofs/certificates/*.py",),
      "what it accepts follows from the question's sentences, and they cannot all be true",
      "each rule's steps broken in each way; `checker`"),
+    ("several queues, several requests", ("proofs/queues.py", "proofs/split/at_once.py"),
+     "what they ask is what [is said of several](architecture.md#several-queues); Z3, which alone is asked",
+     "changed layouts, steps and variables, each refused (tests/proofs/test_queues.py, test_at_once.py)"),
 )  # fmt: skip
 
 
 def part(name: str) -> tuple[Sequence[str], list[Sequence[str]]] | None:
-    """Give the table called ``believed`` or ``sabotages``; None if it is no part of this page."""
+    """Give the table called ``believed``, ``assumed`` or ``sabotages``; None if it is no part of this page."""
+    if name == "assumed":
+        told = zip(assumptions.lines(protocol.RINGS), assumptions.of(protocol.RINGS), strict=True)
+        return ("assumed", "why that is reasonable", "otherwise"), [(f"{s}", a.why, a.otherwise) for s, (_, a) in told]
     if name == "believed":
         return ("what", "where", "lines", "what is believed of it", "attacked by"), list(_believed())
     if name == "sabotages":

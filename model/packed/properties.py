@@ -165,9 +165,9 @@ def _owned(s: Any, x: Term) -> Term:
 
 def well_formed(s: Any) -> Term:
     """Version and size are set, indexes are in range, old and new agree, the free list is what nobody owns."""
-    r = s.region
+    r = s.region  # that free_head is in range need not be said: a list that begins beyond its end does not end there
     return all_of(
-        r.version == 1, r.desc_num == ENTRIES, r.free_head <= ENTRIES, r.used_idx < SIZE, r.used_wrap_counter <= 1,
+        r.version == 1, r.desc_num == ENTRIES, r.used_idx < SIZE, r.used_wrap_counter <= 1,
         r.old_free_head == r.free_head, r.old_used_idx == r.used_idx, r.old_used_wrap_counter == r.used_wrap_counter,
         forall(ENTRIES, lambda x: all_of(r.desc[x].next <= ENTRIES, r.desc[x].inflight <= 1)),
         follow(*_free_list(s)) == ENTRIES,

@@ -15,7 +15,7 @@ from typing import Any
 from proofs.search.bounds import Event
 from proofs.verdicts import recorded_folder
 
-__all__ = ["Fate", "load", "write"]
+__all__ = ["Fate", "events", "load", "write"]
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,11 @@ def write(ring: str, fates: Iterable[Fate], folder: Path | None = None) -> None:
 
 
 def _read(entry: dict[str, Any]) -> Fate:
-    return Fate(**{**entry, "schedule": _events(entry["schedule"])})
+    return Fate(**{**entry, "schedule": events(entry["schedule"])})
 
 
-def _events(schedule: Iterable[list[Any]]) -> tuple[Event, ...]:
+def events(schedule: Iterable[list[Any]]) -> tuple[Event, ...]:
+    """Read the events of a schedule."""
     return tuple((e[0], e[1]) if len(e) > 1 else (e[0],) for e in schedule)
 
 
@@ -101,6 +102,6 @@ def _of_schedule(data: Mapping[str, Any]) -> Fate:
     """Read what `_schedule` gives."""
     kept = ("revision", "mutant", "kind", "queue_size", "region_size", "first_index", "notifications", "repeats_from")
     return Fate(
-        **{name: data[name] for name in kept}, killed_by=data["property"], schedule=_events(data["schedule"]),
+        **{name: data[name] for name in kept}, killed_by=data["property"], schedule=events(data["schedule"]),
         survives_because=None, searched="",
     )  # fmt: skip

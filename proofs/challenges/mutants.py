@@ -32,7 +32,10 @@ from proofs.search.judges import Judge
 from proofs.search.livelock import is_round
 from proofs.search.runs import runs
 
-__all__ = ["Checked", "Fate", "check", "find", "load", "orders", "record", "subjects"]
+__all__ = [
+    "Checked", "Fate", "Remembering", "check", "find", "load", "mutants_of", "mutation_of", "orders", "record",
+    "subjects",
+]  # fmt: skip
 
 SAFETY = frozenset(NAMES) - {"drains"}
 DRAINS = frozenset({"drains"})
@@ -60,10 +63,11 @@ class Checked:
 
 def subjects(ring: str) -> tuple[Subject, ...]:
     """Give what is mutated: revisions, under the defaults of the gaps."""
-    return tuple(Subject(ring, revision) for revision in _mutation(ring).revisions)
+    return tuple(Subject(ring, revision) for revision in mutation_of(ring).revisions)
 
 
-def _mutation(ring: str) -> Mutation:
+def mutation_of(ring: str) -> Mutation:
+    """Give the mutants of a ring, and how they are searched; raise `ModelError` where it has none."""
     told = kit(ring).mutation
     if told is None:
         raise ModelError(f"the {ring} ring has no mutants")
@@ -71,15 +75,16 @@ def _mutation(ring: str) -> Mutation:
 
 
 def _broken(subject: Subject) -> frozenset[str]:
-    return _mutation(subject.ring).broken.get(subject.revision, frozenset())
+    return mutation_of(subject.ring).broken.get(subject.revision, frozenset())
 
 
 @cache
-def _all(subject: Subject) -> Mapping[str, Mutant]:
-    return {m.name: m for m in _mutation(subject.ring).mutants(protocol.table(subject))}
+def mutants_of(subject: Subject) -> Mapping[str, Mutant]:
+    """Give the mutants of what is mutated, by name."""
+    return {m.name: m for m in mutation_of(subject.ring).mutants(protocol.table(subject))}
 
 
-class _Remembering(Table):
+class Remembering(Table):
     """A table that records a step once for all mutants that leave it, its procedure's guard and its history alone."""
 
     def record(self, step: Step) -> Recorded:
@@ -96,7 +101,7 @@ _RECORDED: dict[tuple[object, ...], Recorded] = {}
 def _table(subject: Subject, mutant: Mutant | None, notifications: bool) -> Table:
     table = protocol.table(subject).edited(mutant.edits if mutant else ())
     table = table if notifications else runs(subject.ring).quiet(table)
-    return _Remembering(table.ring, table.vars, table.steps, table.guards, table.history)
+    return Remembering(table.ring, table.vars, table.steps, table.guards, table.history)
 
 
 # Searching
@@ -122,7 +127,7 @@ def find(
     `levels` are those of the ring and what the mutant needs further, if left out; `_alone` comes last.
     """
     searched: list[str] = []
-    for level in (*_mutation(subject.ring).levels, *mutant.further) if levels is None else levels:
+    for level in (*mutation_of(subject.ring).levels, *mutant.further) if levels is None else levels:
         wanted = _properties(subject, mutant, level)
         wanted &= wanted if only is None else only
         if not wanted:
@@ -140,7 +145,7 @@ def find(
     searched.append("the back-end alone")
     if alone:
         return Fate(subject.revision, mutant.name, mutant.kind, *alone, 2, 2, 0, mutant.notifies, None, searched[-1])
-    because = _mutation(subject.ring).reasons.get(mutant.name, "")
+    because = mutation_of(subject.ring).reasons.get(mutant.name, "")
     return Fate(
         subject.revision, mutant.name, mutant.kind, None, (), 2, 2, 0, mutant.notifies, because, "; ".join(searched)
     )
@@ -176,7 +181,7 @@ def record(ring: str, progress: Callable[[str], None] = print) -> list[Fate]:
     """
     fates: list[Fate] = []
     for subject in subjects(ring):
-        for mutant in _all(subject).values():
+        for mutant in mutants_of(subject).values():
             fates.append(find(subject, mutant))
             write(ring, fates)
             progress(f"{fates[-1].revision}: {mutant.name}: {fates[-1].killed_by or 'survives'}")
@@ -190,8 +195,8 @@ def record(ring: str, progress: Callable[[str], None] = print) -> list[Fate]:
 def _first_killed_by(ring: str, name: str) -> list[Fate]:
     """Find a mutant of the latest revision that this property kills."""
     subject = subjects(ring)[-1]
-    for level in _mutation(ring).levels[:2]:
-        for mutant in _all(subject).values():
+    for level in mutation_of(ring).levels[:2]:
+        for mutant in mutants_of(subject).values():
             fate = find(subject, mutant, frozenset({name}), (level,))
             if fate.killed_by:
                 return [fate]
@@ -200,7 +205,7 @@ def _first_killed_by(ring: str, name: str) -> list[Fate]:
 
 def explained(ring: str, fates: Iterable[Fate]) -> list[Fate]:
     """Give the fates with the reasons that the ring gives now for those that survive."""
-    reasons = _mutation(ring).reasons
+    reasons = mutation_of(ring).reasons
     return [f if f.killed_by else replace(f, survives_because=reasons.get(f.mutant, "")) for f in fates]
 
 
@@ -236,11 +241,11 @@ def _played(subject: Subject, sizes: Sizes, notifies: bool, name: str) -> tuple[
 def _fault(ring: str, fate: Fate) -> str | None:
     """Say what is wrong with a record, if anything."""
     subject = Subject(ring, fate.revision)
-    mutant = _all(subject).get(fate.mutant)
+    mutant = mutants_of(subject).get(fate.mutant)
     if mutant is None:
         return "there is no such mutant"
     if fate.killed_by is None:
-        reason = _mutation(ring).reasons.get(fate.mutant)
+        reason = mutation_of(ring).reasons.get(fate.mutant)
         return None if reason and fate.survives_because == reason else "survives, and nobody says why"
     if fate.killed_by in _broken(subject):
         return f"{fate.killed_by} is violated without it"
@@ -269,7 +274,7 @@ def check(ring: str, fates: Iterable[Fate] | None = None) -> Checked:
     faults = [f"{f.revision}, {f.mutant}: {fault}" for f in told if (fault := _fault(ring, f))]
     for subject in subjects(ring):
         known = {f.mutant for f in told if f.revision == subject.revision}
-        faults += [f"{subject.revision}, {name}: not recorded" for name in _all(subject) if name not in known]
+        faults += [f"{subject.revision}, {name}: not recorded" for name in mutants_of(subject) if name not in known]
     dead = {(f.revision, f.mutant) for f in told if f.killed_by}
     survivors = tuple((f.revision, f.mutant, str(f.survives_because)) for f in told if not f.killed_by)
     killers = {name: sum(f.killed_by == name for f in told) for name in NAMES}
@@ -285,7 +290,7 @@ def _rows(ring: str, fates: Iterable[Fate], kind: str) -> Iterator[str]:
     for fate in fates:
         if fate.kind == kind:
             by_name.setdefault(fate.mutant, {}).setdefault(fate.revision, fate)
-    sentences = {m.name: m.sentence for subject in subjects(ring) for m in _all(subject).values()}
+    sentences = {m.name: m.sentence for subject in subjects(ring) for m in mutants_of(subject).values()}
     for name, told in by_name.items():
         cells = [_verdict(told.get(s.revision)) for s in subjects(ring)]
         reason = next((f.survives_because for f in told.values() if f.survives_because), "")
@@ -305,7 +310,7 @@ def orders(ring: str, fates: Iterable[Fate] | None = None) -> str:
     """Write the page of a ring: which stores, orders and guards are needed, from the record."""
     told = load(ring) if fates is None else tuple(fates)
     revisions = [s.revision for s in subjects(ring)]
-    lines = [_mutation(ring).introduction]
+    lines = [mutation_of(ring).introduction]
     broken = " | ".join(f"{r} breaks" for r in revisions)
     for kind, title in TITLES.items():
         if not any(fate.kind == kind for fate in told):

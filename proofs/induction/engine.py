@@ -15,7 +15,7 @@ from proofs.induction.show import Query, Result, hint_key, hints, queries, solve
 from proofs.induction.words import rests_on
 from proofs.workers import workers
 
-__all__ = ["Outcome", "Solve", "prove_all"]
+__all__ = ["Outcome", "Solve", "groups_for", "proof_of", "prove_all"]
 
 
 @dataclass
@@ -53,6 +53,11 @@ class Outcome:
 _proofs: dict[protocol.Subject, Proof] = {}
 _known: dict[str, dict[str, list[str]]] = {}
 """The recorded hints, by ring."""
+
+
+def proof_of(subject: protocol.Subject) -> Proof:
+    """Give the proof of a subject that was asked, or make it."""
+    return _proofs.get(subject) or Proof(subject)
 
 
 def groups_for(properties: Iterable[str]) -> set[str]:

@@ -7,7 +7,7 @@ no record of that kind to check.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -20,9 +20,11 @@ from model.terms import ModelError, Term
 from proofs.induction.solver import Translator, World
 from proofs.induction.walks import Walk
 from proofs.induction.words import Conjunct
-from proofs.search.bounds import Level
+from proofs.search.bounds import Bounds, Level
 
-__all__ = ["Induction", "Kit", "Marker", "Mutant", "Mutation", "NoProofError", "Witnessing", "induction_of", "kit"]
+__all__ = [
+    "Induction", "Kit", "Marker", "Mutant", "Mutation", "NoProofError", "Slip", "Witnessing", "induction_of", "kit",
+]  # fmt: skip
 
 
 class NoProofError(ModelError):
@@ -64,7 +66,7 @@ class Induction:
     triggers: tuple[str, ...]
     """Arrays over what steps choose: the solver thinks of a choice where an element of one of them is named."""
     scope: tuple[str, ...]
-    """What `proved` says and assumes, as the lines of its scope."""
+    """What `proved` says, as the lines of its scope; what it assumes is in `proofs.assumptions`."""
     walks: Mapping[str, Walk] = field(default_factory=dict)
     """By step id, or by property: what the walks in a step's history, or in the property's predicate, pass."""
     mentions: Mapping[str, Callable[[Any], Sequence[Term]]] = field(default_factory=dict)
@@ -75,8 +77,10 @@ class Induction:
     """By step id: cases in which its goals are shown one after the other; that there is no other is shown too."""
     out_of_scope: Callable[[str, Mapping[str, str]], str | None] = lambda _revision, _choices: None
     """Why a revision with these choices is not what the invariant speaks of, or None."""
+    reductions: Mapping[str, Callable[[Iterable[Any]], Iterator[str]]] = field(default_factory=dict)
+    """By what is said: that runs which the table does not have are as runs that it has; gives what does not hold."""
     no_wrap: frozenset[str] = field(default=frozenset())
-    """Fields whose width is an assumption, said in `scope`."""
+    """Fields whose width is an assumption, said in `proofs.assumptions`."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,28 @@ class Mutant:
 
 
 @dataclass(frozen=True)
+class Slip:
+    """A changed table for a conjunct that no mutant breaks alone: a unique name, a sentence, the edits.
+
+    `bounds` and `choices` (of gaps) are those of the searches for a run; `entries` those of the region, where they are
+    not as many as the ring's descriptors.
+    """
+
+    name: str
+    sentence: str
+    edits: tuple[Edit, ...]
+    bounds: tuple[Bounds, ...]
+    choices: Mapping[str, str] = field(default_factory=dict)
+    entries: int | None = None
+
+
+@dataclass(frozen=True)
 class Mutation:
     """The mutants of a ring's text: `mutants` of a table, why those that survive do, and how they are searched.
 
     `revisions`: those that are mutated, in order. `broken`: what a revision violates unchanged, so that no mutant of it
     is killed by that. `introduction`: the head of the page that `python -m proofs.challenges.mutants orders` prints;
-    `page`: its file.
+    `page`: its file. `slips`: what is changed besides, for `proofs.challenges.conjuncts`.
     """
 
     revisions: tuple[str, ...]
@@ -113,6 +133,7 @@ class Mutation:
     broken: Mapping[str, frozenset[str]]
     introduction: str
     page: str
+    slips: tuple[Slip, ...] = ()
 
 
 class Marker(Protocol):

@@ -10,32 +10,36 @@ from model.steps import Replace
 from model.terms import Term, all_of, any_of, ite, parameter, variable
 from proofs.challenges.mutating import BETWEEN_PROCEDURES, Guards, Weakened
 
-__all__ = ["GUARDS"]
+__all__ = ["GUARDS", "SUPPLY_ANY"]
 
 _cursor, _count, _left = variable("supply.cursor"), variable("supply.count"), variable("recover.left")
 _ahead, _size = variable("recover.ahead"), parameter("size")
 
 
+def _with_the_device(s: Any, e: Term) -> Term:
+    return any_of(s.device.state[e] == FINISHED, s.device.state[e] == WORKING)
+
+
+def _get_any(s: Any, e: Term) -> None:
+    first, state = s.supply.open == 0, s.device.state[e]
+    s.supply.head = e
+    s.supply.open = 1
+    s.supply.batch[s.supply.count] = e
+    s.supply.offset[s.supply.count] = s.supply.slots
+    s.supply.start = ite(first, s.region.used_idx, s.supply.start)
+    s.supply.start_wrap = ite(first, s.region.used_wrap_counter, s.supply.start_wrap)
+    s.device.state[e] = ite(state == FINISHED, IN_BATCH, state)
+
+
+SUPPLY_ANY = Replace("packed.supply.1", {"when": _with_the_device, "do": _get_any})
+"""A request is supplied, whether the device has finished it or not."""
+
+
 def _by_hand() -> Iterator[Weakened]:
-    get = "packed.supply.1"
-
-    def working(s: Any, e: Term) -> Term:
-        return any_of(s.device.state[e] == FINISHED, s.device.state[e] == WORKING)
-
-    def get_any(s: Any, e: Term) -> None:
-        first, state = s.supply.open == 0, s.device.state[e]
-        s.supply.head = e
-        s.supply.open = 1
-        s.supply.batch[s.supply.count] = e
-        s.supply.offset[s.supply.count] = s.supply.slots
-        s.supply.start = ite(first, s.region.used_idx, s.supply.start)
-        s.supply.start_wrap = ite(first, s.region.used_wrap_counter, s.supply.start_wrap)
-        s.device.state[e] = ite(state == FINISHED, IN_BATCH, state)
-
     yield (
-        f"{get}: or still worked on",
+        "packed.supply.1: or still worked on",
         "A request is supplied while the device still works on it, and goes on doing so.",
-        Replace(get, {"when": working, "do": get_any}),
+        SUPPLY_ANY,
     )
     yield (
         "packed.supply.8: stops early",

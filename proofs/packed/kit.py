@@ -12,6 +12,7 @@ from proofs.packed.mutants import mutants
 from proofs.packed.obligations import BESIDE, CASES, COUNTS, MENTIONS, NO_WRAP, WALKS, key, leaves
 from proofs.packed.rank import rank, stuck
 from proofs.packed.reasons import REASONS
+from proofs.packed.slips import SLIPS
 from proofs.packed.slots import INDEXES, axioms, place_lemma, questions
 from proofs.packed.stuck import TRIGGERS, least, nothing_live
 from proofs.search.bounds import Bounds, Level
@@ -21,10 +22,6 @@ __all__ = ["KIT"]
 SCOPE = (
     "proved (packed): by induction, for every queue size (1 to 32768), any number of requests, chains and batches of",
     "  any length, any number of crashes; a position, which never wraps, is size * laps + slot",
-    "assumed: a crash keeps the stores in program order; the device's own I/O dies with the process;",
-    "  a 64-bit counter does not wrap; the back-end asks for kicks by event flags, the driver to be notified by flags",
-    "  or (event-kind=index) by event index; a fresh region comes with a ring that is new or drained, and",
-    "  SET_VRING_BASE says where that goes on",
     "drains: from any point on at which the driver makes no more requests; that recovery ends belongs to it",
 )
 """What `proved` says of the packed ring."""
@@ -92,6 +89,7 @@ KIT = Kit(
         broken={},
         introduction=INTRODUCTION,
         page="docs/orders-packed.md",
+        slips=SLIPS,
     ),
     witnessing=WITNESSING,
 )

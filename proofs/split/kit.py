@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from proofs.induction.kits import Induction, Kit, Mutation
 from proofs.search.bounds import Bounds, Level
+from proofs.split.at_once import at_once
 from proofs.split.ghosts import with_ghosts
 from proofs.split.invariant import invariant
 from proofs.split.marks import REVISIONS, WITNESSING
@@ -13,6 +14,7 @@ from proofs.split.mutants import mutants
 from proofs.split.obligations import COUNTS, NO_WRAP, REWRITES, key, leaves
 from proofs.split.rank import rank, stuck
 from proofs.split.reasons import REASONS
+from proofs.split.slips import SLIPS
 from proofs.split.slots import INDEXES, axioms, questions, slot_lemma
 from proofs.split.stuck import TRIGGERS, least, nothing_live
 
@@ -52,8 +54,6 @@ unchanged (`order`) is not judged for its changes.
 SCOPE = (
     "proved: by induction, for every queue size (powers of two to 32768), any number of requests,",
     "  batches and crashes, 16-bit indexes that wrap; a chain is one content, read through its head",
-    "assumed: a crash keeps the stores in program order; the device's own I/O dies with the process;",
-    "  a 64-bit counter does not wrap; the driver makes requests available one at a time, with event indexes",
     "drains: from any point on at which the driver makes no more requests; that recovery ends belongs to it",
 )
 """What `proved` says of the split ring."""
@@ -84,9 +84,10 @@ KIT = Kit(
         stuck_lemmas=nothing_live,
         triggers=TRIGGERS,
         scope=SCOPE,
+        reductions={"several requests made available by one store of avail.idx are as one after the other": at_once},
         no_wrap=NO_WRAP,
         out_of_scope=out_of_scope,
     ),
-    mutation=Mutation(REVISIONS, mutants, REASONS, LEVELS, BROKEN, INTRODUCTION, "docs/orders.md"),
+    mutation=Mutation(REVISIONS, mutants, REASONS, LEVELS, BROKEN, INTRODUCTION, "docs/orders.md", SLIPS),
     witnessing=WITNESSING,
 )

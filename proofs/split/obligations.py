@@ -25,7 +25,7 @@ REWRITES: Mapping[str, Mapping[str, Guard]] = {
 """Variables that are a position modulo 65536 where a step is taken; shown first, then used as such."""
 
 NO_WRAP = frozenset({"region.desc[].counter", "table", "used.ring[].len"})
-"""Fields whose width is an assumption, printed in the scope: 64-bit counters do not wrap, contents are tokens."""
+"""Fields whose width is an assumption, which `verify` prints: 64-bit counters do not wrap, contents are tokens."""
 
 
 def leaves(table: Table) -> Mapping[str, Guard]:

@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 
 from model import protocol
-from model.layout import PAYLOAD, REVISIONS, RINGS, Struct, region
+from model.layout import ALIGNMENT, C_ALIGNMENT, PAYLOAD, REVISIONS, RINGS, Struct, region
 from model.packed.quiet import NOTIFICATIONS as PACKED_NOTIFICATIONS
 from model.record import SHARED
 from model.split.quiet import NOTIFICATIONS
-from refimpl.choices import GAPS_OF, open_in
+from refimpl.backend.memory import InflightBuffer, create_inflight
+from refimpl.choices import GAPS_OF, Choices, open_in
+from refimpl.errors import FrontEndError
 from refimpl.hooks import STEP_IDS_OF, STORING_STEP_IDS_OF
-from refimpl.layout import InflightPayload, region_size, region_type
+from refimpl.layout import STRIDES, InflightPayload, region_size, region_type
+from refimpl.wire.payload import Inflight
 from tests.strategies import subjects
 from vhost_inflight.judging.play.schedule import NOTIFICATIONS as OURS
 
@@ -78,6 +81,27 @@ def test_regions(ring: str, revision: str) -> None:
     assert of_model(model.entry) == offsets(entry)
     assert model.offset(3) == reference.desc.offset + 3 * ctypes.sizeof(entry)
     assert [model.size(n) for n in (1, 4, 128)] == [region_size(ring, revision, n) for n in (1, 4, 128)]
+
+
+@pytest.mark.parametrize("ring", RINGS)
+@pytest.mark.parametrize("revision", REVISIONS)
+@pytest.mark.parametrize("stride", STRIDES)
+def test_several_regions(ring: str, revision: str, stride: str) -> None:
+    """Where each queue's region begins, and how few bytes are enough for all of them, is what the proof speaks of."""
+    model, alignment = region(ring, revision), ALIGNMENT if stride == str(ALIGNMENT) else C_ALIGNMENT
+    choices = Choices(revision=revision, ring=ring)
+    for entries in (1, 3, 8):
+        memory, payload = create_inflight(Inflight(0, 0, 3, entries), 3, choices, stride)
+        least = model.buffer(3, entries, alignment=alignment)
+        with memory:
+            assert payload.mmap_size == 3 * model.size(entries, alignment=alignment) >= least
+            enough = InflightBuffer(Inflight(least, 0, 3, entries), memory.fd, 3, choices, stride)
+            first, *others = (ctypes.addressof(enough.region(queue)) for queue in range(3))
+            starts = [model.start(queue, entries, alignment=alignment) for queue in (1, 2)]
+            assert [other - first for other in others] == starts
+            enough.close()
+            with pytest.raises(FrontEndError, match="too few for 3 regions"):
+                InflightBuffer(Inflight(least - 1, 0, 3, entries), memory.fd, 3, choices, stride)
 
 
 def test_payload() -> None:

@@ -84,7 +84,7 @@ def test_hardened_wants_an_entry_for_each_slot(tmp_path: Path, start: Spawn, rin
     process = start("--revision", "hardened", *(["--packed"] if ring == "packed" else []))
     with (
         GuestRam(1, 16, 512, packed=ring == "packed") as ram,
-        FrontEnd(tmp_path / "socket", ram, timeout=2, region_entries=6) as front_end,
+        FrontEnd(tmp_path / "socket", ram, region_entries=6) as front_end,
     ):
         front_end.connect()
         front_end.start()
@@ -101,7 +101,7 @@ def served(folder: Path, process: subprocess.Popen[str], *, packed: bool) -> tup
     """Let a guest with rings of 16 and regions of 6 write; return whether it could, and what was logged."""
     with (
         GuestRam(1, 16, 512, packed=packed) as ram,
-        FrontEnd(folder / "socket", ram, timeout=2, region_entries=6) as front_end,
+        FrontEnd(folder / "socket", ram, region_entries=6) as front_end,
     ):
         front_end.connect()
         guest = Guest(front_end)
@@ -182,7 +182,7 @@ def test_a_chain_longer_than_the_region(tmp_path: Path, start: Spawn) -> None:
     process = start(*SMALLER["packed"])
     with (
         GuestRam(1, 16, 512, packed=True) as ram,
-        FrontEnd(tmp_path / "socket", ram, timeout=2, region_entries=2) as front_end,
+        FrontEnd(tmp_path / "socket", ram, region_entries=2) as front_end,
     ):
         front_end.connect()
         front_end.start()

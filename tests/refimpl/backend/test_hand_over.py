@@ -42,7 +42,7 @@ def test_features_of_an_earlier_back_end(tmp_path: Path, start: Spawn) -> None:
     first = start("--offer", "0x6c02")
     with (
         GuestRam(1, 8, 512) as ram,
-        FrontEnd(tmp_path / "socket", ram, timeout=5, features=WANTED | THEIRS) as front_end,
+        FrontEnd(tmp_path / "socket", ram, features=WANTED | THEIRS) as front_end,
     ):
         front_end.connect()
         assert front_end.features & THEIRS == THEIRS

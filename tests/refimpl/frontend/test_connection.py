@@ -105,7 +105,7 @@ def make_scripted(tmp_path: Path) -> Iterator[Scripted]:
 @pytest.fixture(name="front_end")
 def make_front_end(tmp_path: Path) -> Iterator[FrontEnd]:
     """Give a front-end that is not connected yet; it leaves nothing open."""
-    with GuestRam(1, 8, 512) as ram, FrontEnd(tmp_path / "socket", ram, timeout=5) as front_end:
+    with GuestRam(1, 8, 512) as ram, FrontEnd(tmp_path / "socket", ram) as front_end:
         yield front_end
 
 

@@ -1,0 +1,127 @@
+"""Several requests made available by one store of `avail.idx` are as those made available one after the other.
+
+The model's driver makes one request at a time: descriptors, slot, `avail.idx`, a look whether to kick, the kick. One
+that writes the descriptors and slots of several, raises `avail.idx` by all of them, and looks once, does as the model's
+does when all of it happens at that store, with nobody between. For that, three things are shown here:
+
+- what it writes before that store, nobody else reads meanwhile: a chain that is read is of a head that is not the
+  driver's (`driver.owns`), a slot that is read is none of the free ones from `avail.idx` on, and nobody else reads what
+  is the driver's own. So it makes no difference when that is written;
+- nobody else stores to what it writes, so it finds it as it left it;
+- its one look sees what one of the many would see: whether `avail_event` is among what was made available.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import z3
+
+from model.record import record_term
+from model.steps import Recorded
+from model.terms import Term, walk
+from proofs.induction.proof import Proof
+from proofs.induction.show import TRIES, proof_works, proves
+from proofs.induction.solver import function
+from proofs.induction.work import StepWork
+
+__all__ = ["at_once", "kicks"]
+
+DRIVER, NEITHER = ("driver", "rest"), ("reset", "crash")
+"""Procedures of the driver; those that happen to all, and read nothing."""
+
+WRITTEN = frozenset({"table", "avail.ring", "avail.idx"})
+"""What making a request available writes."""
+
+FROM = frozenset({"positions", "free heads", "seen avail", "fetch position", "indexes", "alive", "in hand", "ages",
+                  "owned", "marks"})  # fmt: skip
+"""Sentences of the invariant from which it is shown; any others would do, if they are enough."""
+
+
+def at_once(proofs: Iterable[Proof]) -> Iterator[str]:
+    """Give what does not hold; steps and sentences that several subjects share are looked at once."""
+    seen: set[tuple[str, ...]] = set()
+    for proof in proofs:
+        texts = [text for name, text in proof.texts.items() if name.split(":")[0] in FROM]
+        for work in (w for w in proof_works(proof).values() if isinstance(w, StepWork)):
+            key = (work.id, work.text, *texts)
+            if work.step.procedure not in NEITHER and key not in seen:
+                seen.add(key)
+                yield from (f"{proof.subject.name}: {work.id} {fault}" for fault in _faults(proof, work))
+
+
+def _faults(proof: Proof, work: StepWork) -> Iterator[str]:
+    writes = {a.name for a in work.recorded.assigns}
+    if work.id == "driver.kick.look":
+        yield from kicks(work)
+    if not work.id.startswith("driver.make."):
+        yield from (f"writes {name}" for name in sorted(writes & WRITTEN))
+    read = list(_read(proof, work.recorded))
+    if work.step.procedure == "rest":
+        yield from (f"reads {name}" for name in sorted({n for n, _ in read} & WRITTEN))
+    if work.step.procedure in DRIVER:
+        return
+    yield from (f"reads {name}" for name in sorted({n for n, _ in read if n.startswith("driver.")}))
+    for name, index in {(n, i) for n, i in read if i is not None and n in ("table", "avail.ring")}:
+        if not (_not_the_driver_s if name == "table" else partial(_not_free, proof))(work, index):
+            yield f"may read {name} where the driver writes the next request"
+
+
+def _read(proof: Proof, recorded: Recorded) -> Iterator[tuple[str, Term | None]]:
+    """Give what a step reads, and the properties that are judged at it: variables, or elements with their index."""
+    judged = (j for j in proof.judgements if j.tag in recorded.step.tags)
+    terms = [recorded.guard, *(a.value for a in recorded.assigns)]
+    terms += [a.index for a in recorded.assigns if isinstance(a.index, Term)]
+    for judgement in judged:
+        args = (Term("choice"),) if judgement.before and recorded.step.choice else ()
+        terms.append(record_term(proof.table.vars, judgement.predicate, *args))
+    for node in (n for term in terms for n in walk(term)):
+        if node.op in ("var", "at"):
+            yield str(node.args[0]), node.args[1] if node.op == "at" and isinstance(node.args[1], Term) else None
+
+
+def _known(work: StepWork) -> list[Any]:
+    atoms = work.proof.atoms.values()
+    return [*work.facts, *(work.hypothesis(atom) for atom in atoms if atom.name.split(":")[0] in FROM)]
+
+
+def _not_the_driver_s(work: StepWork, head: Term) -> bool:
+    """Show that the driver does not have a head."""
+    return proves(_known(work), work.before["driver.owns"][work.translator.expr(head, work.rewritten)] == 1, TRIES[:1])
+
+
+def _not_free(proof: Proof, work: StepWork, place: Term) -> bool:
+    """Show that a slot is none of those in which the driver may list more heads; three small goals."""
+    before, free = work.before, work.before["driver.num_free"]
+    fetched, made = before["proof.marked_pos"], before["history.avail_pos"]
+    read, more, there = work.translator.expr(place, work.rewritten), z3.Int("more"), z3.Int("there")
+    slot = function("place")
+    near = z3.And(fetched < made, made + free - fetched <= work.translator.size)
+    apart = z3.Implies(z3.And(more >= 0, more < free), read != slot(made + more))
+    return (
+        proves(_known(work), near, TRIES[:1])
+        and proves(_known(work), read == slot(fetched), TRIES[:1])
+        and proves(
+            [*proof.axioms(work.translator), near, read == slot(fetched), there == slot(fetched)], apart, TRIES[:1]
+        )
+    )
+
+
+def kicks(work: StepWork) -> Iterator[str]:
+    """Show that one look for all sees a wish exactly where one of the looks after each request would have seen it."""
+    (looked,) = (a.value for a in work.recorded.assigns if a.name == "driver.wants_kick")
+    before, many, nth = z3.Ints("before many nth")
+    wish = work.translator.world("")["used.avail_event"]
+
+    def one(index: Any) -> Any:
+        return work.translator.expr(looked, {**work.translator.world(""), "avail.idx": index % 65536}) == 1
+
+    sizes = [before >= 0, before < 65536, wish >= 0, wish < 65536, many >= 1, many <= 32768]
+    all_of_them = (before + many - wish - 1) % 65536 < many  # virtio's vring_need_event
+    if not proves([*sizes, nth >= 1, nth <= many, one(before + nth)], all_of_them, TRIES[:1]):
+        yield "sees a wish that one look for several does not"
+    if not proves([*sizes, all_of_them, nth == (wish - before) % 65536 + 1], z3.And(nth <= many, one(before + nth)),
+                  TRIES[:1]):  # fmt: skip
+        yield "does not see a wish that one look for several does"
