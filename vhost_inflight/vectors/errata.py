@@ -9,10 +9,12 @@ from typing import Final
 
 from model import protocol
 from model.interpret import Sizes
+from model.protocol import Subject
 from proofs.verdicts import recorded_folder
 from vhost_inflight.vectors.form import Vector
 from vhost_inflight.vectors.images import STYLES
-from vhost_inflight.vectors.states import Memory, back_end, outcomes, vector_of
+from vhost_inflight.vectors.served import BackEnd
+from vhost_inflight.vectors.states import Memory, outcomes, vector_of
 
 __all__ = ["errata_vectors"]
 
@@ -28,11 +30,13 @@ of v6's layout: other vectors are about them, by what they catch."""
 
 def errata_vectors() -> Iterator[Vector]:
     """Give the bytes with which merged goes wrong, and the answer of hardened."""
+    subject = Subject("packed", "merged")
+    merged = BackEnd(subject, table=protocol.table(subject, quiet=True))  # the runs have no notifications
     for name, (defect, severity) in _RUNS.items():
         text = (recorded_folder("packed") / "errata" / f"{name}.json").read_text(encoding="utf-8")
         run = json.loads(text)
         sizes = Sizes(run["queue_size"], run["region_size"], run["first_index"])
-        made = back_end("packed", "merged").made(sizes, STYLES["plain"])
+        made = merged.made(sizes, STYLES["plain"])
         state, step = made.machine.initial(), ""
         for event in run["schedule"]:
             if event[0] == "crash":

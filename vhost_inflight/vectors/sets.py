@@ -33,7 +33,15 @@ _QUEUE_SIZES: Final = {
 """By ring and set, the sizes at whose far end a life is cut off; 1 to 4 are in the scripts."""
 
 _ALIKE: Final = frozenset(
-    {"split.init.1", "split.init.3", "split.fetch.counter", "split.supply.id", "split.supply.len", "split.supply.2"}
+    {
+        "split.init.1",
+        "split.init.3",
+        "split.fetch.counter",
+        "split.supply.id",
+        "split.supply.len",
+        "split.supply.2",
+        "split.supply.3",
+    }
     | {f"packed.fetch.{step}" for step in ("2a", "counter", "3", "4", "5a", "5b", "5c", "5d")}
     | {f"packed.init.{step}" for step in "1234567"}
     | {f"packed.supply.{step}" for step in ("id", "len", "3")}
