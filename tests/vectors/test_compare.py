@@ -12,7 +12,7 @@ from vhost_inflight.vectors import messages
 from vhost_inflight.vectors.adapters import reference
 from vhost_inflight.vectors.checking import places
 from vhost_inflight.vectors.checking.compare import Verdict, judge
-from vhost_inflight.vectors.form import Lived, Outcome, Recovered, Store, Vector
+from vhost_inflight.vectors.form import Lived, Meanwhile, Op, Outcome, Recovered, Store, Vector
 from vhost_inflight.vectors.messages import Answered
 
 LIFE = handmade.life()
@@ -143,6 +143,24 @@ def test_a_store_that_is_missing_wrong_or_too_early_is_told(change: Any, told: s
     found = verdict(LIFE, lived(*change(supplied())))
     assert found.word == "fail"
     assert told in found.differs[0]
+
+
+def test_a_value_that_is_there_too_early_is_told_though_it_is_taken_back() -> None:
+    """A crash may come before it is taken back."""
+    early = [Store("region", 14, b"\x01\x00"), Store("region", 14, b"\x00\x00")]
+    (told,) = verdict(LIFE, lived(*early, *supplied())).differs
+    assert told.startswith("at op 3, supply: region.used_idx (byte 14) is stored before region.desc[0].inflight")
+
+
+def test_what_the_driver_stored_meanwhile_is_what_a_later_store_changes() -> None:
+    """The back-end stores 0 where 0 was until the driver came: without that store the driver's value stays."""
+    mark, back = Store("region", 16, b"\x01"), Store("available", 8, b"\x00")
+    before = Meanwhile(("region", 16), (Store(back.part, back.offset, b"\x55"),))
+    ops = (Op("fetch", meanwhile=(before,)), Op("fetch"))
+    vector = handmade.vector("late", handmade.IDLE, (Lived(0, (mark,)), Lived(None, (back,))), *ops)
+    assert verdict(vector, (Lived(0, (mark,)), Lived(None, (back,)))).word == "pass"
+    (told,) = verdict(vector, (Lived(0, (mark,)), Lived(None, ()))).differs
+    assert told.endswith("(byte 8) is not stored: it stays 55, and has to become 00")
 
 
 def test_what_is_fetched_counts() -> None:
