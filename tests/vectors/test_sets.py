@@ -70,7 +70,7 @@ def test_same_seed() -> None:
     draw = [list(random_lives("packed", seed, 5)) for seed in (3, 3, 4)]
     assert draw[0] == draw[1] != draw[2]
     script = next(random_lives("split", 3, 1))
-    first, again = ([*islice(form.dump(state_vectors("split", "merged", script, set(), crashes=1)), 5)] for _ in "ab")
+    first, again = ([*islice(form.dump(state_vectors("split", "merged", script, {}, crashes=1)), 5)] for _ in "ab")
     assert first == again
 
 
@@ -140,6 +140,7 @@ def test_page() -> None:
 def test_measured_anew() -> None:
     """Measured anew, each mistake of v6 too fails the vectors that the record names."""
     standard = {v.id: v for v in sets.vectors("standard")}
+    assert {v.id for v in sets.vectors("small")} <= set(standard)
     record = measure.recorded()
     for subject in REVISIONS:
         for name, one in measure.mistaken(*subject).items():

@@ -69,7 +69,7 @@ def _all(size: str, seed: int) -> Iterator[Vector]:
 def _of_v6() -> Iterator[Vector]:
     """Give the vectors of the seed's split ring, whose region is laid out otherwise: it lacks the order alone."""
     ring, revision = "split", "v6"
-    seen: set[object] = set()
+    seen: dict[object, int] = {}
     for script in scripts(ring):
         if all(revision in protocol.gaps(ring)[gap].revisions for gap, _ in script.gaps):
             yield from _with_stores(state_vectors(ring, revision, script, seen, crashes=2))
@@ -78,12 +78,13 @@ def _of_v6() -> Iterator[Vector]:
 
 
 def _of_ring(ring: str, revision: str, size: str, seed: int) -> Iterator[Vector]:
-    seen: set[object] = set()
+    seen: dict[object, int] = {}
     small = size == "small"
     for script, crashes in _chosen(ring, size, seed):
         states = state_vectors(ring, revision, script, seen, crashes=crashes)
         yield from _with_stores(v for v in states if not small or script.name == "one" or v.step not in _ALIKE)
-        yield from life_vectors(ring, revision, script)
+        if small or crashes > 1 or not script.small:
+            yield from life_vectors(ring, revision, script)
     yield from race_vectors(ring, revision)
     yield from hostile_vectors(ring, revision)
     yield from queue_vectors(ring, revision, (4,) if small else (4, 8, 64) if ring == "split" else (4, 5, 64))
@@ -103,10 +104,9 @@ def _with_stores(states: Iterable[Vector]) -> Iterator[Vector]:
 
 def _chosen(ring: str, size: str, seed: int) -> Iterator[tuple[Script, int]]:
     """Give the scripts of a set, and how many crashes each is cut off by."""
-    for script in scripts(ring):
-        if size != "small" or script.small:
-            yield script, 1 if size == "small" else 3
+    yield from ((script, 1) for script in scripts(ring) if script.small)
     if size != "small":
+        yield from ((script, 3) for script in scripts(ring))
         yield from ((script, 2) for script in orders(ring))
         yield from ((script, 1) for script in random_lives(ring, seed, 40))
     for number in _QUEUE_SIZES[ring][size]:

@@ -191,8 +191,13 @@ def _again(cut: Cut, ring: str, revision: str) -> Iterator[Cut]:
             yield Cut(event.step, count[event.step], given)
 
 
-def state_vectors(ring: str, revision: str, script: Script, seen: set[object], *, crashes: int = 3) -> Iterator[Vector]:
-    """Give the state vectors of a script: up to so many crashes, and no bytes that were there before (`seen`)."""
+def state_vectors(
+    ring: str, revision: str, script: Script, seen: dict[object, int], *, crashes: int = 3
+) -> Iterator[Vector]:
+    """Give the state vectors of a script: up to so many crashes, and no bytes that were there before.
+
+    `seen` has these, each with how many crashes it was followed by.
+    """
     flags = [*script.flags, *(f"gap-{gap}-{choice}" for gap, choice in script.gaps)]
     for cut in _cuts(ring, revision, script):
         name = f"{ring}-{revision}-{script.name}-{_short(cut) or 'fresh'}"
@@ -200,15 +205,17 @@ def state_vectors(ring: str, revision: str, script: Script, seen: set[object], *
 
 
 def _vectors(
-    name: str, cut: Cut, flags: list[str], script: Script, *, seen: set[object], crashes: int
+    name: str, cut: Cut, flags: list[str], script: Script, *, seen: dict[object, int], crashes: int
 ) -> Iterator[Vector]:
     ring, revision = cut.given.ring, cut.given.revision
     key = (cut.given.revision, cut.given.queue_size, cut.given.region, tuple(cut.given.ring_memory.items()))
-    if key in seen:
+    before = seen.get(key, 0)
+    if before >= crashes:
         return
-    seen.add(key)
-    vector = vector_of(name, cut.given, cut.step or None, flags)
-    yield replace(vector, outcomes=outcomes(vector, script.gaps))
+    seen[key] = crashes
+    if not before:
+        vector = vector_of(name, cut.given, cut.step or None, flags)
+        yield replace(vector, outcomes=outcomes(vector, script.gaps))
     if crashes > 1:
         for number, further in enumerate(_again(cut, ring, revision)):
             more = [*flags, "recovery-cut", *(["third-crash"] if "recovery-cut" in flags else [])]
