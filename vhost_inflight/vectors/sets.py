@@ -28,7 +28,7 @@ SIZES: Final = ("small", "standard", "large")
 
 _QUEUE_SIZES: Final = {
     "split": {"small": (), "standard": (8, 16, 64, 128), "large": (8, 16, 64, 128, 256, 1024, 4096, 32768)},
-    "packed": {"small": (), "standard": (5, 7, 16, 100), "large": (5, 7, 16, 100, 128, 256, 1000, 1024, 32767, 32768)},
+    "packed": {"small": (), "standard": (5, 7, 16, 100), "large": (5, 7, 16, 100, 128, 256, 1000, 1024, 32768)},
 }
 """By ring and set, the sizes at whose far end a life is cut off; 1 to 4 are in the scripts."""
 
