@@ -32,6 +32,8 @@ class Gap:
     reason: str
     revisions: tuple[str, ...] = ()
     """The revisions in which it is open; empty: all."""
+    judged: tuple[str, ...] = ()
+    """The revisions that close it, of which it is judged all the same what another choice would do: readings."""
 
     @property
     def default(self) -> str:
@@ -50,14 +52,18 @@ class Gap:
         """Whether the revision leaves it open."""
         return not self.revisions or revision in self.revisions
 
+    def judged_in(self, revision: str) -> bool:
+        """Whether its choices are judged of the revision: it leaves the gap open, or each choice is a reading of it."""
+        return self.open_in(revision) or revision in self.judged
+
 
 def check(gaps: Mapping[str, Gap], revision: str, choices: Mapping[str, str]) -> None:
-    """Raise `ModelError` if a choice names no gap, no alternative, or a gap that the revision does not leave open."""
+    """Raise `ModelError` if a choice names no gap, no alternative, or a gap that nobody judges of the revision."""
     for name, chosen in choices.items():
         if name not in gaps:
             raise ModelError(f"there is no gap {name!r}; there are: {', '.join(gaps)}")
         gaps[name].alternative(chosen)
-        if not gaps[name].open_in(revision) and chosen != gaps[name].default:
+        if not gaps[name].judged_in(revision) and chosen != gaps[name].default:
             raise ModelError(f"revision {revision} does not leave {name} open")
 
 

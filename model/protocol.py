@@ -15,6 +15,7 @@ from model.packed.properties import JUDGEMENTS as PACKED_JUDGEMENTS
 from model.packed.proposal import ERRATA
 from model.packed.proposal import SENTENCES as PACKED_SENTENCES
 from model.packed.quiet import quiet as packed_quiet
+from model.packed.readings import READINGS as PACKED_READINGS
 from model.packed.revisions import HARDENED_EDITS, MERGED
 from model.packed.revisions import REVISIONS as PACKED_REVISIONS
 from model.packed.revisions import V6 as PACKED_V6
@@ -35,8 +36,10 @@ __all__ = [
     "edits",
     "errata",
     "gaps",
+    "judged",
     "judgements",
     "mends",
+    "readings",
     "revisions",
     "sentences",
     "sizes",
@@ -61,12 +64,12 @@ class Subject:
             raise ModelError(f"there is no ring {self.ring!r}; there are: {', '.join(RINGS)}")
         if self.revision not in revisions(self.ring):
             raise ModelError(f"there is no revision {self.revision!r}; there are: {', '.join(revisions(self.ring))}")
-        gap_rules.check(gaps(self.ring), self.revision, dict(self.choices))
+        gap_rules.check(judged(self.ring), self.revision, dict(self.choices))
 
     @staticmethod
     def of(ring: str, revision: str, choices: Mapping[str, str]) -> Subject:
         """Make one; choices that are the default are left out."""
-        known = gaps(ring) if ring in RINGS else {}
+        known = judged(ring) if ring in RINGS else {}
         other = {n: c for n, c in choices.items() if n not in known or c != known[n].default}
         return Subject(ring, revision, tuple(sorted(other.items())))
 
@@ -77,7 +80,12 @@ class Subject:
 
     def choice(self, gap: str) -> str:
         """Give the choice for a gap."""
-        return dict(self.choices).get(gap, gaps(self.ring)[gap].default)
+        return dict(self.choices).get(gap, judged(self.ring)[gap].default)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it chooses what its revision does not leave open: no back-end can be asked to, but it is judged."""
+        return any(not judged(self.ring)[gap].open_in(self.revision) for gap, _ in self.choices)
 
 
 def revisions(ring: str) -> tuple[str, ...]:
@@ -88,6 +96,16 @@ def revisions(ring: str) -> tuple[str, ...]:
 def gaps(ring: str) -> dict[str, Gap]:
     """Give the gaps of a ring's text."""
     return {"split": SPLIT_GAPS, "packed": PACKED_GAPS}[ring]
+
+
+def readings(ring: str) -> dict[str, Gap]:
+    """Give what no revision leaves open, but a back-end or a driver may do in another way: of the packed ring alone."""
+    return {"split": {}, "packed": PACKED_READINGS}[ring]
+
+
+def judged(ring: str) -> dict[str, Gap]:
+    """Give everything of which more than one choice is judged: the gaps, and then what is read in no other way."""
+    return {**gaps(ring), **readings(ring)}
 
 
 def judgements(ring: str) -> tuple[Judgement, ...]:
@@ -131,7 +149,7 @@ def table(subject: Subject, *, quiet: bool = False) -> Table:
         "packed": (PACKED_V6, PACKED_REVISIONS, packed_quiet),
     }[subject.ring]
     revised = v6.edited(known[subject.revision])
-    chosen = gap_rules.apply(revised, gaps(subject.ring), dict(subject.choices))
+    chosen = gap_rules.apply(revised, judged(subject.ring), dict(subject.choices))
     return without_notifications(chosen) if quiet else chosen
 
 

@@ -1,6 +1,6 @@
 """Makes the record of a ring anew: hints for the solver, verdicts, counterexamples. A campaign, not part of CI.
 
-    python -m proofs.record [RING] [--only SUBSTRING] [--drains]
+    python -m proofs.record [RING] [--only SUBSTRING] [--drains | --bounded | --run FILE]
 
 For each subject: run every goal; search exhaustively within the ring's bounds (`proofs.search.bounds.Campaign`). A
 property is `violated` when the search finds a run, `proved` when its goals are proved, and `bounded` otherwise. A
@@ -9,7 +9,8 @@ property that is proved and violated would mean that the proof is wrong: the cam
 Hints are written when all is proved, the rest after each subject, so that a campaign can be stopped. It goes on with
 ``--only``: the subjects whose name, like ``v6`` or ``merged fetch-position=used-idx``, has that in it. What the
 searches for `drains` saw is in a file of its own; ``--drains`` does those of them that have no entry there, and proves
-nothing.
+nothing; ``--bounded`` proves what is bounded, and searches nothing. ``--run`` takes a schedule file, of a run that was
+found in another way than by a search of all runs: what was bounded is violated then, with no bounds.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from proofs.report import progress
 from proofs.search.bounds import Bounds
 from proofs.search.breadth_first import Found, explore
 from proofs.search.runs import runs
-from proofs.verdicts import Schedule, Verdict, load_schedule, recorded_folder, subjects, table_and_sizes
+from proofs.verdicts import Schedule, Verdict, load_schedule, recorded_folder, subjects, table_and_sizes, violates
 from proofs.workers import workers
 
 __all__ = ["Looked", "main", "search", "searches", "write", "write_hints"]
@@ -51,10 +52,12 @@ def searches(subject: protocol.Subject) -> list[tuple[Bounds, frozenset[str]]]:
     counters = told.counters if "counter" in gaps else ()
     fresh = {"fresh", "init"} & gaps or subject.revision == "hardened"
     in_use = told.in_use if fresh else ()
+    laps = told.laps if "first-wrap" in {gap for gap, _ in subject.choices} else ()
     batches = told.batches if {"batch-size", "fetch-in-batch"} & {gap for gap, _ in subject.choices} else ()
     more = told.wide_drains if subject.revision != "hardened" and (not gaps or "event" in gaps) else ()
-    found = [*((b, safe) for b in (*told.bounds, *counters, *in_use, *wide)),
-             *((b, DRAINS) for b in (*told.drains, *batches, *more))]  # fmt: skip
+    further = [b for chosen in subject.choices for b in told.further.get(chosen, ())]
+    found = [*((b, safe) for b in (*told.bounds, *counters, *in_use, *laps, *wide)),
+             *((b, DRAINS) for b in (*told.drains, *batches, *more, *further))]  # fmt: skip
     return [(b, p) for b, p in found if protocol.sizes(subject, b.size).entries]  # no region has none
 
 
@@ -120,6 +123,50 @@ def search_for_drains(chosen: Sequence[protocol.Subject]) -> None:
             _exchange(path, job[0], sorted(done, key=lambda e: order.index(e["bounds"])))
     for line in changed:  # not before: what shows the progress breaks lines
         print(line)
+
+
+def prove_bounded(chosen: Sequence[protocol.Subject]) -> None:
+    """Prove what searches alone speak of so far; write what is proved, with its hints. What a run violates stays."""
+    bounded = {s: {e["property"] for e in _verdicts(s) if e["verdict"] == "bounded"} for s in chosen}
+    bounded = {s: names for s, names in bounded.items() if names}
+    with progress("proving") as step:
+        proved = prove_all(bounded, core=True, properties=bounded, progress=step)
+    for ring, cores in proved.cores.items():
+        write_hints(ring, cores)
+    for subject, names in bounded.items():
+        shown = proved.properties(subject) & names
+        entries = [
+            asdict(Verdict(subject.ring, subject.revision, dict(subject.choices), e["property"], "proved"))
+            if e["property"] in shown else e
+            for e in _verdicts(subject)
+        ]  # fmt: skip
+        kept = [{k: v for k, v in entry.items() if v not in ((), None)} for entry in entries]
+        _exchange(recorded_folder(subject.ring) / "verdicts.json", subject, kept)
+        left = ", ".join(sorted(names - shown)) or "nothing"
+        print(f"{subject.name}: proved {', '.join(sorted(shown)) or 'nothing'}; left {left}")
+
+
+def take_run(path: Path) -> None:
+    """Let a run that was found otherwise turn what is bounded into what is violated; nothing says that it is shortest.
+
+    A run of what is not bounded, and one that violates nothing, are refused.
+    """
+    schedule = load_schedule(path)
+    subject = protocol.Subject.of(schedule.ring, schedule.revision, schedule.gaps)
+    entries = _verdicts(subject)
+    (was,) = (e for e in entries if e["property"] == schedule.property)
+    if was["verdict"] != "bounded" or not violates(schedule):
+        sys.exit(f"{path}: {subject.name} {schedule.property} is {was['verdict']}, or the run does not violate it")
+    name = f"counterexamples/{schedule.file_name()}"
+    (recorded_folder(subject.ring) / name).write_text(json.dumps(schedule.json()) + "\n")
+    told = Verdict(subject.ring, subject.revision, schedule.gaps, was["property"], "violated", (), name)
+    now = {k: v for k, v in asdict(told).items() if v not in ((), None)}
+    _exchange(recorded_folder(subject.ring) / "verdicts.json", subject, [now if e is was else e for e in entries])
+    print(f"{subject.name}: {schedule.property} is violated by {len(schedule.events)} events")
+
+
+def _verdicts(subject: protocol.Subject) -> list[dict[str, Any]]:
+    return _entries(recorded_folder(subject.ring) / "verdicts.json", subject)
 
 
 def _searched(subject: protocol.Subject) -> set[Bounds]:
@@ -205,12 +252,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("ring", nargs="?", default="split", choices=protocol.RINGS)
     parser.add_argument("--only", metavar="SUBSTRING", default="", help="the subjects with this in their name")
     parser.add_argument("--drains", action="store_true", help="search for drains alone, where that was not done yet")
+    parser.add_argument("--bounded", action="store_true", help="prove what is bounded alone, and search nothing")
+    parser.add_argument("--run", type=Path, metavar="FILE", help="take a schedule that violates what is bounded")
     asked = parser.parse_args(arguments)
+    if asked.run:
+        take_run(asked.run)
+        return
     chosen = [s for s in subjects(asked.ring) if asked.only in s.name]
     if not chosen:
         sys.exit(f"no subject of the {asked.ring} ring has {asked.only!r} in its name")
-    if asked.drains:
-        search_for_drains(chosen)
+    if asked.drains or asked.bounded:
+        (search_for_drains if asked.drains else prove_bounded)(chosen)
         return
     with progress("proving") as step:
         proved = prove_all(chosen, core=True, progress=step)

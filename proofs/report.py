@@ -205,7 +205,7 @@ def _scope(judged: Sequence[Judged]) -> str:
         lines.append("  assumed (why, and what breaks otherwise: docs/trust.md):")
         lines += [f"    {line}" for line in assumptions.lines(proved)]
     if "violated" in kinds:
-        lines.append("  violated: a run breaks it; no run within its bounds takes fewer steps")
+        lines.append("  violated: a run breaks it; no run within its bounds, where it has any, takes fewer steps")
     if any(j.found and j.found.repeats_from for j in judged):
         lines.append("    (where a run goes round for ever: no run takes fewer steps to where it begins to)")
     if "bounded" in kinds:

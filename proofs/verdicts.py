@@ -18,7 +18,21 @@ from proofs.search.judges import Judge
 from proofs.search.livelock import is_round
 from proofs.search.runs import runs
 
-__all__ = ["Schedule", "Verdict", "load_schedule", "recorded", "recorded_folder", "subjects", "violates"]
+__all__ = [
+    "READINGS",
+    "Schedule",
+    "Verdict",
+    "load_schedule",
+    "readings",
+    "recorded",
+    "recorded_folder",
+    "recorded_readings",
+    "subjects",
+    "violates",
+]
+
+READINGS = "readings-verdicts.json"
+"""The file of a ring's record that has the verdicts of readings, in the form of the others."""
 
 ANY = "any"
 
@@ -189,7 +203,15 @@ def violates(schedule: Schedule) -> bool:
 
 def recorded(ring: str) -> list[Verdict]:
     """Read the recorded verdicts."""
-    path = recorded_folder(ring) / "verdicts.json"
+    return _recorded(recorded_folder(ring) / "verdicts.json")
+
+
+def recorded_readings(ring: str) -> list[Verdict]:
+    """Read the recorded verdicts of readings: none where a ring has none."""
+    return _recorded(recorded_folder(ring) / READINGS)
+
+
+def _recorded(path: Path) -> list[Verdict]:
     if not path.is_file():
         return []
     return [_verdict(entry) for entry in json.loads(path.read_text())]
@@ -206,6 +228,15 @@ def subjects(ring: str, revisions: Iterable[str] | None = None) -> Iterator[prot
         yield protocol.Subject.of(ring, revision, {})
         for gap in protocol.gaps(ring).values():
             if gap.open_in(revision):
+                for alternative in gap.alternatives[1:]:
+                    yield protocol.Subject.of(ring, revision, {gap.name: alternative.name})
+
+
+def readings(ring: str, revisions: Iterable[str] | None = None) -> Iterator[protocol.Subject]:
+    """Give what is judged besides: each revision under each single choice that it does not leave open."""
+    for revision in revisions or protocol.revisions(ring):
+        for gap in protocol.judged(ring).values():
+            if gap.judged_in(revision) and not gap.open_in(revision):
                 for alternative in gap.alternatives[1:]:
                     yield protocol.Subject.of(ring, revision, {gap.name: alternative.name})
 

@@ -30,8 +30,10 @@ from proofs.verdicts import (
     Schedule,
     Verdict,
     load_schedule,
+    readings,
     recorded,
     recorded_folder,
+    recorded_readings,
     subjects,
     table_and_sizes,
     violates,
@@ -62,19 +64,20 @@ def run(
     write: Callable[[list[dict[str, Any]]], None] | None = None,
     quiet: bool = False,
     by: By | None = None,
+    with_readings: bool = False,
 ) -> bool:
     """Judge; print; True if every verdict is the one recorded (without a record: if nothing is violated).
 
     Afterwards every counterexample is written to `out`; without `out` only those that are not in the record are, to
     `FOLDER`. ``write`` is given the verdicts as JSON has them. What cannot be written is a warning: the answer stands.
-    ``quiet``: nothing is printed.
+    ``quiet``: nothing is printed. ``with_readings``: choices that a revision does not leave open are judged, too.
     """
     started = time.monotonic()
     found = Run()
     rings = (ring,) if ring else protocol.RINGS
     for name in rings:
         first = len(found.notes)
-        _judge(found, name, _subjects(name, revision, gaps), property_name, search, by or By())
+        _judge(found, name, _subjects(name, revision, gaps, with_readings), property_name, search, by or By())
         if len(rings) > 1:
             found.notes[first:] = [f"{name}: {note}" for note in found.notes[first:]]
     console = Console(soft_wrap=True, quiet=quiet)
@@ -91,19 +94,22 @@ def run(
     return found.good and all(j.good for j in found.judged)
 
 
-def _subjects(ring: str, revision: str | None, gaps: Mapping[str, str]) -> list[protocol.Subject]:
+def _subjects(ring: str, revision: str | None, gaps: Mapping[str, str], besides: bool) -> list[protocol.Subject]:
+    """Give what is asked for: of choices, the revisions that leave them open, or of which they are judged `besides`."""
+    wanted = [revision] if revision else None
     if not gaps:
-        return list(subjects(ring, [revision] if revision else None))
-    known = protocol.gaps(ring)
-    open_in = [r for r in protocol.revisions(ring) if all(g not in known or known[g].open_in(r) for g in gaps)]
-    return [protocol.Subject.of(ring, r, gaps) for r in ([revision] if revision else open_in)]
+        return [*subjects(ring, wanted), *(readings(ring, wanted) if besides else ())]
+    known = protocol.judged(ring)
+    judged = [r for r in protocol.revisions(ring) if all(g not in known or known[g].judged_in(r) for g in gaps)]
+    opened = [r for r in judged if all(g not in known or known[g].open_in(r) for g in gaps)]
+    return [protocol.Subject.of(ring, r, gaps) for r in (wanted or (judged if besides else opened) or judged)]
 
 
 def _judge(  # noqa: PLR0917
     found: Run, ring: str, chosen: list[protocol.Subject], property_name: str | None, search: bool, by: By
 ) -> None:
     names = [property_name] if property_name else list(NAMES)
-    record = {(v.subject(), v.property): v for v in recorded(ring)}
+    record = {(v.subject(), v.property): v for v in (*recorded(ring), *recorded_readings(ring))}
     asked = [(s, n) for s in chosen for n in names]
     to_prove: dict[protocol.Subject, set[str]] = {}
     for subject, name in asked:

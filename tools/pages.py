@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import diagrams
 from diagrams import Event
 from diagrams._play import play
 from model import protocol
+from model.gaps import Gap
 from model.properties import NAMES
+from model.protocol import Subject
+from proofs.induction.kits import kit
 from proofs.search.bounds import Bounds
-from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder
+from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, recorded_readings
+from proofs.verdicts import readings as all_readings
 from tools import claims, firsts, readings, sentences, tour, trust
 
 __all__ = ["PAGES", "block", "filled"]
@@ -35,9 +40,9 @@ def filled(text: str) -> str:
 def block(name: str) -> str:
     """Give a part by its name; raise `LookupError` if there is none of that name.
 
-    They are ``verdicts``, ``properties``, ``firsts``, ``runs first``, ``readings``, ``gaps RING``, ``run NAME`` and
-    ``end of NAME``; or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``; or of the tour:
-    ``pictures``, ``crashes RING``; or of docs/trust.md: ``believed``, ``assumed``, ``sabotages``.
+    They are ``verdicts``, ``properties``, ``firsts``, ``runs first``, ``readings``, ``gaps RING``, ``bounded RING``,
+    ``run NAME`` and ``end of NAME``; or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``;
+    or of the tour: ``pictures``, ``crashes RING``; or of docs/trust.md: ``believed``, ``assumed``, ``sabotages``.
     """
     told = sentences.part(name) or tour.part(name) or trust.part(name)
     return _recorded(name) if told is None else _table(*told)
@@ -50,8 +55,8 @@ def _recorded(name: str) -> str:
         return parts[name]()
     if name == "properties":
         return _table(("it says", "said by", "sentences of its proof", "killed mutants", "judges"), claims.rows())
-    if kind == "gaps" and rest in protocol.RINGS:
-        return _gaps(rest)
+    if kind in ("gaps", "bounded") and rest in protocol.RINGS:
+        return _gaps(rest) if kind == "gaps" else _bounded(rest)
     events = _events(name.removeprefix("end of ").removeprefix("run "))
     if kind == "run":
         return f"<details><summary>The whole run, store by store</summary>\n\n{_rows(events)}\n</details>\n"
@@ -187,27 +192,59 @@ def _verdict(verdict: Verdict | None) -> str:
 def _gaps(ring: str) -> str:
     """Print every gap of a ring: its question, each choice, and what the choice violates besides, by revision."""
     known: dict[tuple[str, str, str], list[Verdict]] = {}
-    for verdict in recorded(ring):
+    for verdict in (*recorded(ring), *recorded_readings(ring)):
         (gap, choice), *_ = [*verdict.gaps.items(), ("", "")]
         known.setdefault((verdict.revision, gap, choice), []).append(verdict)
     revisions = protocol.revisions(ring)
+
+    def cell(gap: Gap, choice: str, revision: str) -> str:
+        told = known.get((revision, gap.name, choice))
+        if choice == gap.default:
+            return ""
+        if gap.open_in(revision):
+            return _difference(told, known.get((revision, "", "")))
+        return f"closed; read so: {_read_so(told)}" if gap.judged_in(revision) else "closed"
+
     rows = [
         (
             f"`{gap.name}`" if alternative.name == gap.default else "",
             f"{alternative.name}{' (default)' if alternative.name == gap.default else ''}: {alternative.meaning}",
-            *(
-                ""
-                if alternative.name == gap.default
-                else _difference(known.get((r, gap.name, alternative.name)), known.get((r, "", "")))
-                if gap.open_in(r)
-                else "closed"
-                for r in revisions
-            ),
+            *(cell(gap, alternative.name, revision) for revision in revisions),
         )
-        for gap in protocol.gaps(ring).values()
+        for gap in protocol.judged(ring).values()
         for alternative in gap.alternatives
     ]
     return _table(("gap", "choice", *revisions), rows)
+
+
+def _bounded(ring: str) -> str:
+    """Print why what is bounded is so: by choice and property, the revisions that have the row, and the reason."""
+    told = kit(ring).bounded
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for verdict in recorded(ring):
+        if verdict.verdict == "bounded":
+            for gap, choice in verdict.gaps.items():
+                rows.setdefault((gap, choice, verdict.property), []).append(verdict.revision)
+    by_reason: dict[tuple[str, str, str], list[str]] = {}
+    for (gap, choice, name), revisions in rows.items():
+        reason = told.get((gap, choice, name), "-")
+        by_reason.setdefault((name, reason, ", ".join(revisions)), []).append(f"`{gap}={choice}`")
+    lines = [(name, ", ".join(choices), where, why) for (name, why, where), choices in sorted(by_reason.items())]
+    return _table(("property", "choices", "revisions", "why neither proof nor run"), lines)
+
+
+def _read_so(verdicts: Sequence[Verdict] | None, without: Sequence[str] = ()) -> str:
+    """Say what a reading violates, and whether the rest is proved; some properties are left out."""
+    if verdicts is None:
+        return "-"
+    names = {k: [v.property for v in verdicts if v.verdict == k and v.property not in without] for k in _TOLD}
+    violated, proved, bounded = (", ".join(names[kind]) for kind in ("violated", "proved", "bounded"))
+    if proved and bounded:
+        return f"violates {violated or 'nothing'}; proved: {proved}; *bounded*: {bounded}"
+    rest = "proved" if proved else "*bounded*" if bounded else ""
+    if not violated:
+        return f"violates nothing: {rest}"
+    return f"violates {violated}; the rest: {rest}" if rest else f"violates {violated}"
 
 
 def _difference(verdicts: Sequence[Verdict] | None, usual: Sequence[Verdict] | None) -> str:
@@ -225,18 +262,31 @@ def _difference(verdicts: Sequence[Verdict] | None, usual: Sequence[Verdict] | N
 
 
 def _readings() -> str:
-    """Print what each reading of the packed ring's gaps violates when it is put into `hardened`, and how it drains."""
-    known, drains = {(e["gap"], e["choice"]): e for e in readings.recorded()}, readings.drains()
-    rows = []
-    for gap, alternative in readings.open_readings():
-        entry, searches = known[gap.name, alternative.name], drains.get((gap.name, alternative.name), [])
-        broken = [name for name in entry["violated"] if name != "drains"]
-        rest = "bounded" if entry["complete"] else "not searched to the end"
-        said = f"{', '.join(broken)}; the rest: {rest}" if broken else f"nothing: {rest}"
-        said = ", ".join(broken) if len(broken) == len(NAMES) - 1 else said
-        other = f"{alternative.name}: {alternative.meaning}"
-        rows.append((f"`{gap.name}`", gap.alternatives[0].meaning, other, said, _drains(searches)))
-    return _table(("gap", "the reading that holds (default)", "another reading", "violates", "`drains`"), rows)
+    """Print what each reading of the packed ring violates in `hardened`, what of it is proved, and how it drains."""
+    told: dict[Subject, list[Verdict]] = {}
+    for verdict in recorded_readings("packed"):
+        told.setdefault(verdict.subject(), []).append(verdict)
+    drains, rows = readings.drains(), []
+    for subject in all_readings("packed", ["hardened"]):
+        ((name, choice),) = subject.choices
+        gap = protocol.judged("packed")[name]
+        verdicts, searches = told.get(subject), drains.get((name, choice), [])
+        last = next((v for v in verdicts or () if v.property == "drains"), None)
+        waits = _drains(searches) if searches and last and last.verdict != "proved" else _waits(last)
+        other = f"{choice}: {gap.alternative(choice).meaning}"
+        rows.append((f"`{name}`", gap.alternatives[0].meaning, other, _read_so(verdicts, ["drains"]), waits))
+    return _table(("gap", "the reading that holds (default)", "another reading", "but for `drains`", "`drains`"), rows)
+
+
+def _waits(verdict: Verdict | None) -> str:
+    """Say what is known of `drains` where the searches for it are no record of their own."""
+    if verdict is None or verdict.verdict == "proved":
+        return "-" if verdict is None else "proved"
+    within = "; ".join(_within({"bounds": asdict(b)}) for b in verdict.bounds)
+    if verdict.counterexample is None:
+        return f"bounded: {within}"
+    events = load_schedule(recorded_folder(verdict.ring) / verdict.counterexample).events
+    return f"**violated**: {len(events)} events ({within})"
 
 
 def _drains(searches: Sequence[Mapping[str, Any]]) -> str:

@@ -70,6 +70,9 @@ def verify(
     property_: Annotated[str | None, typer.Option("--property", help="one property (all, if left out)")] = None,
     gap: Gaps = None,
     search: Annotated[bool, typer.Option("--search", help="find counterexamples anew; no time limit")] = False,
+    readings: Annotated[
+        bool, typer.Option("--readings", help="judge choices that a revision does not leave open, too (docs/gaps.md)")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="write every counterexample to DIR (else: new ones, to counterexamples)"),
@@ -106,6 +109,7 @@ def verify(
             write=partial(write_json, json_file) if json_file is not None else None,
             quiet=json_file == STDIO,
             by=by,
+            with_readings=readings,
         )
     )
 

@@ -43,8 +43,8 @@ def explain(ring: str, name: str) -> Answer:
     """Explain a step, a property, a gap or a revision; raise `ModelError` if there is nothing of that name."""
     if name in SENTENCES:
         return _property(ring, name)
-    if name in protocol.gaps(ring):
-        return _gap(ring, protocol.gaps(ring)[name])
+    if name in protocol.judged(ring):
+        return _gap(ring, protocol.judged(ring)[name])
     if name in protocol.revisions(ring):
         return _revision(ring, name)
     if name in _places(ring):
@@ -54,7 +54,7 @@ def explain(ring: str, name: str) -> Answer:
 
 def ids(ring: str) -> list[str]:
     """Give every name that `explain` knows on a ring."""
-    return [*_places(ring), *SENTENCES, *protocol.gaps(ring), *protocol.revisions(ring)]
+    return [*_places(ring), *SENTENCES, *protocol.judged(ring), *protocol.revisions(ring)]
 
 
 def index(ring: str) -> Answer:
@@ -252,7 +252,8 @@ def _property(ring: str, name: str) -> Answer:
 
 def _gap(ring: str, gap: Gap) -> Answer:
     revisions = [r for r in protocol.revisions(ring) if gap.open_in(r)]
-    last = revisions[-1]
+    judged = [r for r in protocol.revisions(ring) if gap.judged_in(r)]
+    last = (revisions or judged)[-1]
     alternatives = []
     for alternative in gap.alternatives:
         chosen = protocol.Subject.of(ring, last, {gap.name: alternative.name})
@@ -266,6 +267,7 @@ def _gap(ring: str, gap: Gap) -> Answer:
         "default": gap.default,
         "reason": gap.reason,
         "revisions": revisions,
+        "judged": judged,
         "alternatives": alternatives,
         "changes_are_of": last,
     }

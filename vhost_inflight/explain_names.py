@@ -74,7 +74,7 @@ def _begins(step: str, ring: str, name: str) -> bool:
 
 
 def _choices(ring: str) -> Iterator[tuple[str, str]]:
-    return ((gap.name, each.name) for gap in protocol.gaps(ring).values() for each in gap.alternatives)
+    return ((gap.name, each.name) for gap in protocol.judged(ring).values() for each in gap.alternatives)
 
 
 def _choice(ring: str, gap: str, choice: str) -> Answer:
@@ -89,6 +89,7 @@ def _choice(ring: str, gap: str, choice: str) -> Answer:
         "meaning": chosen["meaning"],
         "default": choice == whole["default"],
         "revisions": whole["revisions"],
+        "judged": whole["judged"],
         "changes_are_of": whole["changes_are_of"],
         "changes": chosen["changes"],
     }

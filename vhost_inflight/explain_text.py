@@ -98,8 +98,16 @@ def _property(answer: Answer) -> Iterator[str]:
             yield from _lines("", judged["predicate"], 2)
 
 
+def _where(what: str, answer: Answer) -> str:
+    """Say where a gap is open; of what is open nowhere, of which revisions it is judged."""
+    ring = f"the {answer['ring']} ring's text"
+    if not answer["revisions"]:
+        return f"what {ring} does not leave open, judged of {_list(answer['judged'])} (verify --readings)"
+    return f"{what} of {ring}, open in {_list(answer['revisions'])}"
+
+
 def _gap(answer: Answer) -> Iterator[str]:
-    yield f"{answer['id']}: a gap of the {answer['ring']} ring's text, open in {_list(answer['revisions'])}"
+    yield f"{answer['id']}: {_where('a gap', answer)}"
     yield from _lines("question", answer["question"], 2)
     yield from _lines("default", answer["default"], 2)
     yield from _lines("reason", answer["reason"], 2)
@@ -154,7 +162,7 @@ def _part(mark: str, name: str, value: Any) -> Iterator[str]:
 def _choice(answer: Answer) -> Iterator[str]:
     kind = "the default" if answer["default"] else "a choice"
     gap = answer["id"].partition("=")[0]
-    yield f"{answer['id']}: {kind} of a gap of the {answer['ring']} ring's text, open in {_list(answer['revisions'])}"
+    yield f"{answer['id']}: {kind} of {_where('a gap', answer)}"
     yield from _lines("question", answer["question"], 2)
     yield from _lines("means", answer["meaning"], 2)
     yield from _lines("more", f"vhost-inflight explain {gap} --ring {answer['ring']}", 2)

@@ -45,8 +45,8 @@ def ring_of(gaps: Iterable[str], ring: str | None) -> str | None:
     from model import protocol  # noqa: PLC0415  # a command that asks for none needs none
 
     for name in gaps:
-        owners = [each for each in protocol.RINGS if name in protocol.gaps(each)]
-        check("gap", name, [gap for each in protocol.RINGS for gap in protocol.gaps(each)])
+        owners = [each for each in protocol.RINGS if name in protocol.judged(each)]
+        check("gap", name, [gap for each in protocol.RINGS for gap in protocol.judged(each)])
         if ring is not None and ring not in owners:
             raise typer.BadParameter(f"gap {name} is one of the {owners[0]} ring, not of the {ring} ring")
         if len(owners) == 1:

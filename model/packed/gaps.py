@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from model.both.gaps import TEXT, shared
 from model.gaps import Alternative as A  # noqa: N817
 from model.gaps import Gap
@@ -133,5 +135,12 @@ _GAPS = (
     ),
 )
 
-GAPS: dict[str, Gap] = {gap.name: gap for gap in _GAPS}
+
+def _read_in_hardened(gap: Gap) -> Gap:
+    """Have each choice that `merged` leaves open, and `hardened` does not, judged of `hardened`: a reading of it."""
+    closed = gap.open_in("merged") and not gap.open_in("hardened")
+    return replace(gap, judged=("hardened",)) if closed else gap
+
+
+GAPS: dict[str, Gap] = {gap.name: _read_in_hardened(gap) for gap in _GAPS}
 """The gaps, by name."""

@@ -20,6 +20,7 @@ __all__ = [
     "known_slot",
     "newly_used",
     "newly_used_end",
+    "others_number",
     "own_slot",
     "publish",
     "published_slot",
@@ -93,6 +94,11 @@ def backward_number(s: Any) -> Term:
 def forward_number(s: Any) -> Term:
     """Give the request of the batch whose flags come next, from the first to the last (gap flags-order)."""
     return s.supply.count - s.supply.cursor  # type: ignore[no-any-return]
+
+
+def others_number(s: Any) -> Term:
+    """Give the request of the batch whose flags come next: the second to the last, and then the first."""
+    return ite(s.supply.cursor == 1, 0, s.supply.count - s.supply.cursor + 1)
 
 
 def published_slot(s: Any, number: Term) -> tuple[Term, Term]:

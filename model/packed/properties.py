@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from model.both.words import ENTRIES, RUNNING, SIZE, WORKING
-from model.packed.history import Walk, backward_number, forward_number, newly_used, own_slot, published_slot
+from model.packed.history import (
+    Walk,
+    backward_number,
+    forward_number,
+    newly_used,
+    others_number,
+    own_slot,
+    published_slot,
+)
 from model.packed.places import to_fetch
 from model.packed.recover import slots_inflight
 from model.properties import Judgement
@@ -204,6 +212,8 @@ JUDGEMENTS: tuple[Judgement, ...] = (
     Judgement("exactly-once", "publish", True, names_once),
     Judgement("intact", "publish forwards", True, lambda s: names_finished(s, forward_number)),
     Judgement("exactly-once", "publish forwards", True, lambda s: names_once(s, forward_number)),
+    Judgement("intact", "publish others", True, lambda s: names_finished(s, others_number)),
+    Judgement("exactly-once", "publish others", True, lambda s: names_once(s, others_number)),
     Judgement("intact", "publish own", True, lambda s: names_finished(s, backward_number, own_slot)),
     Judgement("exactly-once", "publish own", True, lambda s: names_once(s, backward_number, own_slot)),
     Judgement("intact", "publish own forwards", True, lambda s: names_finished(s, forward_number, own_slot)),

@@ -224,7 +224,8 @@ class Census:
                 if node.op in ("count", "total"):
                     for what in ("counts from 0", "counts on", "has an end"):
                         name = f"{self.ring.counts[where]} {what}"
-                        yield from _another(seen, "sum", name, f"{before} {_written(node)}")
+                        group = "base" if where == step.step.id else where
+                        yield from _another(seen, "sum", name, f"{before} {_written(node)}", group)
 
     def _walks(self, step: Recorded) -> Iterator[tuple[str, ...]]:
         seen: dict[str, list[str]] = {}
@@ -295,7 +296,8 @@ class Census:
             if (recovers or step.step.id == "crash") and not writes.isdisjoint(_spoken_of(term)):
                 yield "restart", f"{name} stays", "restartable", _written(term)
             if "recovered" in step.step.tags:
-                yield "restart", f"{name} is left", "restartable", _written(term)
+                idle = ("idle",) if name in self.ring.while_idle(self.table) else ()
+                yield "restart", f"{name} is left", "restartable", _written(term), *idle
                 yield "restart", f"{name} is one", "restartable", _written(term)
         if (recovers or step.step.id == "crash") and not writes.isdisjoint(_spoken_of(key)):
             yield "restart", "the key stays", "restartable", _written(key)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from model import protocol
-from model.both.words import DEAD, ENTRIES
+from model.both.words import DEAD, ENTRIES, SIZE
 from model.properties import Judgement
 from model.record import Vars
 from model.steps import Edit, Replace
@@ -22,6 +22,7 @@ from proofs.induction.kits import induction_of
 from proofs.induction.proof import Proof
 from proofs.induction.show import given, proof_works, proves
 from proofs.induction.walks import Along
+from proofs.induction.words import Conjunct
 
 __all__ = ["Falsehood", "falsehoods", "is_believed"]
 
@@ -55,6 +56,7 @@ def falsehoods(ring: str) -> Iterator[Falsehood]:
     for kind, what, work, goal, changes in (*_KITS[ring], *_restarts(ring)):
         yield Falsehood(ring, kind, what, work, goal, lambda c=changes: _changed(ring, **c()))  # type: ignore[misc]
     yield Falsehood(ring, "initial", "the region begins initialised", "initial", "version", lambda: _begun(ring))
+    yield Falsehood(ring, "initial", "all rings are small", "initial", "small", lambda: _small(ring))
     yield from _judgements(ring)
 
 
@@ -70,6 +72,12 @@ def _begun(ring: str) -> Proof:
     table = protocol.table(SUBJECTS[ring])
     changed = (replace(v, initial=1) if v.name == "region.version" else v for v in table.vars.values())
     return Proof(SUBJECTS[ring], replace(table, vars=Vars(*changed)))
+
+
+def _small(ring: str) -> Proof:
+    """Put a sentence into the invariant that is true if it is assumed, and not otherwise."""
+    told = induction_of(ring).invariant
+    return _changed(ring, invariant=lambda table: [*told(table), Conjunct("small", lambda _: SIZE <= 16384)])
 
 
 def _judgements(ring: str) -> Iterator[Falsehood]:

@@ -36,6 +36,8 @@ __all__ = ["Believed", "believable", "subjects"]
 State = Mapping[str, Any]
 WIDE = 256
 """The size of the larger ring."""
+MANY_STATES = 50
+"""In how many states what is known of finite sets is looked at."""
 
 
 @dataclass
@@ -84,9 +86,34 @@ def believable(subject: Subject) -> Believed:
         goals = goals_of(work)
         found.goals += len(goals)
         found.sets += sum((name, n) not in wanted for n in range(len(work.cases)))
+    found.faults += [f"{subject.ring} {subject.name}: {fault}" for fault in _of_finite_sets(proof, evaluator)]
     for name, number in sorted(wanted):
         found.faults.append(f"{subject.ring} {subject.name}: {name}, case {number + 1}: true of no witness's state")
     return found
+
+
+def _of_finite_sets(proof: Proof, evaluator: _Evaluator) -> Iterator[str]:
+    """Evaluate what a ring knows of any finite set of requests, where it has two or more: no stuck state has any."""
+    work = proof_works(proof)["drains"]
+    facts, seen = proof.ring.stuck_facts(work.translator, work.before), 0
+    for witness in (w for w in witnesses.load(proof.subject.ring) if w.subject == _witnessed(proof.subject)):
+        machine = Machine(proof.table, witness.sizes)
+        marks, done = machine.place["region.desc[].inflight"], machine.place["recover.resubmitted"]
+        for state, _ in _played(machine, witness.schedule):
+            pending = sum(m == 1 and not d for m, d in zip(state[marks], state[done], strict=True))
+            if pending > 1 and seen < MANY_STATES:
+                seen += 1
+                known = {**evaluator.functions(witness.sizes), **_numbers(machine, proof, state, -1)}
+                if not all(evaluator.true(fact, known) for fact in evaluator.defined(facts, known)):
+                    yield f"drains: not true of two requests or more: {' '.join(str(facts).split())}"[:300]
+                    return
+    if not seen:
+        yield "drains: no witness has two requests in flight"
+
+
+def _witnessed(subject: Subject) -> Subject:
+    """Give whose witnesses are played."""
+    return Subject("split", "merged") if subject == Subject("split", "hardened") else subject
 
 
 def _states(proof: Proof, wanted: set[tuple[str, int]]) -> Iterator[tuple[Work, Sizes, State, bool]]:
@@ -94,7 +121,7 @@ def _states(proof: Proof, wanted: set[tuple[str, int]]) -> Iterator[tuple[Work, 
 
     Of each run the first state before each step, and others as long as a case is wanted of the step.
     """
-    of = Subject("split", "merged") if proof.subject == Subject("split", "hardened") else proof.subject
+    of = _witnessed(proof.subject)
     works = proof_works(proof)
     for witness in (w for w in witnesses.load(of.ring) if w.subject == of):
         machine, seen = Machine(proof.table, witness.sizes), set[str]()
@@ -192,7 +219,7 @@ class _Evaluator:
             self._told[work.id] = [*work.facts, *besides.values()], [work.hypothesis(a) for a in usable.values()]
         facts, hypotheses = self._told[work.id]
         known = {**self.functions(sizes), **state}
-        checked = self._defined(facts, known)
+        checked = self.defined(facts, known)
         return next((said for said in (*checked, *(hypotheses if atoms else ())) if not self.true(said, known, sizes)),
                     None)  # fmt: skip
 
@@ -203,7 +230,7 @@ class _Evaluator:
         return {"near": near(size), "slot": lambda x: x % size, "place": lambda x: (x & 65535) % size,
                 "cell": lambda x: x % size, "lap": lambda x: 1 - x // size % 2}  # fmt: skip
 
-    def _defined(self, facts: Iterable[Any], known: dict[str, Any]) -> list[Any]:
+    def defined(self, facts: Iterable[Any], known: dict[str, Any]) -> list[Any]:
         """Give a meaning to each constant that the solver was told as a name, and what is left to be looked at."""
         left = list(facts)
         while left:

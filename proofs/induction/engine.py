@@ -65,6 +65,9 @@ def groups_for(properties: Iterable[str]) -> set[str]:
     return {group for name in properties for group in rests_on(name)}
 
 
+MOST = 40
+"""Atoms in a hint that is added to another; what needs more is asked with all of them as well."""
+
 Solve = Callable[[Proof, list[Query], dict[str, list[str]]], list[Result]]
 """Asks the goals of one subject; the hints are given too."""
 
@@ -118,7 +121,7 @@ def prove_all(
             for result in results:
                 outcome.results[result.query.key] = result
                 if core and result.status == "proved" and result.query.work != "initial":
-                    _keep(outcome.cores, result)
+                    _keep(outcome.cores, result, _known[result.query.ring])
             done += len(results)
             if progress:
                 progress(done, total)
@@ -126,9 +129,12 @@ def prove_all(
     return outcome
 
 
-def _keep(cores: dict[str, dict[str, list[str]]], result: Result) -> None:
-    query = result.query
-    cores.setdefault(query.ring, {})[hint_key(query.work, query.name)] = sorted(result.used)
+def _keep(cores: dict[str, dict[str, list[str]]], result: Result, known: dict[str, list[str]]) -> None:
+    """Keep what a goal was shown from, beside what others show their goal of that name from."""
+    found, key = cores.setdefault(result.query.ring, {}), hint_key(result.query.work, result.query.name)
+    was = found.get(key, known.get(key))
+    if was is None or len(result.used) <= MOST:
+        found[key] = sorted({*(was or ()), *result.used})
 
 
 def _alone(outcome: Outcome, pool: ProcessPoolExecutor, by: Solve | None) -> None:

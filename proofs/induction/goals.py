@@ -17,7 +17,7 @@ from typing import Any
 
 import z3
 
-from model.properties import Judgement
+from model.properties import NAMES, Judgement
 from model.record import SHARED, Assign, State, record_term
 from model.steps import Guard
 from model.terms import Term, show, walk
@@ -132,16 +132,19 @@ def _loops(work: StepWork) -> Iterator[tuple[str, bool, Term]]:
 
 
 def _sums(work: StepWork) -> Iterator[Goal]:
-    """Say that each count is an element of an array of sums: by induction up to the term's own limit."""
+    """Say that each count is an element of an array of sums, by induction up to the term's own limit.
+
+    A count in what a property says belongs to that property; one in a step to all.
+    """
     found: list[Goal] = []
     for where, before, term in _loops(work):
         for node in walk(term):
             if node.op in ("count", "total"):
-                array = work.ring.counts[where]
+                array, group = work.ring.counts[where], where if where in NAMES else "base"
                 for number, name in enumerate(("counts from 0", "counts on", "has an end")):
                     text = f"{array} {name} {before} {show(node)}"
                     expr = partial(_said_of_sum, work, node, where, before, number)
-                    found.append(Goal("base", "sum", f"{array} {name}", text, expr))
+                    found.append(Goal(group, "sum", f"{array} {name}", text, expr))
     yield from _once(found)
 
 
@@ -234,7 +237,7 @@ def _has_width(work: StepWork, assign: Assign, width: int) -> Any:
 def _inside(work: StepWork, assign: Assign, limit: str | None) -> Any:
     assert isinstance(assign.index, Term)
     at, translator = work.translator.expr(assign.index, work.rewritten), work.translator
-    ends = {"size": translator.size, "entries": translator.region_size, "heads": translator.region_size}
+    ends = {"size": translator.size, "entries": translator.region_size, "heads": translator.heads}
     return z3.And(at >= 0, at < ends[str(limit)])
 
 

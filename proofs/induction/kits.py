@@ -75,6 +75,8 @@ class Induction:
     """By step id: what the solver should think of besides a number that a sentence is shown of. Nothing is assumed."""
     cases: Mapping[str, Sequence[Guard]] = field(default_factory=dict)
     """By step id: cases in which its goals are shown one after the other; that there is no other is shown too."""
+    while_idle: Callable[[Table], frozenset[str]] = lambda _: frozenset()
+    """Of what recovery leaves, what it leaves so only where the driver was idle meanwhile, as `restartable` says."""
     out_of_scope: Callable[[str, Mapping[str, str]], str | None] = lambda _revision, _choices: None
     """Why a revision with these choices is not what the invariant speaks of, or None."""
     reductions: Mapping[str, Callable[[Iterable[Any]], Iterator[str]]] = field(default_factory=dict)
@@ -169,6 +171,8 @@ class Kit:
     induction: Induction | None = None
     mutation: Mutation | None = None
     witnessing: Witnessing | None = None
+    bounded: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    """By gap, choice and property: why there is neither a proof nor a run."""
 
 
 @cache

@@ -47,7 +47,7 @@ def _element(work: StepWork, name: str) -> tuple[Any, Any]:
     """Give any element of what is left, and that there is one; of a scalar, nothing is said."""
     index = work.translator.fresh("index", INT)
     limited = work.table.vars[name].limit is not None
-    return index, z3.And(index >= 0, index < work.translator.region_size) if limited else z3.BoolVal(True)
+    return index, z3.And(index >= 0, index < work.translator.heads) if limited else z3.BoolVal(True)
 
 
 def recovery_keeps(work: StepWork) -> Iterator[Goal]:
@@ -75,7 +75,7 @@ def _stays(work: StepWork, name: str, said: Term) -> Any:
 def _key_stays(work: StepWork, key: Term) -> Any:
     index = work.translator.fresh("index", INT)
     one, other = (work.translator.expr(key, world, {"index": index}) for world in (work.before, work.after))
-    return z3.Implies(z3.And(index >= 0, index < work.translator.region_size), one == other)
+    return z3.Implies(z3.And(index >= 0, index < work.translator.heads), one == other)
 
 
 def recovery_leaves(work: StepWork) -> Iterator[Goal]:
@@ -86,7 +86,8 @@ def recovery_leaves(work: StepWork) -> Iterator[Goal]:
     if "recovered" in work.step.tags:
         for name, left in work.proof.leaves.items():
             said = _said(work, left)
-            text = f"left {name} {show(said)}"
+            idle = "while idle " if name in work.ring.while_idle(work.table) else ""
+            text = f"{idle}left {name} {show(said)}"
             yield Goal("restartable", "restart", f"{name} is left", text, partial(_is_left, work, name, said))
             yield Goal("restartable", "restart", f"{name} is one", f"one {show(said)}", partial(_one, work, name, said))
 
@@ -95,12 +96,14 @@ def _rises(work: StepWork, key: Term) -> Any:
     translator = work.translator
     before, done = translator.fresh("before", INT), work.before["recover.resubmitted"]
     earlier, now = (translator.expr(key, work.before, {"index": n}) for n in (before, translator.choice))
-    inside = z3.And(before >= 0, before < translator.region_size, done[before] == 1)
+    inside = z3.And(before >= 0, before < translator.heads, done[before] == 1)
     return z3.And(done[translator.choice] != 1, z3.Implies(inside, earlier < now))
 
 
 def _is_left(work: StepWork, name: str, said: Term) -> Any:
     index, inside = _element(work, name)
+    if name in work.ring.while_idle(work.table):
+        inside = z3.And(inside, work.before["history.undisturbed"] == 1)
     there = work.after[name] if work.table.vars[name].limit is None else work.after[name][index]
     return z3.Implies(inside, _translated(work, said, index, there, before=False))
 

@@ -51,6 +51,7 @@ class Translator:
         """Make the constants that all states share."""
         self.size, self.first, self.choice = z3.Ints("size first chosen")
         self.region_size = self.size if self.entries == "equal" else z3.Int("entries")
+        self.heads = self.size if self.entries == "smaller" else self.region_size
         self._fresh = 0
         self._naming: list[Any] | None = None
         self.facts: list[Any] = []
@@ -61,6 +62,8 @@ class Translator:
         facts = [self.size >= 1, self.size <= 32768, self.first >= 0, self.first < 65536]
         if self.entries == "larger":
             facts += [self.region_size >= self.size, self.region_size <= 65535]
+        if self.entries == "smaller":
+            facts += [self.region_size >= 1, self.region_size < self.size]
         return facts
 
     def world(self, prefix: str) -> dict[str, Any]:
@@ -96,7 +99,7 @@ class Translator:
         if op == "var":
             return world[str(args[0])]
         if op == "param":
-            known = {"size": self.size, "first": self.first, "entries": self.region_size, "heads": self.region_size}
+            known = {"size": self.size, "first": self.first, "entries": self.region_size, "heads": self.heads}
             return known[str(args[0])]
         if op == "choice":
             return self.choice

@@ -92,7 +92,7 @@ class Work:
             return z3.Not(guard)
         head = self.translator.fresh("head", INT)
         chosen = z3.substitute(guard, (self.translator.choice, head))
-        inside = z3.And(head >= 0, head < self.translator.region_size, chosen)
+        inside = z3.And(head >= 0, head < self.translator.heads, chosen)
         patterns = [self.before[name][head] for name in self.ring.triggers]
         return z3.ForAll([head], z3.Not(inside), patterns=patterns)
 
@@ -155,7 +155,7 @@ class StepWork(Work):
         translator = self.translator
         known = list(self._transition[1])
         guard = translator.expr(self.recorded.guard, self.before)
-        chosen = [translator.choice >= 0, translator.choice < translator.region_size] if self.step.choice else []
+        chosen = [translator.choice >= 0, translator.choice < translator.heads] if self.step.choice else []
         axioms = self.proof.axioms(translator)
         return [*axioms, guard, *chosen, *known, *translator.facts, *self._mentioned()]
 

@@ -8,6 +8,7 @@ how many are on the list that old_free_head leads, `proof.top` on that which fre
     1, 2 used_idx, then used_wrap_counter has moved: the batch is not published
     3 published; 4 old_free_head, 5 old_used_idx has followed (then 0 again)
     6 rolling back: used_idx is back, used_wrap_counter not yet
+    7 as 5, where old_used_wrap_counter follows before old_used_idx
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from dataclasses import replace
 from typing import Any
 
 from model.both.words import ENTRIES, FIRST
-from model.record import State, Var, Vars, assign_initial
+from model.record import State, Var, Vars, assign_initial, record
 from model.steps import History, Table
 from model.terms import Operand, Term, all_of, any_of, ite
 
-__all__ = ["GHOSTS", "with_ghosts"]
+__all__ = ["GHOSTS", "counts_inflight", "with_ghosts"]
 
 GHOSTS: tuple[Var, ...] = (
     Var("proof.marked_pos", "ghost", 0, "position of the next request to be fetched whole", initial=FIRST),
@@ -43,6 +44,9 @@ GHOSTS: tuple[Var, ...] = (
     Var("proof.working_sum", "ghost", 0, "entries below that the device works on", "sums"),
     Var("proof.resubmitted_sum", "ghost", 0, "entries below that this recovery has resubmitted", "sums"),
 )
+
+INFLIGHT_SUM = Var("proof.inflight_sum", "ghost", 0, "entries below that are marked inflight", "sums")
+"""Where the global counter goes on at how many are inflight, the number of those."""
 
 _extra = History()
 
@@ -152,6 +156,41 @@ def settled_idx(s: Any) -> None:
     s.proof.phase = ite(s.proof.phase == 4, 5, s.proof.phase)
 
 
+def settled_idx_last(s: Any) -> None:
+    """old_used_idx names the first slot that is not visible, as old_used_wrap_counter does, or will."""
+    s.proof.phase = ite(s.proof.phase == 4, 5, ite(s.proof.phase == 7, 0, s.proof.phase))
+
+
+def settled_wrap_first(s: Any) -> None:
+    """old_used_wrap_counter is that of the first slot that is not visible; old_used_idx is not there yet."""
+    s.proof.phase = 7
+
+
+def settled_at_once(s: Any) -> None:
+    """All three fields have followed by one store."""
+    s.proof.depth = s.proof.top
+    s.proof.fill = s.proof.top
+    s.proof.phase = 0
+
+
+def moved_at_once(s: Any) -> None:
+    """Slot and wrap counter are past the batch by one store."""
+    s.proof.phase = 2
+    s.proof.slots = s.supply.slots
+
+
+def rolled_back_at_once(s: Any) -> None:
+    """All three fields are back by one store."""
+    rolled_back(s)
+    s.proof.phase = 0
+
+
+def written_with_flags(s: Any) -> None:
+    """The used element of the request whose flags come next has a position."""
+    number = s.supply.cursor - 1
+    s.proof.used_at[s.history.who[s.supply.batch[number]]] = s.history.used_pos + s.supply.offset[number]
+
+
 @_extra.on("packed.supply.9c", "packed.reconnect.1c3")
 def settled_wrap(s: Any) -> None:
     """So does old_used_wrap_counter."""
@@ -243,16 +282,63 @@ def _ignoring(effect: Callable[..., None]) -> Callable[..., None]:
     return without_choice
 
 
-def with_ghosts(table: Table) -> Table:
-    """Add the proof's ghost state to a table; where one store moves slot and wrap counter, both have moved."""
+def _marked(s: Any) -> None:
+    _count(s.proof.inflight_sum, s.region.old_free_head, 1 - s.region.desc[s.region.old_free_head].inflight)
+
+
+def _given_back(s: Any) -> None:
+    e = s.supply.batch[s.supply.cursor]
+    _count(s.proof.inflight_sum, e, 0 - s.region.desc[e].inflight)
+
+
+def _cleared(s: Any) -> None:
+    _count(s.proof.inflight_sum, s.recover.entry, 0 - s.region.desc[s.recover.entry].inflight)
+
+
+def _all_gone(s: State) -> None:
+    forgotten(s)
+    assign_initial(s, [INFLIGHT_SUM.name])
+
+
+_COUNTED: dict[str, Callable[..., None]] = {
+    "packed.fetch.2b": _marked, "packed.supply.8": _given_back, "packed.reconnect.3": _cleared,
+    "driver.reset": _all_gone, "connection.reset": _all_gone,
+}  # fmt: skip
+"""What changes the number of marks; no other ghost turns on the first three."""
+
+
+def counts_inflight(table: Table) -> bool:
+    """Whether the global counter goes on at the number of inflight entries (gap counter-after-reconnect)."""
+    (assign,) = record(table.vars, table.step("packed.counter").do)
+    return assign.value.op == "count"
+
+
+def _effects(table: Table) -> dict[str, Callable[..., None]]:
+    """Give what each step does to the ghosts; where one store does what several do, all of it has happened."""
     effects = dict(_extra.effects)
     for both, last in (("packed.supply.9b", "packed.supply.9c"), ("packed.reconnect.1c2", "packed.reconnect.1c3")):
         if last not in table.steps:
             effects[both] = effects[last]
+    if "packed.supply.9b" not in table.steps:
+        effects["packed.supply.9a"] = effects["packed.reconnect.1c1"] = settled_at_once
+        effects["packed.supply.6a"], effects["packed.reconnect.2a"] = moved_at_once, rolled_back_at_once
+    elif (
+        "packed.supply.9c" in table.steps and table.step("packed.supply.9a").to == table.step("packed.supply.9c").at[0]
+    ):
+        effects["packed.supply.9b"] = effects["packed.reconnect.1c2"] = settled_idx_last
+        effects["packed.supply.9c"] = settled_wrap_first
+    if table.step("packed.supply.id").at == ("flags",):
+        effects["packed.supply.id"] = written_with_flags
+    return effects | (_COUNTED if counts_inflight(table) else {})
+
+
+def with_ghosts(table: Table) -> Table:
+    """Add the proof's ghost state to a table."""
+    effects, more = _effects(table), (INFLIGHT_SUM,) if counts_inflight(table) else ()
     history = dict(table.history)
     for step_id, effect in effects.items():
         if step_id not in table.steps:
             continue
         wanted = effect if step_id in WITH_CHOICE else _ignoring(effect)
         history[step_id] = _both(history[step_id], wanted) if step_id in history else wanted
-    return replace(table, vars=Vars(*table.vars.values(), *GHOSTS), history=history)
+    return replace(table, vars=Vars(*table.vars.values(), *GHOSTS, *more), history=history)

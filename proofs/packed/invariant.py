@@ -24,4 +24,4 @@ def invariant(table: Table) -> list[Conjunct]:
     """Give the invariant for a table: its sentences, in order."""
     p = Places(table)
     restart = restarting(table, live, lambda s, e: s.proof.live[e], key(table))
-    return [*ring(), *region(p), *recovery(p), *fetching(p), *supplying(p), *counters(p), *drains(p), *restart]
+    return [*ring(p), *region(p), *recovery(p), *fetching(p), *supplying(p), *counters(p), *drains(p), *restart]

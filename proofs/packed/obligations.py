@@ -15,7 +15,7 @@ from proofs.packed.words import HEADS, SIZE, in_batch, live
 
 __all__ = ["BESIDE", "CASES", "COUNTS", "MENTIONS", "NO_WRAP", "WALKS", "key", "leaves"]
 
-COUNTS: dict[str, str] = {"packed.position": "proof.live_sum"}
+COUNTS: dict[str, str] = {"packed.position": "proof.live_sum", "packed.counter": "proof.inflight_sum"}
 """The array of sums whose element at its limit is the total in a step."""
 
 NO_WRAP = frozenset({
@@ -80,6 +80,10 @@ def _to_look(s: Any) -> list[Term]:
     return [s.proof.marked_pos, s.history.avail_pos, s.history.seen_pos]
 
 
+def _to_write(s: Any) -> list[Term]:
+    return [s.history.used_pos + s.supply.slots, s.history.used_pos + s.supply.offset[s.supply.cursor - 1]]
+
+
 MENTIONS: Mapping[str, Callable[[Any], list[Term]]] = {
     "driver.make.1": _next_avail, "driver.make.more": _next_avail, "driver.make.desc": _next_avail,
     "driver.make.last": _next_avail, "driver.make.head": _next_avail,
@@ -88,8 +92,7 @@ MENTIONS: Mapping[str, Callable[[Any], list[Term]]] = {
     "packed.fetch.6": lambda s: [s.proof.marked_pos + s.proof.depth - s.proof.fill,
                                  s.proof.marked_pos + s.proof.depth - s.proof.fill + 1],
     "packed.position": lambda s: [s.history.used_pos, s.proof.marked_pos],
-    "packed.supply.id": lambda s: [s.history.used_pos + s.supply.slots],
-    "packed.supply.len": lambda s: [s.history.used_pos + s.supply.slots],
+    "packed.supply.id": _to_write, "packed.supply.len": _to_write,
     "packed.supply.6a": lambda s: [s.history.used_pos + s.supply.slots],
     "packed.supply.6b": lambda s: [s.history.used_pos + s.supply.slots],
     "packed.supply.6b.else": lambda s: [s.history.used_pos + s.supply.slots],

@@ -43,19 +43,22 @@ def recovery(p: Places) -> list[Conjunct]:
         same = all_of(
             s.region.used_idx == s.region.old_used_idx, s.region.used_wrap_counter == s.region.old_used_wrap_counter
         )
-        not_rolled_back = ("roll back", *(() if p.plain else ("roll back idx",)))
+        committed = (0,) if p.wrap_first else ()
+        last = ("roll back free head",) if p.at_once else ()
+        not_rolled_back = ("roll back", *(last if p.plain else ("roll back idx",)))
         return all_of(
             implies(label == "compared", any_of(all_of(s.recover.mismatch == 0, same),
                                                 all_of(s.recover.mismatch == 1, negate(same)))),
             implies(label == "submitted?", negate(phase(s, 0))),
             implies(label == "submitted?", any_of(all_of(s.recover.submitted == 0, phase(s, 1, 2, 6)),
-                                                  all_of(s.recover.submitted == 1, phase(s, 3, 4, 5)))),
-            implies(label == "commit idx", phase(s, 4, 5)), implies(label == "commit wrap", phase(s, 5)),
+                                                  all_of(s.recover.submitted == 1, phase(s, 3, 4, 5, *p.wrap_first)))),
+            implies(label == "commit idx", phase(s, 4, 5, *p.wrap_first)),
+            implies(label == "commit wrap", phase(s, 5, *committed)),
             implies(at(label, *not_rolled_back), phase(s, 0, 1, 2, 6)),
             implies(label == "roll back wrap", phase(s, 0, 6)),
             implies(at(label, *p.repaired), all_of(phase(s, 0), s.proof.top == s.proof.depth,
                                                    s.region.free_head == s.region.old_free_head)),
-            implies(label == "roll back free head", phase(s, 0)),
+            all_of() if p.at_once else implies(label == "roll back free head", phase(s, 0)),
             implies(at(label, "roll back idx", "roll back wrap"),
                     all_of() if p.plain else all_of(s.proof.top == s.proof.depth,
                                                     s.region.free_head == s.region.old_free_head)),

@@ -54,8 +54,9 @@ def rank(table: Table) -> list[Guard]:
     in_chain = list(dict.fromkeys(label for label in in_chain if label in p.held))
     fetch = ["off", "next", "submit", "disarm", "look", "take", "armed", "rest", *in_chain]
     which = ["which"] if p.by_index else []
-    supply = ["off", "clear", "settle idx", "settle wrap", "notify", *which, "notified", "idle", "more", "element id",
-              "element len", "link", "lead", "used wrap", "flags"]  # fmt: skip
+    publishing, called = ["clear", *p.settling], ["notify", *which, "notified"]
+    given_back = [*called, *publishing] if p.calls_early else [*publishing, *called]
+    supply = ["off", *given_back, "idle", "more", "element id", "element len", "link", "lead", "used wrap", "flags"]
     asking = ["asking"] if p.by_index else []
 
     def unread(s: Any) -> Term:
@@ -68,10 +69,16 @@ def rank(table: Table) -> list[Guard]:
 
     def supply_stage(s: Any) -> Term:
         published = all_of(s.supply.at == "flags", s.supply.open == 2)
-        return ite(published, len(supply), _stage(s.supply.at, supply))
+        flags = _stage(constant("flags"), supply)
+        stage = (
+            ite(at(s.supply.at, *p.flags), flags, _stage(s.supply.at, supply))
+            if p.with_flags
+            else (_stage(s.supply.at, supply))
+        )
+        return ite(published, len(supply), stage)
 
     def in_loop(s: Any) -> Term:
-        flags = all_of(s.supply.at == "flags", s.supply.open == 1)
+        flags = all_of(at(s.supply.at, *p.flags), s.supply.open == 1)
         return ite(flags, s.supply.cursor, ite(s.supply.at == "clear", s.supply.count - s.supply.cursor, 0))
 
     def recovering(s: Any) -> Term:
@@ -98,6 +105,7 @@ def rank(table: Table) -> list[Guard]:
         lambda s: s.proof.rest_sum[HEADS],
         supply_stage,
         in_loop,
+        *([lambda s: _stage(s.supply.at, p.flags)] if p.with_flags else []),
         lambda s: s.call,
         unread,
         resting,

@@ -56,14 +56,15 @@ def _fields(p: Places) -> list[Conjunct]:
 
     def used_place(s: Any) -> Term:
         u, n, r = s.history.used_pos, s.proof.slots, s.region
+        phases = (0, 1, 2, 3, 4, 5, 6, *p.wrap_first)
         return all_of(
-            any_of(*(s.proof.phase == k for k in (0, 1, 2, 3, 4, 5, 6))),
+            any_of(*(s.proof.phase == k for k in phases)),
             implies(initialised(s), r.used_idx == cell(ite(phase(s, 1, 2), u + n, u))),
-            implies(initialised(s), r.old_used_idx == cell(ite(phase(s, 3, 4), u - n, u))),
+            implies(initialised(s), r.old_used_idx == cell(ite(phase(s, 3, 4, *p.wrap_first), u - n, u))),
             implies(initialised(s), r.used_wrap_counter == lap(ite(phase(s, 2, 6), u + n, u))),
             implies(initialised(s), r.old_used_wrap_counter == lap(ite(phase(s, 3, 4, 5), u - n, u))),
             implies(negate(phase(s, 0)), all_of(n >= 1, n <= SIZE)),
-            implies(phase(s, 1, 2, 6), u + n <= s.proof.marked_pos), implies(phase(s, 3, 4, 5), n <= u),
+            implies(phase(s, 1, 2, 6), u + n <= s.proof.marked_pos), implies(phase(s, 3, 4, 5, *p.wrap_first), n <= u),
         )  # fmt: skip
 
     def fresh_place(s: Any) -> Term:
@@ -86,10 +87,10 @@ def _fields(p: Places) -> list[Conjunct]:
             all_of(
                 listed(s, r.old_free_head, proof.depth),
                 implies(negate(phase(s, 0)), listed(s, r.free_head, proof.top)),
-                proof.depth == SIZE - proof.marked_pos + s.history.used_pos - ite(phase(s, 3), proof.slots, 0),
-                proof.depth >= 0, proof.depth <= proof.top, proof.top <= SIZE,
+                proof.depth == ENTRIES - proof.marked_pos + s.history.used_pos - ite(phase(s, 3), proof.slots, 0),
+                proof.depth >= 0, proof.depth <= proof.top, proof.top <= ENTRIES,
                 implies(phase(s, 3), proof.top == proof.depth + proof.slots),
-                implies(phase(s, 4, 5), proof.top == proof.depth),
+                implies(phase(s, 4, 5, *p.wrap_first), proof.top == proof.depth),
                 proof.kept_head == ite(phase(s, 3), r.free_head, r.old_free_head),
             ),
         )  # fmt: skip
@@ -153,7 +154,7 @@ def _stack() -> list[Conjunct]:
     ]
 
 
-def _chains() -> list[Conjunct]:
+def _chains(p: Places) -> list[Conjunct]:
     def request(s: Any, e: Term) -> Term:
         who, num = s.history.who[e], s.region.desc[e].num
         last = s.region.desc[e].last
@@ -215,7 +216,7 @@ def _chains() -> list[Conjunct]:
     def marks(s: Any, e: Term) -> Term:
         mark, place = s.region.desc[e].inflight, s.proof.place[e]
         clearing = all_of(s.supply.open == 2, in_batch(s, e), s.proof.batch_place[e] >= s.supply.cursor)
-        settling = all_of(clearing, at(s.supply.at, "flags", "clear"))
+        settling = all_of(clearing, at(s.supply.at, *p.clearing))
         fetching = all_of(
             negate(at(s.fetch.at, "look", "take", "rest", "armed", "disarm", "submit")), e == s.fetch.head
         )
@@ -276,7 +277,7 @@ def _rises_by_ones(array: Callable[[Any], Any]) -> Guard:
     return holds
 
 
-def _sums() -> list[Conjunct]:
+def _sums(p: Places) -> list[Conjunct]:
     def slots(s: Any, e: Operand) -> Term:
         return ite(live(s, e), s.region.desc[e].num, 0)
 
@@ -297,12 +298,17 @@ def _sums() -> list[Conjunct]:
     def resubmitted(s: Any, e: Operand) -> Term:
         return ite(s.recover.resubmitted[e] == 1, 1, 0)
 
+    def marked(s: Any, e: Operand) -> Term:
+        return ite(s.region.desc[e].inflight == 1, 1, 0)
+
+    marks = _sums_up(lambda s: s.proof.inflight_sum, marked, lambda s, e: s.region.desc[e].inflight)
     live_hint = lambda s, e: s.proof.live[e]  # noqa: E731
     working_sum, resubmitted_sum = lambda s: s.proof.working_sum, lambda s: s.proof.resubmitted_sum
     return [
         Conjunct("live sum", _sums_up(lambda s: s.proof.live_sum, slots, live_hint)),
         Conjunct("rest sum", _sums_up(lambda s: s.proof.rest_sum, rest, live_hint)),
         Conjunct("totals", totals),
+        *([Conjunct("inflight sum", marks)] if p.counts_inflight else []),
         Conjunct("live sum rises", _rises(lambda s: s.proof.live_sum)),
         Conjunct("rest sum rises", _rises(lambda s: s.proof.rest_sum)),
         Conjunct("working sum", _sums_up(working_sum, working, lambda s, e: s.device.state[e])),
@@ -314,4 +320,4 @@ def _sums() -> list[Conjunct]:
 
 def region(p: Places) -> list[Conjunct]:
     """Give the sentences about the region."""
-    return [*_fields(p), *_stack(), *_chains(), *_sums()]
+    return [*_fields(p), *_stack(), *_chains(p), *_sums(p)]

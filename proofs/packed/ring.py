@@ -11,6 +11,7 @@ from proofs.packed.words import (
     HEADS,
     SIZE,
     Conjunct,
+    Places,
     all_entries,
     at,
     implies,
@@ -74,14 +75,14 @@ def _bits(s: Any) -> Term:
                   lambda k: s.ring.desc[k].flags.next, lambda k: s.ring.desc[k].id)  # fmt: skip
 
 
-def may_be_marked(s: Any, q: Term) -> Term:
+def may_be_marked(p: Places, s: Any, q: Term) -> Term:
     """Whether the slot at a position after the first not visible one may be marked used already."""
-    building = all_of(s.supply.open == 1, s.supply.at == "flags", q < s.history.used_pos + s.supply.slots)
+    building = all_of(s.supply.open == 1, at(s.supply.at, *p.flags), q < s.history.used_pos + s.supply.slots)
     left_over = q >= s.history.used_pos + s.recover.ahead
     return all_of(q > s.history.used_pos, q < s.proof.marked_pos, ite(running(s), building, left_over))
 
 
-def _flag_laws() -> list[Conjunct]:
+def _flag_laws(p: Places) -> list[Conjunct]:
     def made(s: Any, q: Term) -> Term:
         return _flags(s, q).avail == lap(q)  # type: ignore[no-any-return]
 
@@ -90,14 +91,14 @@ def _flag_laws() -> list[Conjunct]:
         return any_of(_flags(s, q).avail == 1 - lap(q), written)
 
     def not_used(s: Any, q: Term) -> Term:
-        return any_of(_flags(s, q).used == 1 - lap(q), may_be_marked(s, q))
+        return any_of(_flags(s, q).used == 1 - lap(q), may_be_marked(p, s, q))
 
     def written(s: Any, q: Term) -> Term:
         return all_of(is_available(_flags(s, q), lap(q)))
 
     def settled_slot(s: Any) -> Term:
         first = s.history.used_pos - s.proof.slots
-        return implies(phase(s, 3, 4), negate(is_available(_flags(s, first), lap(first))))
+        return implies(phase(s, 3, 4), _flags(s, first).used == lap(first))
 
     return [
         Conjunct("bits", _bits),
@@ -276,11 +277,10 @@ def _used() -> list[Conjunct]:
     ]
 
 
-def ring() -> list[Conjunct]:
+def ring(p: Places) -> list[Conjunct]:
     """Give the sentences about the ring and the driver."""
-    labels = Conjunct("driver labels", lambda s: at(s.driver.at, "idle", "described", "chained", "complete",
-                                                    "published", "kick"))  # fmt: skip
+    labels = Conjunct("driver labels", lambda s: at(s.driver.at, *p.labels["driver"]))
     return [
-        labels, Conjunct("positions", _positions), Conjunct("places", _places), *_flag_laws(), *_chain_laws(), *_ids(),
+        labels, Conjunct("positions", _positions), Conjunct("places", _places), *_flag_laws(p), *_chain_laws(), *_ids(),
         *_used(),
     ]  # fmt: skip

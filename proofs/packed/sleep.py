@@ -26,8 +26,11 @@ def _will_call(s: Any) -> Term:
     return all_of(s.supply.at == "notified", s.supply.wanted == 1)
 
 
-def _by_flags(s: Any) -> Term:
-    will_look = any_of(s.supply.open == 2, s.supply.at == "notify")
+def _by_flags(p: Places, s: Any) -> Term:
+    if p.calls_early:
+        will_look = all_of(s.supply.open == 2, s.supply.at == "flags")
+    else:
+        will_look = any_of(s.supply.open == 2, s.supply.at == "notify")
     will_call = any_of(_recovery_will_call(s), all_of(running(s), any_of(will_look, _will_call(s))))
     return all_of(
         implies(at(s.rest.at, "checking", "asleep"), any_of(s.driver_event.flags == 0)),
@@ -64,5 +67,5 @@ def _some_supplied(s: Any) -> Term:
 def driver_sleeps(p: Places) -> list[Conjunct]:
     """Give the sentences that say how the driver asked, and that it will be told."""
     if not p.by_index:
-        return [Conjunct("driver sleeps", _by_flags, "drains")]
+        return [Conjunct("driver sleeps", lambda s: _by_flags(p, s), "drains")]
     return [Conjunct("driver sleeps", _by_index, "drains"), Conjunct("some supplied", _some_supplied, "drains")]

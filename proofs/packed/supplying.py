@@ -27,11 +27,11 @@ __all__ = ["supplying"]
 SUPPLYING = ("element id", "element len", "link", "lead")
 
 
-def _device(s: Any, e: Term) -> Term:
+def _device(p: Places, s: Any, e: Term) -> Term:
     state, who = s.device.state[e], s.history.who[e]
     building = any_of(
         all_of(s.supply.open == 1, in_batch(s, e)),
-        all_of(s.supply.open == 2, at(s.supply.at, "flags", "clear"), in_batch(s, e),
+        all_of(s.supply.open == 2, at(s.supply.at, *p.clearing), in_batch(s, e),
                s.proof.batch_place[e] >= s.supply.cursor),
         all_of(at(s.supply.at, *SUPPLYING), s.supply.head == e),
     )  # fmt: skip
@@ -52,20 +52,38 @@ def _device(s: Any, e: Term) -> Term:
     )  # fmt: skip
 
 
-def _batch_list(s: Any) -> Term:
+def _flagged(p: Places, s: Any, k: Term) -> Term:
+    """Whether the slot of a request of the batch is marked used, before that of the first is."""
+    if p.others_forwards:
+        return all_of(s.supply.at == "flags", k > 0, k + s.supply.cursor <= s.supply.count)
+    return all_of(at(s.supply.at, *p.flags), k >= s.supply.cursor)
+
+
+def _element(p: Places, s: Any, k: Term) -> list[Term]:
+    """Say that the used element of a request of the batch is written: its id and where it is, its len."""
+    e, here = s.supply.batch[k], s.history.used_pos + s.supply.offset[k]
+    who, slot = s.history.who[e], s.ring.desc[cell(here)]
+    id_, len_, place = slot.id == who, slot.len == s.history.content[e], s.proof.used_at[who] == here
+    if not p.with_flags:
+        return [id_, len_, place]
+    in_hand = k + 1 == s.supply.cursor
+    id_written = any_of(_flagged(p, s, k), all_of(at(s.supply.at, "flags len", "flags store"), in_hand))
+    len_written = any_of(_flagged(p, s, k), all_of(s.supply.at == "flags store", in_hand))
+    return [implies(id_written, id_), implies(len_written, len_), implies(id_written, place)]
+
+
+def _batch_list(p: Places, s: Any) -> Term:
     def one(k: Term) -> Term:
         e, offset = s.supply.batch[k], s.supply.offset[k]
         after = offset + s.region.desc[e].num
         next_offset = ite(k + 1 == s.supply.count, s.supply.slots, s.supply.offset[k + 1])
         slot = s.ring.desc[cell(s.history.used_pos + offset)]
-        flagged = all_of(s.supply.at == "flags", k >= s.supply.cursor)
         marked = slot.flags.used == lap(s.history.used_pos + offset)
         return all_of(
             e >= 0, e < ENTRIES, in_batch(s, e), s.proof.batch_place[e] == k,
             implies(s.supply.open == 1, all_of(
-                live(s, e), offset >= 0, next_offset == after, slot.id == s.history.who[e],
-                slot.len == s.history.content[e], s.proof.used_at[s.history.who[e]] == s.history.used_pos + offset,
-                implies(flagged, marked),
+                live(s, e), offset >= 0, next_offset == after, *_element(p, s, k),
+                implies(_flagged(p, s, k), marked),
                 s.history.ready[s.history.who[e]] == s.history.got[e],
                 s.history.result[s.history.who[e]] == s.history.content[e])),
         )  # fmt: skip
@@ -111,8 +129,9 @@ def _offsets(s: Any) -> Term:
 
 
 def _supply(p: Places) -> list[Conjunct]:
-    last = [label for label in ("settle idx", "settle wrap") if label in p.labels["supply"]]
-    published = ("clear", *last)
+    last = list(p.settling)
+    published = p.published[1:]
+    closed = [label for label in ("idle", "notify", "which", "notified") if label not in published]
 
     def batch(s: Any) -> Term:
         open_, count, label = s.supply.open, s.supply.count, s.supply.at
@@ -122,23 +141,23 @@ def _supply(p: Places) -> list[Conjunct]:
             count >= 0, count <= s.supply.slots, s.supply.slots <= SIZE, s.supply.slots >= 0,
             implies(open_ == 1, all_of(s.supply.start == cell(s.history.used_pos),
                                        s.supply.start_wrap == lap(s.history.used_pos))),
-            implies(open_ == 1, at(label, "more", "used wrap", "flags", *SUPPLYING)),
+            implies(open_ == 1, at(label, "more", "used wrap", *p.flags, *SUPPLYING)),
             implies(at(label, "more", "used wrap", *SUPPLYING), open_ == 1),
-            implies(at(label, "flags", *published), open_ > 0), implies(at(label, *published), open_ == 2),
+            implies(at(label, *p.flags, *published), open_ > 0), implies(at(label, *published), open_ == 2),
             implies(open_ == 2, at(label, "flags", *published)),
-            implies(at(label, "idle", "notify", "which", "notified"), open_ == 0),
+            implies(at(label, *closed), open_ == 0),
             implies(built, phase(s, 0)), implies(label == "used wrap", phase(s, 1)),
-            implies(all_of(label == "flags", open_ == 1), phase(s, 2)),
-            implies(all_of(open_ == 2, at(label, "flags", "clear")), phase(s, 3)),
-            implies(label == "settle idx", phase(s, 4)), implies(label == "settle wrap", phase(s, 5)),
+            implies(all_of(at(label, *p.flags), open_ == 1), phase(s, 2)),
+            implies(all_of(open_ == 2, at(label, *p.clearing)), phase(s, 3)),
+            *(implies(label == name, phase(s, number)) for name, number in p.settling.items()),
             implies(negate(phase(s, 0)), implies(running(s), s.proof.slots == s.supply.slots)),
-            implies(at(label, "more", "used wrap", "flags"), count > 0),
+            implies(at(label, "more", "used wrap", *p.flags), count > 0),
             implies(open_ == 1, s.proof.top == s.proof.depth + s.supply.slots),
             implies(open_ == 1, listed(s, s.region.free_head, s.proof.top)),
-            implies(all_of(label == "flags", open_ == 1), s.supply.cursor >= 1),
-            implies(all_of(label == "flags", open_ == 2), s.supply.cursor == 0),
+            implies(all_of(at(label, *p.flags), open_ == 1), s.supply.cursor >= 1),
+            implies(all_of(at(label, *p.before_clearing), open_ == 2), s.supply.cursor == 0),
             implies(label == "used wrap", s.supply.cursor == count),
-            implies(at(label, "flags", "clear"), s.supply.cursor <= count), s.supply.cursor >= 0,
+            implies(at(label, *p.flags, "clear"), s.supply.cursor <= count), s.supply.cursor >= 0,
             implies(at(label, *last), s.supply.cursor == count),
             implies(open_ == 1, s.history.used_pos + s.supply.slots <= s.proof.marked_pos),
         )  # fmt: skip
@@ -150,6 +169,14 @@ def _supply(p: Places) -> list[Conjunct]:
 
         return forall(HEADS, one, lambda e: s.region.desc[e].inflight)
 
+    def written(s: Any, slot: Any, e: Term) -> list[Term]:
+        used_at = s.proof.used_at[s.history.who[e]]
+        return [
+            implies(at(s.supply.at, "element len", "link", "lead"),
+                    all_of(slot.id == s.history.who[e], used_at == s.history.used_pos + s.supply.slots)),
+            implies(at(s.supply.at, "link", "lead"), slot.len == s.history.content[e]),
+        ]  # fmt: skip
+
     def in_hand(s: Any) -> Term:
         e = s.supply.head
         slot = s.ring.desc[cell(s.history.used_pos + s.supply.slots)]
@@ -160,10 +187,7 @@ def _supply(p: Places) -> list[Conjunct]:
                 s.supply.batch[s.supply.count] == e, s.supply.offset[s.supply.count] == s.supply.slots,
                 s.device.given[e] == s.history.content[e],
                 s.history.used_pos + s.supply.slots + s.region.desc[e].num <= s.proof.marked_pos,
-                implies(at(s.supply.at, "element len", "link", "lead"),
-                        all_of(slot.id == s.history.who[e],
-                               s.proof.used_at[s.history.who[e]] == s.history.used_pos + s.supply.slots)),
-                implies(at(s.supply.at, "link", "lead"), slot.len == s.history.content[e]),
+                *(() if p.with_flags else written(s, slot, e)),
                 implies(s.supply.at == "lead", s.region.desc[s.region.desc[e].last].next == s.region.free_head),
             ),
         )  # fmt: skip
@@ -175,7 +199,8 @@ def supplying(p: Places) -> list[Conjunct]:
     """Give the sentences about the device and supplying."""
     hints = (lambda s, e: s.device.state[e], lambda s, e: s.history.twice[e])
     return [
-        Conjunct("device", all_entries(_device, *hints)), Conjunct("batch list", _batch_list),
+        Conjunct("device", all_entries(lambda s, e: _device(p, s, e), *hints)),
+        Conjunct("batch list", lambda s: _batch_list(p, s)),
         Conjunct("in batch", all_entries(_in_batch, lambda s, e: s.proof.in_batch[e])),
         Conjunct("pushed", all_entries(_pushed, lambda s, x: s.proof.place[x], lambda s, x: s.proof.owner[x])),
         Conjunct("offsets", _offsets), *_supply(p),

@@ -9,6 +9,7 @@ from model.packed.properties import outstanding
 from model.steps import Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, parameter
 from proofs.induction.words import Conjunct, at, iff, implies
+from proofs.packed.ghosts import counts_inflight
 
 __all__ = [
     "ENTRIES", "FIRST", "HEADS", "HELD", "SIZE", "Conjunct", "Places", "all_entries", "at", "free", "iff", "implies",
@@ -96,7 +97,7 @@ class Places:
         """Look the labels up."""
         self.labels = {
             name: sorted({label for step in table.of(name) for label in (*step.at, *((step.to,) if step.to else ()))})
-            for name in ("recover", "fetch", "supply")
+            for name in ("recover", "fetch", "supply", "driver")
         }
         self.stamped = table.step("packed.fetch.bump").at[0]
         self.counted = table.step("packed.fetch.2b").at[0]
@@ -109,3 +110,27 @@ class Places:
         self.unsettled = ["init", "init next", "init old idx", "init wrap", "init old wrap", "init version"]
         self.repaired = ["clear", self.counter_label, "resubmit", "gather", "signalled"]
         self.after_clear = self.repaired[1:]
+        self.flags = ["flags", *(label for label in ("flags len", "flags store") if label in self.labels["supply"])]
+        self.settling = _settling(table)
+        self.calls_early = table.step("packed.notify.look").at == ("flags",)
+        self.published = ["flags", *(["notified"] if self.calls_early else []), "clear", *self.settling]
+        self.clearing = self.published[: len(self.published) - len(self.settling)]
+        self.before_clearing = self.published[: self.published.index("clear")]
+        self.with_flags = table.step("packed.supply.id").at == ("flags",)
+        self.wrap_first = (7,) if 7 in self.settling.values() else ()
+        self.counts_inflight = counts_inflight(table)
+        self.at_once = "packed.reconnect.2b" not in table.steps
+        self.others_forwards = "publish others" in table.step("packed.supply.7").tags
+
+
+def _settling(table: Table) -> dict[str, int]:
+    """Give the labels between the stores of supplying 9, each with the phase there; old_free_head comes first."""
+    if "packed.supply.9b" not in table.steps:
+        return {}
+    (idx,), head = table.step("packed.supply.9b").at, table.step("packed.supply.9a")
+    if "packed.supply.9c" not in table.steps:
+        return {idx: 4}
+    (wrap,) = table.step("packed.supply.9c").at
+    if head.to not in (idx, wrap):
+        raise LookupError("old_free_head is not settled first: the invariant does not speak of that")
+    return {idx: 4, wrap: 5} if head.to == idx else {wrap: 4, idx: 7}

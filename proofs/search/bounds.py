@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["Bounds", "Campaign", "Event", "Level"]
 
@@ -56,16 +57,20 @@ class Campaign:
 
     `bounds`: for every property but `drains`. `counters`: besides, for the gaps of the global counter, which need a
     second crash to show. `in_use`: besides, for the gaps of a fresh region, on a ring that has been in use, and for the
-    proved revision. `drains`: for `drains`, where notifications make many more states. `batches`: besides, for `drains`
-    and the gaps of a batch, which need two requests at once. `wide`: besides, for the defaults. `wide_drains`: besides,
-    for `drains` under the defaults and for the gaps of events, which need a second request to show; not for `hardened`,
-    which is proved: where nothing is stuck, a search this wide ends with the machine's memory.
+    proved revision. `laps`: besides, for the gap of the first wrap counters, on rings that go on with the other one.
+    `drains`: for `drains`, where notifications make many more states. `batches`: besides, for `drains` and the gaps of
+    a batch, which need two requests at once. `wide`: besides, for the defaults. `wide_drains`: besides, for `drains`
+    under the defaults and for the gaps of events, which need a second request to show; not for `hardened`, which is
+    proved: where nothing is stuck, a search this wide ends with the machine's memory. `further`: besides, for `drains`,
+    by gap and choice, where the shortest run needs more than that.
     """
 
     bounds: tuple[Bounds, ...]
     counters: tuple[Bounds, ...]
     in_use: tuple[Bounds, ...]
+    laps: tuple[Bounds, ...]
     drains: tuple[Bounds, ...]
     batches: tuple[Bounds, ...]
     wide: tuple[Bounds, ...]
     wide_drains: tuple[Bounds, ...]
+    further: Mapping[tuple[str, str], tuple[Bounds, ...]] = field(default_factory=dict)

@@ -65,10 +65,14 @@ SPLIT = Runs(
         bounds=(Bounds(2, 2, 1, 1, 1), Bounds(2, 3, 1), Bounds(2, 2, 1, 0, 65535), Bounds(4, 1, 1)),
         counters=(Bounds(2, 3, 2),),
         in_use=(),
+        laps=(),
         drains=(Bounds(2, 1, 1), Bounds(4, 1, 1), Bounds(1, 2, 1), Bounds(2, 1, 1, 1), Bounds(2, 1, 1, 0, 65535)),
         batches=(Bounds(2, 2, 0),),
         wide=(Bounds(2, 2, 2, 1, 1), Bounds(2, 3, 2), Bounds(2, 4, 2), Bounds(4, 2, 1), Bounds(4, 3, 1)),
         wide_drains=(Bounds(2, 2, 1),),
+        further={
+            ("fresh-used-idx", "zero-and-skip"): (Bounds(2, 2, 1, 0, 1),),
+        },
     ),
 )
 
@@ -83,6 +87,7 @@ PACKED = Runs(
         bounds=(Bounds(1, 2, 2), Bounds(2, 2, 1, 1), Bounds(2, 3, 1), Bounds(3, 2, 1)),
         counters=(Bounds(2, 3, 2),),
         in_use=(Bounds(2, 2, 1, 0, 3),),
+        laps=(Bounds(1, 2, 2, 0, 1), Bounds(2, 2, 1, 0, 2), Bounds(2, 3, 1, 0, 2)),
         drains=(Bounds(1, 2, 1), Bounds(2, 1, 1, 1)),
         batches=(),
         wide=(Bounds(2, 2, 2), Bounds(2, 2, 3)),

@@ -9,6 +9,9 @@ does when all of it happens at that store, with nobody between. For that, three 
   is the driver's own. So it makes no difference when that is written;
 - nobody else stores to what it writes, so it finds it as it left it;
 - its one look sees what one of the many would see: whether `avail_event` is among what was made available.
+
+A back-end whose history goes wrong (`proofs.split.plain`) may read what is being written. Of it nothing is proved that
+turns on what it reads there: each sentence holds of any chains, and of any heads of the ring in any slots.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from proofs.induction.proof import Proof
 from proofs.induction.show import TRIES, proof_works, proves
 from proofs.induction.solver import function
 from proofs.induction.work import StepWork
+from proofs.split.differs import Differs
 
 __all__ = ["at_once", "kicks"]
 
@@ -34,6 +38,9 @@ DRIVER, NEITHER = ("driver", "rest"), ("reset", "crash")
 
 WRITTEN = frozenset({"table", "avail.ring", "avail.idx"})
 """What making a request available writes."""
+
+EARLY = frozenset({"table", "avail.ring"})
+"""What of it is written before that store."""
 
 FROM = frozenset({"positions", "free heads", "seen avail", "fetch position", "indexes", "alive", "in hand", "ages",
                   "owned", "marks"})  # fmt: skip
@@ -44,6 +51,8 @@ def at_once(proofs: Iterable[Proof]) -> Iterator[str]:
     """Give what does not hold; steps and sentences that several subjects share are looked at once."""
     seen: set[tuple[str, ...]] = set()
     for proof in proofs:
+        if Differs(proof.table).astray:
+            yield from (f"{proof.subject.name}: {fault}" for fault in _turns_on_what_is_read(proof))
         texts = [text for name, text in proof.texts.items() if name.split(":")[0] in FROM]
         for work in (w for w in proof_works(proof).values() if isinstance(w, StepWork)):
             key = (work.id, work.text, *texts)
@@ -64,9 +73,24 @@ def _faults(proof: Proof, work: StepWork) -> Iterator[str]:
     if work.step.procedure in DRIVER:
         return
     yield from (f"reads {name}" for name in sorted({n for n, _ in read if n.startswith("driver.")}))
-    for name, index in {(n, i) for n, i in read if i is not None and n in ("table", "avail.ring")}:
+    if Differs(proof.table).astray:
+        return
+    for name, index in {(n, i) for n, i in read if i is not None and n in EARLY}:
         if not (_not_the_driver_s if name == "table" else partial(_not_free, proof))(work, index):
             yield f"may read {name} where the driver writes the next request"
+
+
+def _turns_on_what_is_read(proof: Proof) -> Iterator[str]:
+    """Give the sentences that do not stay true when the driver writes any chain, and lists any head in any slot."""
+    translator = proof.translator()
+    before, (head, slot, chain) = translator.world(""), z3.Ints("head slot chain")
+    table, listed = z3.Store(before["table"], head, chain), z3.Store(before["avail.ring"], slot, head)
+    after = {**before, "table": table, "avail.ring": listed}
+    inside = [number >= 0 for number in (head, slot)] + [number < translator.size for number in (head, slot)]
+    for atom in (a for a in proof.atoms.values() if a.reads & EARLY):
+        known = [*proof.axioms(translator), *inside, translator.expr(atom.term, before)]
+        if not proves(known, translator.expr(atom.term, after), TRIES[:1]):
+            yield f"{atom.name} turns on what the driver writes early"
 
 
 def _read(proof: Proof, recorded: Recorded) -> Iterator[tuple[str, Term | None]]:

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from model.both.words import FIRST
+from model.both.words import FIRST, WORKING
 from model.record import State, Var, Vars, assign_initial
 from model.steps import History, Table
 from model.terms import Operand, Term, ite
+from proofs.split import plain
+from proofs.split.differs import Differs
 
 __all__ = ["GHOSTS", "with_ghosts"]
 
@@ -40,7 +42,7 @@ GHOSTS: tuple[Var, ...] = (
 _extra = History()
 
 
-def _count(array: Any, head: Operand, by: int) -> None:
+def _count(array: Any, head: Operand, by: Operand) -> None:
     """Count a head in (+1) or out (-1) of a sum."""
     array.each(lambda k: ite(head < k, array_at(array, k) + by, array_at(array, k)))
 
@@ -149,6 +151,37 @@ def forgotten(s: State) -> None:
     assign_initial(s, [v.name for v in GHOSTS])
 
 
+def _otherwise(table: Table) -> dict[str, Callable[..., None]]:
+    """Give what differs in ghost state where the choices of gaps do."""
+    differs, found = Differs(table), dict[str, Callable[..., None]]()
+
+    def element_in_loop(s: Any) -> None:
+        s.proof.used_at[s.supply.batch[s.supply.cursor]] = s.history.used_pos + s.supply.cursor
+
+    def stands_for_nothing(s: Any) -> None:
+        s.proof.settled_pos = 0
+
+    def passed_over(s: Any) -> None:
+        s.proof.marked_pos = s.history.avail_pos
+
+    def nothing_resubmitted(s: Any) -> None:
+        s.proof.resubmitted_sum.each(lambda _: 0)
+
+    def given_again(s: Any, head: Term) -> None:
+        _count(s.proof.working_sum, head, ite(s.device.state[head] == WORKING, 0, 1))
+        _count(s.proof.resubmitted_sum, head, 1)
+
+    if differs.elements_last:
+        found["split.supply.id"] = element_in_loop
+    if differs.stale:
+        found["split.init.3"] = stands_for_nothing
+    if differs.skips:
+        found["split.position"] = passed_over
+    if differs.again:
+        found |= {"connection.kick": nothing_resubmitted, "split.reconnect.2": given_again}
+    return found
+
+
 WITH_CHOICE = ("split.reconnect.2", "device.finish")
 """The steps whose choice the ghost state needs."""
 
@@ -164,7 +197,8 @@ def _both(first: Callable[..., None], second: Callable[..., None]) -> Callable[.
 def with_ghosts(table: Table) -> Table:
     """Add the proof's ghost state to a table."""
     history = dict(table.history)
-    for step_id, effect in _extra.effects.items():
+    own = plain.effects(table) if Differs(table).astray else _extra.effects | _otherwise(table)
+    for step_id, effect in own.items():
         if step_id not in table.steps:
             continue
         wanted = effect if step_id in WITH_CHOICE else _ignoring(effect)

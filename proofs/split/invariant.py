@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.both.words import DEAD, RUNNING, WORKING
+from model.both.words import DEAD, FIRST, RUNNING, WORKING
 from model.split.properties import outstanding
 from model.steps import Guard, Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, place, slot, wrap
 from proofs.induction.left import restarting
 from proofs.split.obligations import key
+from proofs.split.plain import plain
 from proofs.split.process import process
 from proofs.split.rank import drains
 from proofs.split.words import (
@@ -30,6 +31,7 @@ from proofs.split.words import (
     live,
     owed,
     rest,
+    stale,
     waiting,
 )
 
@@ -101,17 +103,22 @@ def _ring() -> list[Conjunct]:  # noqa: C901  # a list of sentences
     ]  # fmt: skip
 
 
-def _requests() -> list[Conjunct]:
+def _requests(p: Places) -> list[Conjunct]:
     def per_head(body: Callable[[Any, Term], Term], *hints: Callable[[Any, Term], Term]) -> Guard:
         return lambda s: forall(HEADS, lambda h: body(s, h), *(lambda h, hint=hint: hint(s, h) for hint in hints))
+
+    def to_come(s: Any, h: Term) -> Term:
+        """Whether the request waits and is not passed over."""
+        waits = waiting(s, h)
+        return all_of(waits, s.history.made[h] >= s.proof.marked_pos) if p.differs.skips else waits
 
     def ages(s: Any, h: Term) -> Term:
         return all_of(
             s.history.done[h] <= s.proof.marked[h], s.proof.marked[h] <= s.history.got[h],
             s.history.got[h] <= s.history.made[h], s.history.made[h] < s.history.avail_pos,
             s.proof.marked[h] < s.proof.marked_pos, s.history.done[h] >= -1,
-            implies(waiting(s, h), s.history.made[h] >= s.proof.marked_pos),
-            implies(waiting(s, h), s.avail.ring[place(s.history.made[h])] == h),
+            implies(waiting(s, h), s.history.made[h] >= (0 if p.differs.skips else s.proof.marked_pos)),
+            implies(to_come(s, h), s.avail.ring[place(s.history.made[h])] == h),
             implies(live(s, h), s.history.got[h] == s.proof.marked[h]),
             implies(live(s, h), s.history.made[h] == s.proof.marked[h]),
             implies(h >= SIZE, all_of(s.history.made[h] == -1)),
@@ -141,18 +148,33 @@ def _requests() -> list[Conjunct]:
     ]  # fmt: skip
 
 
-def _region(p: Places) -> list[Conjunct]:
+def _region(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
     def version(s: Any) -> Term:
         return all_of(
             any_of(s.region.version == 0, s.region.version == 1),
-            implies(s.region.version == 1, s.region.desc_num == ENTRIES),
+            desc_num(s, s.region.version == 1),
             implies(s.region.version == 1, s.region.used_idx == wrap(s.proof.settled_pos, 16)),
             implies(s.region.version == 0, s.history.used_pos == s.proof.marked_pos),
             implies(s.region.version == 0, all_of(s.proof.settled_pos == s.history.used_pos, s.proof.length == 0)),
             implies(s.region.version == 0, at(s.recover.at, DEAD, *p.unsettled)),
             implies(at(s.recover.at, *p.unsettled), s.region.version == 0),
-            implies(at(s.recover.at, "init used_idx", "init version"), s.region.desc_num == ENTRIES),
-            implies(s.recover.at == "init version", s.region.used_idx == s.used.idx),
+            desc_num(s, at(s.recover.at, "init used_idx", "init version")),
+            *([] if p.differs.stale else [implies(s.recover.at == "init version", s.region.used_idx == s.used.idx)]),
+        )  # fmt: skip
+
+    def desc_num(s: Any, when: Term) -> Term:
+        return all_of() if p.differs.desc_num_late else implies(when, s.region.desc_num == ENTRIES)
+
+    def never_set(s: Any) -> Term:
+        h, unset = s.history, stale(s)
+        return all_of(
+            h.used_pos >= FIRST,
+            implies(s.region.version == 0, all_of(s.region.used_idx == 0, h.used_pos == FIRST)),
+            implies(unset, all_of(h.used_pos == FIRST, s.proof.marked_pos == FIRST, s.proof.settled_pos == 0)),
+            implies(unset, s.proof.length == 0),
+            implies(unset, at(s.recover.at, DEAD, *p.unready, "compare", "compared", "clear")),
+            implies(unset, forall(HEADS, lambda h: negate(live(s, h)), lambda h: s.proof.marked[h])),
+            implies(at(s.recover.at, *p.unready), all_of(s.proof.length == 0, implies(owed(s), unset))),
         )
 
     def marks(s: Any) -> Term:
@@ -203,7 +225,7 @@ def _region(p: Places) -> list[Conjunct]:
 
     def debt(s: Any) -> Term:
         return all_of(
-            implies(owed(s), s.history.used_pos - s.proof.settled_pos == s.proof.length),
+            p.walkable(s, implies(owed(s), s.history.used_pos - s.proof.settled_pos == s.proof.length)),
             s.proof.settled_pos <= s.history.used_pos, s.proof.settled_pos >= 0, s.proof.length <= SIZE,
             implies(owed(s), any_of(s.supply.open == 2, negate(s.recover.at == RUNNING))),
             implies(owed(s), forall(HEADS, lambda h: implies(in_list(s, h), negate(live(s, h))),
@@ -213,10 +235,11 @@ def _region(p: Places) -> list[Conjunct]:
     return [
         Conjunct("version", version), Conjunct("marks", marks), Conjunct("batch list", batch_list),
         Conjunct("links", links), Conjunct("debt", debt),
+        *([Conjunct("used_idx never set", never_set)] if p.differs.stale else []),
     ]  # fmt: skip
 
 
-def _sums() -> list[Conjunct]:
+def _sums(p: Places) -> list[Conjunct]:
     def total(array: Callable[[Any], Any], flag: Callable[[Any, Operand], Term]) -> Guard:
         def holds(s: Any) -> Term:
             def one(h: Term) -> Term:
@@ -241,10 +264,13 @@ def _sums() -> list[Conjunct]:
         return holds
 
     def totals(s: Any) -> Term:
-        fetched = s.proof.marked_pos - s.history.used_pos
+        fetched, all_live = s.proof.marked_pos - s.history.used_pos, s.proof.live_sum[HEADS]
+        in_batch = ite(s.supply.open == 1, s.supply.count, 0)
+        if p.differs.skips:
+            return all_of(all_live <= fetched, s.proof.rest_sum[HEADS] == all_live - in_batch)
         return all_of(
-            s.proof.live_sum[HEADS] == fetched,
-            s.proof.rest_sum[HEADS] == fetched - ite(s.supply.open == 1, s.supply.count, 0),
+            all_live == fetched,
+            s.proof.rest_sum[HEADS] == fetched - in_batch,
             s.proof.waiting_sum[SIZE] == s.history.avail_pos - s.proof.marked_pos,
         )
 
@@ -267,5 +293,7 @@ def _sums() -> list[Conjunct]:
 def invariant(table: Table) -> list[Conjunct]:
     """Give the invariant for a table: its sentences, in order."""
     p = Places(table)
+    if p.differs.astray:
+        return plain(p)
     restart = restarting(table, live, lambda s, h: s.proof.marked[h], key(table))
-    return [*_ring(), *_requests(), *_region(p), *_sums(), *process(p), *drains(p), *restart]
+    return [*_ring(), *_requests(p), *_region(p), *_sums(p), *process(p), *drains(p), *restart]

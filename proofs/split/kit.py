@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from proofs.induction.kits import Induction, Kit, Mutation
 from proofs.search.bounds import Bounds, Level
 from proofs.split.at_once import at_once
+from proofs.split.bounded import BOUNDED
 from proofs.split.ghosts import with_ghosts
 from proofs.split.invariant import invariant
 from proofs.split.marks import REVISIONS, WITNESSING
 from proofs.split.mutants import mutants
-from proofs.split.obligations import COUNTS, NO_WRAP, REWRITES, key, leaves
+from proofs.split.obligations import COUNTS, NO_WRAP, REWRITES, key, leaves, while_idle
 from proofs.split.rank import rank, stuck
 from proofs.split.reasons import REASONS
 from proofs.split.slips import SLIPS
@@ -59,13 +60,6 @@ SCOPE = (
 """What `proved` says of the split ring."""
 
 
-def out_of_scope(_revision: str, choices: Mapping[str, str]) -> str | None:
-    """Say why the proof does not speak of some choices."""
-    if choices.get("region-size") == "smaller":
-        return "heads past the end of the region are outside the scope of the proof"
-    return None
-
-
 KIT = Kit(
     induction=Induction(
         with_ghosts=with_ghosts,
@@ -74,6 +68,7 @@ KIT = Kit(
         stuck=stuck,
         leaves=leaves,
         key=key,
+        while_idle=while_idle,
         counts=COUNTS,
         indexes=INDEXES,
         rewrites=REWRITES,
@@ -86,8 +81,8 @@ KIT = Kit(
         scope=SCOPE,
         reductions={"several requests made available by one store of avail.idx are as one after the other": at_once},
         no_wrap=NO_WRAP,
-        out_of_scope=out_of_scope,
     ),
     mutation=Mutation(REVISIONS, mutants, REASONS, LEVELS, BROKEN, INTRODUCTION, "docs/orders.md", SLIPS),
     witnessing=WITNESSING,
+    bounded=BOUNDED,
 )

@@ -8,9 +8,10 @@ from model.both.words import ENTRIES
 from model.steps import Guard, Table
 from model.terms import ite, wrap
 from proofs.induction.left import the_counter
+from proofs.split.differs import Differs
 from proofs.split.words import live
 
-__all__ = ["COUNTS", "NO_WRAP", "REWRITES", "key", "leaves"]
+__all__ = ["COUNTS", "NO_WRAP", "REWRITES", "key", "leaves", "while_idle"]
 
 COUNTS: Mapping[str, str] = {
     "split.position": "proof.live_sum",
@@ -34,6 +35,7 @@ def leaves(table: Table) -> Mapping[str, Guard]:
     def itself(name: str) -> Guard:
         return lambda s, x, i: x == getattr(s.region.desc[i], name)
 
+    skips = Differs(table).skips
     return {
         "region.version": lambda _s, x, _: x == 1,
         "region.desc_num": lambda _s, x, _: x == ENTRIES,
@@ -43,7 +45,7 @@ def leaves(table: Table) -> Mapping[str, Guard]:
         "region.desc[].next": itself("next"),
         "region.desc[].counter": itself("counter"),
         "recover.resubmitted": lambda s, x, i: x == ite(live(s, i), 1, 0),
-        "fetch.last_avail": lambda s, x, _: x == wrap(s.proof.marked_pos, 16),
+        "fetch.last_avail": lambda s, x, _: x == (s.avail.idx if skips else wrap(s.proof.marked_pos, 16)),
         "counter": the_counter(table, live, lambda s, h: s.proof.marked[h]),
     }
 
@@ -51,3 +53,8 @@ def leaves(table: Table) -> Mapping[str, Guard]:
 def key(table: Table) -> Guard:
     """Give what rises from each request that is resubmitted to the next: the counter, or the place in the table."""
     return (lambda s, i: s.region.desc[i].counter) if "split.counter" in table.steps else lambda _, i: i
+
+
+def while_idle(table: Table) -> frozenset[str]:
+    """Give what recovery leaves so only where the driver was idle: where fetching goes on, if that is at avail.idx."""
+    return frozenset({"fetch.last_avail"} if Differs(table).skips else ())

@@ -30,8 +30,8 @@ def _recover(p: Places) -> list[Conjunct]:
         return implies(
             s.recover.at == "clear",
             all_of(
-                owed(s), left >= 0, left <= s.proof.length, entry >= 0, entry < SIZE,
-                implies(left > 0, all_of(in_list(s, entry), s.proof.place[entry] == left - 1)),
+                owed(s), left >= 0, p.walkable(s, left <= s.proof.length), entry >= 0, entry < SIZE,
+                p.walkable(s, implies(left > 0, all_of(in_list(s, entry), s.proof.place[entry] == left - 1))),
                 forall(HEADS, lambda h: implies(all_of(in_list(s, h), s.proof.place[h] >= left),
                                                 s.region.desc[h].inflight == 0), lambda h: s.proof.place[h]),
             ),
@@ -54,12 +54,22 @@ def _recover(p: Places) -> list[Conjunct]:
                            lambda h: s.proof.marked[h], lambda h: s.recover.resubmitted[h])),
         )  # fmt: skip
 
+    def named(s: Any) -> Term:
+        """Say again that a live request is marked, where the solver thinks of what is resubmitted."""
+        marks = s.region.desc
+        return forall(HEADS, lambda h: implies(live(s, h), marks[h].inflight == 1), lambda h: s.recover.resubmitted[h])
+
     return [
         Conjunct("alive", alive), Conjunct("clearing", clearing), Conjunct("resubmitting", resubmitting),
+        *([Conjunct("resubmitted is marked", named, "nothing-lost")] if p.differs.unsignalled else []),
     ]  # fmt: skip
 
 
 def _fetch(p: Places) -> list[Conjunct]:
+    def all_passed(s: Any) -> Term:
+        found = all_of(at(s.recover.at, *p.repaired[1:]), s.history.undisturbed == 1)
+        return implies(found, s.proof.marked_pos == s.history.avail_pos)
+
     def fetch_position(s: Any) -> Term:
         known = at(s.recover.at, *p.positioned)
         ahead = at(s.fetch.at, *p.in_hand)
@@ -105,6 +115,7 @@ def _fetch(p: Places) -> list[Conjunct]:
     return [
         Conjunct("fetch position", fetch_position), Conjunct("seen avail", seen_avail), Conjunct("in hand", in_hand),
         *([Conjunct("in order", in_order, "order")] if p.stamped else []),
+        *([Conjunct("all passed over", all_passed, "restartable")] if p.differs.skips else []),
     ]  # fmt: skip
 
 
@@ -171,10 +182,14 @@ def _counters(p: Places) -> list[Conjunct]:
     ]
 
 
-def _supply(p: Places) -> list[Conjunct]:
+def _supply(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
+    def restarted(s: Any) -> Term:
+        """Whether the device has nothing but what recovery has resubmitted."""
+        return s.recover.at == DEAD if p.differs.again else negate(s.recover.at == RUNNING)
+
     def device(s: Any) -> Term:
         def one(h: Term) -> Term:
-            state = s.device.state[h]
+            state, once = s.device.state[h], s.history.twice[h] == 0
             building = any_of(
                 all_of(s.supply.open == 1, in_list(s, h)),
                 all_of(s.supply.open == 2, in_list(s, h), s.proof.place[h] >= s.supply.cursor),
@@ -185,13 +200,13 @@ def _supply(p: Places) -> list[Conjunct]:
             return all_of(
                 any_of(state == 0, state == IN_BATCH, working),
                 implies(working, live(s, h)),
-                s.history.twice[h] == 0,
+                any_of(once, s.history.twice[h] == 1) if p.differs.again else once,
                 implies(any_of(state == FINISHED, state == IN_BATCH), s.history.finished[h] == 1),
                 implies(state == IN_BATCH, building),
                 implies(building, state == IN_BATCH),
                 implies(all_of(negate(state == 0), live(s, h)), s.device.given[h] == s.history.content[h]),
                 implies(all_of(s.recover.at == RUNNING, live(s, h), negate(in_hand)), negate(state == 0)),
-                implies(all_of(negate(s.recover.at == RUNNING), negate(state == 0)), s.recover.resubmitted[h] == 1),
+                implies(all_of(restarted(s), negate(state == 0)), s.recover.resubmitted[h] == 1),
                 implies(all_of(negate(s.recover.at == RUNNING), s.recover.resubmitted[h] == 1), negate(state == 0)),
             )
 
@@ -213,9 +228,9 @@ def _supply(p: Places) -> list[Conjunct]:
             implies(all_of(s.recover.at == RUNNING, negate(open_ == 2)), negate(owed(s))),
             implies(at(s.supply.at, *p.published), open_ == 2),
             implies(all_of(open_ == 2, negate(s.supply.at == "clear")), s.supply.cursor == 0),
-            implies(open_ == 1, at(s.supply.at, "more", *p.supplying)),
-            implies(at(s.supply.at, "more", *p.supplying), open_ == 1),
-            implies(s.supply.at == "more", count > 0),
+            implies(open_ == 1, at(s.supply.at, "more", *p.supplying, *p.writing)),
+            implies(at(s.supply.at, "more", *p.supplying, *p.writing), open_ == 1),
+            implies(at(s.supply.at, "more", *p.writing), count > 0),
             implies(open_ == 1, as_listed(s)),
             implies(open_ == 1, forall(HEADS, lambda h: implies(in_list(s, h), live(s, h)),
                                        lambda h: s.proof.in_list[h])),
@@ -245,12 +260,26 @@ def _supply(p: Places) -> list[Conjunct]:
                 element.len == s.history.content[element.id], s.proof.used_at[element.id] == q,
             )  # fmt: skip
 
+        def listed(s: Any, h: Term) -> Term:
+            return all_of(in_list(s, h), *([s.proof.place[h] < p.written(s)] if p.writing else []))
+
         start = s.history.used_pos
         return all_of(
-            implies(s.supply.open == 1, forall(start + s.supply.count, one, place, low=start)),
-            implies(s.supply.open == 1, forall(HEADS, lambda h: implies(in_list(s, h), all_of(
+            implies(s.supply.open == 1, forall(start + p.written(s), one, place, low=start)),
+            implies(s.supply.open == 1, forall(HEADS, lambda h: implies(listed(s, h), all_of(
                 s.proof.used_at[h] == start + s.proof.place[h], s.used.ring[place(s.proof.used_at[h])].id == h)),
                 lambda h: s.proof.in_list[h])),
+        )  # fmt: skip
+
+    def writing(s: Any) -> Term:
+        cursor, count = s.supply.cursor, s.supply.count
+        head, element = s.supply.batch[cursor], s.used.ring[place(s.history.used_pos + cursor)]
+        return all_of(
+            implies(at(s.supply.at, *p.writing), all_of(cursor >= 0, cursor <= count)),
+            implies(s.supply.at == p.writing[1], all_of(
+                cursor < count, element.id == head, s.proof.used_at[head] == s.history.used_pos + cursor)),
+            implies(s.supply.open == 1, forall(HEADS, lambda h: implies(
+                in_list(s, h), s.device.given[h] == s.history.content[h]), lambda h: s.device.given[h])),
         )  # fmt: skip
 
     def clearing(s: Any) -> Term:
@@ -266,6 +295,7 @@ def _supply(p: Places) -> list[Conjunct]:
     return [
         Conjunct("device", device), Conjunct("batch", batch), Conjunct("supplying", supplying),
         Conjunct("elements", elements), Conjunct("supply clearing", clearing),
+        *([Conjunct("elements written", writing)] if p.writing else []),
     ]  # fmt: skip
 
 

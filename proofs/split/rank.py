@@ -14,6 +14,7 @@ from model.split.properties import outstanding
 from model.steps import Guard, Recorded, Table
 from model.terms import Term, all_of, any_of, constant, forall, ite, negate, place, wrap
 from proofs.search.judges import UNFAIR
+from proofs.split.differs import Differs
 from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, live
 
 __all__ = ["drains", "fair_steps", "rank", "stuck"]
@@ -34,8 +35,10 @@ def _stage(label: Term, order: list[str]) -> Term:
 
 
 def _recover_stage(table: Table) -> list[str]:
-    order, label = [DEAD, "init", "init used_idx", "init version", "init desc_num", "compare", "compared", "clear",
-                    "position"], "position"  # fmt: skip
+    begins = ["init", "init used_idx", "init version", "init desc_num"]
+    if Differs(table).desc_num_late:
+        begins = ["init", "init desc_num", "init used_idx"]
+    order, label = [DEAD, *begins, "compare", "compared", "clear", "position"], "position"
     while label != RUNNING:
         following = sorted({s.to for s in table.of("recover") if label in s.at and s.to and s.to != label})
         label = next((name for name in following if name != RUNNING), RUNNING)
@@ -71,6 +74,10 @@ def rank(table: Table) -> list[Guard]:
     def to_clear(s: Any) -> Term:
         return ite(s.supply.at == "clear", s.supply.count - s.supply.cursor, 0)
 
+    def to_write(s: Any) -> Term:
+        left = s.supply.count - s.supply.cursor
+        return ite(at(s.supply.at, *p.writing), left + left + ite(s.supply.at == "elements", 1, 0), 0)
+
     return [
         lambda s: _stage(s.recover.at, recover),
         lambda s: ite(s.recover.at == "clear", s.recover.left, 0),
@@ -83,6 +90,7 @@ def rank(table: Table) -> list[Guard]:
         lambda s: s.proof.live_sum[HEADS],
         lambda s: s.proof.rest_sum[HEADS],
         lambda s: _stage(s.supply.at, supply),
+        *([to_write] if p.writing else []),
         to_clear,
         lambda s: s.call,
         to_see,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.both.words import RUNNING
+from model.both.words import FIRST, RUNNING
 from model.split.serve import BETWEEN
 from model.steps import Table
-from model.terms import Operand, Term, all_of, as_term, negate, parameter
+from model.terms import Operand, Term, all_of, as_term, ite, negate, parameter
 from proofs.induction.words import Conjunct, at, iff, implies
+from proofs.split.differs import Differs
 
 __all__ = [
     "ENTRIES",
@@ -24,6 +25,7 @@ __all__ = [
     "live",
     "owed",
     "rest",
+    "stale",
     "waiting",
 ]
 
@@ -55,6 +57,11 @@ def rest(s: Any, h: Operand) -> Term:
     return all_of(live(s, h), negate(all_of(s.supply.open == 1, in_list(s, h))))
 
 
+def stale(s: Any) -> Term:
+    """Whether region.used_idx is what it was before the region counted."""
+    return s.proof.settled_pos < FIRST  # type: ignore[no-any-return]
+
+
 class Places:
     """The labels of a table that the invariant speaks of: they differ between revisions."""
 
@@ -69,15 +76,30 @@ class Places:
         self.in_hand = sorted(fetch - {*BETWEEN, "armed", "submit"})
         self.stamped = [table.step(i).at[0] for i in ("split.fetch.bump",) if i in table.steps]
         self.counted = [table.step("split.fetch.2").at[0]] if self.stamped else []
-        self.unsettled = ["init", "init used_idx", "init version"]
+        self.differs = Differs(table)
+        self.unready = ["init desc_num", "init used_idx"] if self.differs.desc_num_late else []
+        self.unsettled = [label for label in ("init", "init used_idx", "init version") if label not in self.unready]
         recover = table.step("split.position"), *([table.step("split.counter")] if self.stamped else [])
         self.repaired = ["position", *(s.to for s in recover if s.to), "signalled"]
-        self.before_resubmit = [*self.unsettled, "compare", "compared", "clear", *(s.at[0] for s in recover)]
+        comparing = ["compare", "compared", "clear"]
+        self.before_resubmit = [*self.unsettled, *self.unready, *comparing, *(s.at[0] for s in recover)]
         self.positioned = [*self.repaired[1:], RUNNING]
         self.counter_known = ["resubmit", "signalled", RUNNING]
         supply = ("split.supply.id", "split.supply.len", "split.supply.2", "split.supply.3")
-        self.supplying = [table.step(i).at[0] for i in supply]
+        loop = ["elements", "elements len"]
+        self.writing = loop if self.differs.elements_last else []
+        self.supplying = [label for label in (table.step(i).at[0] for i in supply) if label not in loop]
         inside = table.step("split.notify.call").to != "idle"
         self.published = ["clear", *(["notify", "notified"] if inside else [])]
         self.to_notify = ["notify"] if inside else ["clear", "notify"]
-        self.named, self.sized = self.supplying[1:], self.supplying[2:]
+        self.named, self.sized = ([], []) if self.writing else (self.supplying[1:], self.supplying[2:])
+
+    def walkable(self, s: Any, said: Term) -> Term:
+        """Say it of the list of an open batch: where used_idx was never set, there is none."""
+        return implies(negate(stale(s)), said) if self.differs.stale else said
+
+    def written(self, s: Any) -> Term:
+        """Give how many used elements of the batch that is being built are written."""
+        if not self.writing:
+            return s.supply.count  # type: ignore[no-any-return]
+        return ite(at(s.supply.at, *self.writing), s.supply.cursor, 0)

@@ -91,7 +91,10 @@ def test_runs_of_large_rings_violate_nothing(subject: Subject) -> None:
     assert set(player_of(subject).table.steps) - steps <= {"driver.reset", "connection.reset"}
 
 
-@pytest.mark.parametrize(("subject", "size"), [(MERGED, 4096), (MERGED, 32768), (HARDENED, 4096)])
+LARGEST = pytest.param(MERGED, 32768, marks=pytest.mark.campaign)
+
+
+@pytest.mark.parametrize(("subject", "size"), [(MERGED, 4096), LARGEST, (HARDENED, 4096)])
 def test_runs_of_the_largest_rings_violate_nothing(subject: Subject, size: int) -> None:
     """A run of each, its ring full at least once."""
     run = _shown(player_of(subject).play(started(subject.ring, size, 1), 1))
@@ -150,7 +153,9 @@ MISTAKES: Mapping[str, tuple[Subject, int, Callable[[], list[Edit]]]] = {
 """A mistake, and the size at which it is one: of a smaller ring it changes nothing."""
 
 
-@pytest.mark.parametrize("name", MISTAKES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.campaign if m[1] == 32768 else ()) for n, m in MISTAKES.items()]
+)
 def test_a_mistake_that_large_rings_show_is_found(name: str) -> None:
     """A named property is violated, without the help of the invariant."""
     _is_found(*MISTAKES[name])

@@ -95,12 +95,15 @@ def test_search_agrees(ring: str, bounds: Bounds) -> None:
 
 @pytest.mark.parametrize("ring", protocol.RINGS)
 def test_searches_of_the_campaign_agree(ring: str) -> None:
-    """What the campaign's searches found is what is recorded as violated, no more and no less."""
+    """What the campaign's searches found is what is recorded as violated, but for runs that were found otherwise.
+
+    Those have no bounds: nothing says that they are shortest.
+    """
     searches = [
         s for name in ("searches", "drains") for s in json.loads((recorded_folder(ring) / f"{name}.json").read_text())
     ]
     found = {(protocol.Subject.of(ring, s["revision"], s["gaps"]), name) for s in searches for name in s["violated"]}
-    assert found == {(v.subject(), v.property) for v in VIOLATED if v.ring == ring}
+    assert found == {(v.subject(), v.property) for v in VIOLATED if v.ring == ring and v.bounds}
     told = runs(ring).campaign
     for subject in subjects(ring):
         mine = [s for s in searches if (s["revision"], s["gaps"]) == (subject.revision, dict(subject.choices))]

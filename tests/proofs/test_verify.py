@@ -153,7 +153,7 @@ def test_what_is_not_recorded_is_searched_with_rare_events(ring: str) -> None:
 
 def test_drains_is_searched_again_within_the_quickest_bounds() -> None:
     """With notifications a search has many states: the others are the campaign's, and --search's."""
-    subject = protocol.Subject.of("split", "merged", {"fresh-used-idx": "zero"})
+    subject = protocol.Subject.of("split", "merged", {"fetch-in-batch": "always"})
     record = {(v.subject(), v.property): v for v in recorded("split")}
     assert len(record[subject, "drains"].bounds) > 1
     again = verify._search_again([(subject, "drains")], record, False, Outcome())
