@@ -206,6 +206,19 @@ class Machine:
         """Compile a term to a function of a state tuple and, optionally, a choice."""
         return eval(f"lambda s, c=-1: {self.compiler.source(term)}", {"__builtins__": _BUILTINS})  # type: ignore[no-any-return]  # noqa: S307
 
+    def one(self, step_id: str) -> Callable[[StateTuple, int], StateTuple | None]:
+        """Compile one step to a function of a state and a choice; it gives None where the step is not enabled."""
+        body = self._step_body(self.index[step_id])
+        lines = [
+            "def one(s, c):",
+            "    out = []",
+            *("    " + line for line in body),
+            "    return out[0][2] if out else None",
+        ]
+        scope: dict[str, Any] = {"fits": _fits, "inside": _inside, "__builtins__": _BUILTINS}
+        exec("\n".join(lines), scope)  # noqa: S102
+        return scope["one"]  # type: ignore[no-any-return]
+
     def take(self, state: StateTuple, step_id: str, chosen: int = -1) -> StateTuple:
         """Take one step; raise `ModelError` if it is not enabled in this state."""
         wanted = self.index.get(step_id)
@@ -232,6 +245,13 @@ class Machine:
         return scope["successors"]  # type: ignore[no-any-return]
 
     def _step_source(self, number: int) -> list[str]:
+        inner = self._step_body(number)
+        if not self.steps[number].step.choice:
+            return inner
+        return [f"for c in range({self.sizes.heads}):", *("    " + line for line in inner)]
+
+    def _step_body(self, number: int) -> list[str]:
+        """Give the lines that take a step, for a choice `c` where it has one."""
         recorded = self.steps[number]
         guard = self.compiler.source(recorded.guard)
         body = ["t = list(s)"]
@@ -239,10 +259,7 @@ class Machine:
             body += self.compiler.assignment(assign, self._check)
         chosen = "c" if recorded.step.choice else "-1"
         body.append(f"out.append(({number}, {chosen}, tuple(t)))")
-        inner = [f"if {guard}:", *("    " + line for line in body)]
-        if not recorded.step.choice:
-            return inner
-        return [f"for c in range({self.sizes.heads}):", *("    " + line for line in inner)]
+        return [f"if {guard}:", *("    " + line for line in body)]
 
 
 _BUILTINS: dict[str, Any] = {

@@ -9,12 +9,13 @@ from pathlib import Path
 
 __all__ = ["main", "missing"]
 
+SUFFIXES = (".py", ".json", ".jsonl", ".c", ".rs", ".go")
 PACKAGES = ("vhost_inflight", "model", "proofs", "refimpl", "diagrams")
 
 
 def shipped(root: Path) -> set[str]:
-    """Give the files of the packages that have to be in the wheel: the code, and the JSON files that it reads."""
-    files = (p for package in PACKAGES for p in (root / package).rglob("*") if p.suffix in (".py", ".json"))
+    """Give the files of the packages that have to be in the wheel: the code, and the files that it reads or prints."""
+    files = (p for package in PACKAGES for p in (root / package).rglob("*") if p.suffix in SUFFIXES)
     return {str(p.relative_to(root)) for p in files}
 
 

@@ -6,8 +6,6 @@ module (`vhost_inflight.__main__`); here they are listed among the others.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -17,7 +15,18 @@ import typer
 from model.terms import ModelError
 from refimpl.choices import PROVED, parse_gaps
 from refimpl.names import no_such
+from vhost_inflight.options import (
+    Gaps,
+    JsonFile,
+    Revision,
+    Ring,
+    check,
+    check_revision,
+    check_ring,
+    ring_of,
+)  # fmt: skip
 from vhost_inflight.telling import STDIO, ended, refuse, write_json
+from vhost_inflight.vectors.commands import check_vectors, vectors
 
 __all__ = ["app", "main"]
 
@@ -49,62 +58,6 @@ def _every_command(
     pass
 
 
-Ring = Annotated[str | None, typer.Option(help="split or packed (all rings, if left out)")]
-Revision = Annotated[str | None, typer.Option(help="v6, merged or hardened (all, if left out)")]
-Gaps = Annotated[list[str] | None, typer.Option("--gap", metavar="NAME=CHOICE", help="a choice other than the default")]
-
-
-def _check(what: str, name: str | None, names: Iterable[str]) -> None:
-    """Raise BadParameter with the nearest names if there is none such; None stands for all of them."""
-    names = list(names)
-    if name is not None and name not in names:
-        raise typer.BadParameter(no_such(what, name, names))
-
-
-def _check_ring(ring: str | None) -> None:
-    from model import protocol
-
-    _check("ring", ring, protocol.RINGS)
-
-
-def _check_revision(revision: str | None) -> None:
-    from model import protocol
-
-    _check("revision", revision, dict.fromkeys(v for r in protocol.RINGS for v in protocol.revisions(r)))
-
-
-def _ring_of(gaps: Iterable[str], ring: str | None) -> str | None:
-    """Give the ring that is asked for, or the one that alone has all of some gaps; BadParameter where none has."""
-    from model import protocol
-
-    for name in gaps:
-        owners = [each for each in protocol.RINGS if name in protocol.judged(each)]
-        _check("gap", name, [gap for each in protocol.RINGS for gap in protocol.judged(each)])
-        if ring is not None and ring not in owners:
-            raise typer.BadParameter(f"gap {name} is one of the {owners[0]} ring, not of the {ring} ring")
-        if len(owners) == 1:
-            ring = owners[0]
-    return ring
-
-
-def _writable(file: Path | None) -> Path | None:
-    """Raise BadParameter for a file that the answer cannot be written to: not after the work, but before it."""
-    if file is not None and file != STDIO:
-        folder = file.parent
-        if file.is_dir() or not folder.is_dir():
-            raise typer.BadParameter(f"{file}: a folder" if file.is_dir() else f"{folder}: there is no such folder")
-        if not os.access(file if file.exists() else folder, os.W_OK):
-            raise typer.BadParameter(f"{file}: it cannot be written")
-    return file
-
-
-JsonFile = Annotated[
-    Path | None,
-    typer.Option("--json", metavar="FILE", help="write the answer as JSON, too; - is standard output, instead of words",
-                 callback=_writable),
-]  # fmt: skip
-
-
 def _exit(yes: bool) -> NoReturn:
     raise typer.Exit(0 if yes else 1)
 
@@ -133,16 +86,16 @@ def verify(
     """Judge the text: prove each property, or show a shortest run that breaks it. Exit 0: the verdicts recorded."""
     from model.properties import NAMES
 
-    _check_ring(ring)
-    _check_revision(revision)
-    _check("property", property_, NAMES)
+    check_ring(ring)
+    check_revision(revision)
+    check("property", property_, NAMES)
     gaps = parse_gaps(gap or ())
-    ring = _ring_of(gaps, ring)
+    ring = ring_of(gaps, ring)
 
     from proofs.second.asking import SOLVERS, By
     from proofs.verify import run
 
-    _check("solver", solver, SOLVERS)
+    check("solver", solver, SOLVERS)
     by = By(solver, certify)
     by.need()
     _exit(
@@ -170,8 +123,8 @@ def export(
     """Write the goals of all proofs as SMT-LIB 2, a file each: any solver can be asked, and has to say unsat."""
     from model import protocol
 
-    _check_ring(ring)
-    _check_revision(revision)
+    check_ring(ring)
+    check_revision(revision)
 
     from proofs import report
     from proofs.second.export import export as write
@@ -213,12 +166,12 @@ def explain(
     from vhost_inflight import explain as explained
     from vhost_inflight import explain_names, explain_text
 
-    _check_ring(ring)
+    check_ring(ring)
     if diff is not None:
         if id_ is not None:
             raise typer.BadParameter("either an ID or --diff")
         for name in diff:
-            _check_revision(name)
+            check_revision(name)
         answers = [explained.difference(each, *diff) for each in ([ring] if ring else protocol.RINGS)]
     elif id_ is None:
         answers = [*(explained.index(each) for each in ([ring] if ring else protocol.RINGS)), explain_names.common()]
@@ -252,7 +205,7 @@ def mend(
             "the published text has the mend of no-order; what it leaves open is counter-after-reconnect"
         )
     for name in only or ():
-        _check("mend", name, protocol.mends())
+        check("mend", name, protocol.mends())
 
     from vhost_inflight.mend.command import run
 
@@ -318,8 +271,8 @@ def crash_test(
 
     With --guest, what a Linux guest wrote is judged by what it reads back.
     """
-    _check_ring(ring)
-    _check_revision(revision)
+    check_ring(ring)
+    check_revision(revision)
     revision = revision or PROVED[ring]
     gaps = parse_gaps(gap or ())
     if guest:
@@ -362,6 +315,10 @@ def crash_test(
             json_file=json_file,
         )
     )
+
+
+app.command(short_help="Write test vectors for other back-ends.")(vectors)
+app.command("check-vectors", short_help="Test somebody's back-end with vectors.")(check_vectors)
 
 
 @app.command(short_help="Draw procedures, regions and runs.")

@@ -1,14 +1,15 @@
 """The interpreter and the reference side by side: the bytes that the model expects, and a run that compares them."""
 
+import sys
 from collections.abc import Callable, Iterator
 
 from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
 from model.layout import region as layout_of
 from model.protocol import Subject
-from tests.meet.images import image
 from vhost_inflight.judging.play.player import Player
 from vhost_inflight.judging.play.schedule import Event, Schedule
+from vhost_inflight.vectors.images import RAW, Images
 
 UNREAD = ("off", "look")
 """Labels of fetch on a split ring at which READ is not yet read in this life, or not looked at before the next time."""
@@ -39,6 +40,11 @@ def memory_of(revision: str) -> str:
     return "merged" if revision == "hardened" else revision
 
 
+def _split_ring(descriptors: bytes, available: bytes, used: bytes) -> bytes:
+    """Give the parts as one piece of memory, the used ring aligned as virtio wants it."""
+    return descriptors + available + bytes(-len(descriptors + available) % 4) + used
+
+
 class Both:
     """One subject at one size: the interpreter, and schedules for the reference."""
 
@@ -49,7 +55,7 @@ class Both:
         self.machine = Machine(protocol.table(subject, quiet=quiet), self.sizes, check=True)
         self.place = self.machine.place
         self._judges = list(self._judgements())
-        self._layout = layout_of(subject.ring, memory_of(subject.revision))
+        self._images = Images(self.machine, layout_of(subject.ring, memory_of(subject.revision)), RAW, sys.byteorder)
 
     def _judgements(self) -> Iterator[tuple[int, str, bool, Callable[..., bool]]]:
         """Give each judgement of one step: the step, the property, whether of the state before it, the predicate."""
@@ -78,7 +84,10 @@ class Both:
 
     def image(self, state: StateTuple) -> bytes:
         """Give every byte of the ring and the region, as the model has them, laid out as the text and virtio say."""
-        return image(self.machine, self._layout, state)
+        parts = self._images.parts(state)
+        region = parts.pop("region")
+        ring = b"".join(parts.values()) if self.subject.ring == "packed" else _split_ring(**parts)
+        return ring + bytes(-len(ring) % 64) + region
 
     def volatile(self, s: StateTuple) -> dict[str, int]:
         """Give what the back-end process knows, where it lives and has read it, and the eventfds."""

@@ -14,7 +14,7 @@ from refimpl.packed.ring import EVENT_BYTES, PackedRing
 from refimpl.split.ring import SplitRing
 from vhost_inflight.recover.given import Given
 
-__all__ = ["Field", "LaidMemory", "Place"]
+__all__ = ["Field", "LaidMemory", "Place", "fields_at", "structures"]
 
 _EVENT_INDEX: Final = 2  # bytes behind the two rings of a split ring, which need not be given
 _APART: Final = 64
@@ -73,7 +73,7 @@ class LaidMemory:
         else:
             self.split = SplitRing(given.queue_size, views["descriptors"], views["available"], views["used"])
         self.region: Any = self._lay_region()
-        self._structures = self._structures_of(given)
+        self._structures = structures(given.ring, given.revision, given.queue_size, given.region_size)
         self._starts = {name: _address(view) for name, view in self._views.items() if len(view)}
 
     def _lay_region(self) -> Any:
@@ -92,30 +92,25 @@ class LaidMemory:
             raise FrontEndError(f"a region of {entries} entries needs {needed} bytes, there are {there}{hint}")
         return region_at(self._views["region"], given.ring, given.revision, entries)
 
-    def _structures_of(self, given: Given) -> dict[str, Any]:
-        """Return what lies at the beginning of each part, as ctypes has it."""
-        size = given.queue_size
-        region = {"region": type(self.region)}
-        if given.ring == "packed":
-            return region | {
-                "descriptors": PackedDesc * size,
-                "driver_event": PackedEvent,
-                "device_event": PackedEvent,
-            }
-        return region | {"descriptors": VringDesc * size, "available": avail_type(size), "used": used_type(size)}
-
     def place(self, address: int, width: int) -> Place:
         """Return the place of ``width`` bytes at an address of this process, which are inside one structure."""
         for name, start in self._starts.items():
             offset = address - start
             if 0 <= offset < len(self._views[name]):
-                return Place(name, offset, tuple(_fields(self._structures[name], "", 0, offset, offset + width)))
+                return Place(name, offset, tuple(fields_at(self._structures[name], "", 0, offset, offset + width)))
         raise AssertionError("a store outside the memory that was laid")
 
     def now(self) -> dict[str, bytes]:
         """Return the bytes of each part, as long as they were given."""
         parts = {"region": self._given.region, **self._given.parts}
         return {name: bytes(self._views[name][: len(part)]) for name, part in parts.items()}
+
+    def put(self, part: str, offset: int, content: bytes) -> None:
+        """Store bytes to a part, as somebody else does. Raises FrontEndError for a place outside of it."""
+        view = self._views.get(part)
+        if view is None or offset + len(content) > len(view):
+            raise FrontEndError(f"{len(content)} bytes at byte {offset} of {part} are not all in it")
+        view[offset : offset + len(content)] = content
 
     def header(self) -> dict[str, int]:
         """Return the numbers that a recovery turns on: the region's header, and the indexes of a split ring."""
@@ -124,6 +119,25 @@ class LaidMemory:
         if self.split is not None:
             found |= {"used.idx": self.split.used.idx, "avail.idx": self.split.avail.idx}
         return found
+
+
+def structures(ring: str, revision: str, queue_size: int, region_size: int) -> dict[str, Any]:
+    """Return what lies at the beginning of each part, as ctypes has it.
+
+    Raises UsageError for a ring, a revision or a number of entries that there is not.
+    """
+    region = {"region": region_type(ring, revision, region_size)}
+    if ring == "packed":
+        return region | {
+            "descriptors": PackedDesc * queue_size,
+            "driver_event": PackedEvent,
+            "device_event": PackedEvent,
+        }
+    return region | {
+        "descriptors": VringDesc * queue_size,
+        "available": avail_type(queue_size),
+        "used": used_type(queue_size),
+    }
 
 
 def _check_parts(given: Given) -> None:
@@ -152,7 +166,7 @@ def _address(view: memoryview) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(view))
 
 
-def _fields(kind: Any, name: str, at: int, start: int, end: int) -> Iterator[Field]:
+def fields_at(kind: Any, name: str, at: int, start: int, end: int) -> Iterator[Field]:
     """Yield the plain fields of a structure or array at offset ``at`` that have bytes from ``start`` to ``end``."""
     if at >= end or at + ctypes.sizeof(kind) <= start:
         return
@@ -160,10 +174,10 @@ def _fields(kind: Any, name: str, at: int, start: int, end: int) -> Iterator[Fie
         width = ctypes.sizeof(kind._type_)
         first, last = max(0, (start - at) // width), min(kind._length_, -(-(end - at) // width))
         for number in range(first, last):
-            yield from _fields(kind._type_, f"{name}[{number}]", at + number * width, start, end)
+            yield from fields_at(kind._type_, f"{name}[{number}]", at + number * width, start, end)
     elif hasattr(kind, "_fields_"):
         for part, part_kind in kind._fields_:
             inner = f"{name}.{part}" if name else part
-            yield from _fields(part_kind, inner, at + getattr(kind, part).offset, start, end)
+            yield from fields_at(part_kind, inner, at + getattr(kind, part).offset, start, end)
     else:
         yield Field(name, at, ctypes.sizeof(kind))

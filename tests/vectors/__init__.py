@@ -1,0 +1,1 @@
+"""Vectors, and what judges others by them."""
