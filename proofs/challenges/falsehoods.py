@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from model import protocol
-from model.both.words import DEAD, ENTRIES, SIZE
+from model.both.words import DEAD, ENTRIES, FIRST, SIZE
 from model.properties import Judgement
 from model.record import Vars
 from model.steps import Edit, Replace
@@ -57,6 +57,8 @@ def falsehoods(ring: str) -> Iterator[Falsehood]:
         yield Falsehood(ring, kind, what, work, goal, lambda c=changes: _changed(ring, **c()))  # type: ignore[misc]
     yield Falsehood(ring, "initial", "the region begins initialised", "initial", "version", lambda: _begun(ring))
     yield Falsehood(ring, "initial", "all rings are small", "initial", "small", lambda: _small(ring))
+    step = {"split": "driver.make.3", "packed": "driver.make.head"}[ring]
+    yield Falsehood(ring, "kept", "a property rests on what is for another alone", step, "few", lambda: _few(ring))
     yield from _judgements(ring)
 
 
@@ -78,6 +80,16 @@ def _small(ring: str) -> Proof:
     """Put a sentence into the invariant that is true if it is assumed, and not otherwise."""
     told = induction_of(ring).invariant
     return _changed(ring, invariant=lambda table: [*told(table), Conjunct("small", lambda _: SIZE <= 16384)])
+
+
+def _few(ring: str) -> Proof:
+    """Put in a sentence that would follow from another, which is false, and is for `drains` alone."""
+    told = induction_of(ring).invariant
+    more = (
+        Conjunct("few", lambda s: s.history.avail_pos - FIRST < 65000),
+        Conjunct("none", lambda s: s.history.avail_pos == FIRST, "drains"),
+    )
+    return _changed(ring, invariant=lambda table: [*told(table), *more])
 
 
 def _judgements(ring: str) -> Iterator[Falsehood]:
