@@ -90,6 +90,7 @@ def test_what_the_oracle_may_import(tmp_path: Path) -> None:
         "command",
         "doubt",
         "given",
+        "lines",
         "memory",
         "record",
         "story",

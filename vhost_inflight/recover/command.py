@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from refimpl.choices import parse_gaps
 from refimpl.documents import STDIO, read_document
@@ -14,11 +15,12 @@ from refimpl.names import no_such
 from vhost_inflight.recover.answer import answer
 from vhost_inflight.recover.doubt import doubts
 from vhost_inflight.recover.given import SCHEMAS, Given, GivenError, parse, schema
+from vhost_inflight.recover.lines import answer_lines
 from vhost_inflight.recover.record import recover
 from vhost_inflight.recover.story import story
 from vhost_inflight.telling import write_json
 
-__all__ = ["ask", "parser", "run"]
+__all__ = ["ask", "parser", "run", "run_lines"]
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -50,6 +52,12 @@ def parser(prog: str) -> argparse.ArgumentParser:
     add("--gap", action="append", default=[], metavar="NAME=CHOICE", help="a choice other than the default; wins too")
     add("--explain", action="store_true", help="tell the story in words instead of the JSON")
     add("--json", type=Path, metavar="FILE", help="write the JSON to a file instead; - is standard output")
+    add(
+        "--lines",
+        action="store_true",
+        help="read states of a line each, and answer each at once by a line, in order: a service behind two pipes. A "
+        "line that is no state is answered by an error with its number; exit status 2 then, at the end",
+    )
     add("--schema", metavar="input|output", help="print a JSON Schema, and read nothing")
     return made
 
@@ -61,6 +69,10 @@ def ask(arguments: Sequence[str], prog: str) -> bool:
     if given.schema is not None:
         show_schema(given.schema)
         return True
+    if given.lines:
+        if given.explain or given.json is not None:
+            raise UsageError("--lines answers with JSON, on standard output: no --explain, no --json")
+        return run_lines(given.file, given.revision, gaps)
     return run(given.file, revision=given.revision, gaps=gaps, explain=given.explain, json_file=given.json)
 
 
@@ -83,8 +95,7 @@ def run(
         raise UsageError("--explain and --json - both want standard output")
     if json_file is not None and json_file.exists() and file.exists() and json_file.samefile(file):
         raise UsageError(f"--json {json_file}: the answer would overwrite the state")
-    if file == STDIO and sys.stdin.isatty():
-        print("reading a state from standard input, up to Ctrl-D; --help says more", file=sys.stderr)
+    _say_that_it_reads(file)
     recovery = recover(_read(file, revision, gaps))
     refused, against = recovery.refused, doubts(recovery)
     if explain:
@@ -96,6 +107,25 @@ def run(
     for line in (*([str(refused)] if refused else []), *(f"doubt: {doubt.text}" for doubt in against)):
         print(f"vhost-inflight: {line}", file=sys.stderr)
     return refused is None and not any(doubt.kind == "shown-as-used" for doubt in against)
+
+
+def run_lines(file: Path, revision: str | None, gaps: Mapping[str, str] | None) -> bool:
+    """Read a state from each line of a file, and answer it by a line on standard output, as `answer_lines` does."""
+    _say_that_it_reads(file)
+
+    def read(document: Any) -> Given:
+        return parse(document, revision, gaps)
+
+    if file == STDIO:
+        return answer_lines(sys.stdin.buffer, sys.stdout, read)
+    with file.open("rb") as lines:
+        return answer_lines(lines, sys.stdout, read)
+
+
+def _say_that_it_reads(file: Path) -> None:
+    """Tell who waits at a terminal that this program waits, too."""
+    if file == STDIO and sys.stdin.isatty():
+        print("reading from standard input, up to Ctrl-D; --help says more", file=sys.stderr)
 
 
 def _read(file: Path, revision: str | None, gaps: Mapping[str, str] | None) -> Given:
