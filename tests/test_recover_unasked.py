@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from refimpl.choices import Choices
 from refimpl.layout import column
 from tests.refimpl.packed_rig import PackedRig
+from tests.refimpl.rig import CrashError, batch
 from tests.test_recover import crash_points, state
 from vhost_inflight.recover import parse, recover
 from vhost_inflight.recover.doubt import _did_as_merged, _results
@@ -57,6 +59,26 @@ def test_hardened_that_did_as_merged() -> None:
     assert (True, False) not in told
     assert told.count((True, True)) > 200
     assert told.count((False, False)) > 20
+
+
+def test_a_batch_of_the_whole_ring() -> None:
+    """Only the wrap counters tell that there was one: merged does not see it."""
+    for step in ("packed.supply.6a", "packed.supply.7", "packed.supply.8", "packed.supply.9a", "packed.supply.9b"):
+        rig = PackedRig(size=2)
+        queue = rig.started()
+        entries = rig.fetch(queue, (0, 2))
+        rig.on_step = lambda reported, _choice, step=step: _end(reported == step)  # type: ignore[misc]
+        with contextlib.suppress(CrashError):
+            queue.supply(batch(*entries))
+        found = recover(parse(state(rig)))
+        assert asked(found, "merged") or not _did_as_merged(found)
+        if step == "packed.supply.7":
+            assert not asked(found, "merged")
+
+
+def _end(now: bool) -> None:
+    if now:
+        raise CrashError
 
 
 def test_a_column() -> None:
