@@ -37,7 +37,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize(
-    "command", ["verify", "export", "replay", "explain", "backend", "recover", "crash-test", "diagrams"]
+    "command", ["verify", "export", "replay", "list", "explain", "backend", "recover", "crash-test", "diagrams"]
 )
 def test_every_command_has_help(run: Run, command: str) -> None:
     """Exit 0, and the help names the command."""
