@@ -32,7 +32,7 @@ from proofs.workers import workers
 from tests.refimpl.packed_rig import PackedRig
 from tests.refimpl.rig import CrashError, Rig, batch, crash_at
 from tests.test_recover import state
-from vhost_inflight.recover import parse
+from vhost_inflight.recover.asking import Question
 from vhost_inflight.recover.lines import answer_lines
 
 __all__ = ["BEATS", "GROWTH", "beat", "main", "parts", "states"]
@@ -170,10 +170,10 @@ def _answers(*, quick: bool) -> None:
     print("What recover answers, in full, in one process (recover --lines), one core; seconds of processor time")
     for size, number in ((256, 100 if quick else 1000), *(() if quick else ((32768, 1),))):
         for ring, line in states(size).items():
-            answer_lines(io.BytesIO(line), io.StringIO(), parse)  # what is kept from one answer to the next
+            answer_lines(io.BytesIO(line), io.StringIO(), Question())  # what is kept from one answer to the next
             unit = min(beat() for _ in range(3))
             started = time.process_time()
-            answer_lines(io.BytesIO(line * number), io.StringIO(), parse)
+            answer_lines(io.BytesIO(line * number), io.StringIO(), Question())
             seconds = time.process_time() - started
             print(
                 f"  {ring}, size {size}: {number / seconds:8.1f} states/s, {seconds / number:8.4f} s a state, "

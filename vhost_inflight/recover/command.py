@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from refimpl.choices import parse_gaps
 from refimpl.documents import STDIO, read_document
 from refimpl.errors import UsageError
 from refimpl.names import no_such
-from vhost_inflight.recover.answer import answer
-from vhost_inflight.recover.doubt import doubts
-from vhost_inflight.recover.given import SCHEMAS, Given, GivenError, parse, schema
+from vhost_inflight.recover.asking import Answered, Question, document, stories
+from vhost_inflight.recover.given import SCHEMAS, GivenError, schema
 from vhost_inflight.recover.lines import answer_lines
-from vhost_inflight.recover.record import recover
-from vhost_inflight.recover.story import story
 from vhost_inflight.telling import write_json
 
 __all__ = ["ask", "parser", "run", "run_lines"]
@@ -46,12 +42,20 @@ def parser(prog: str) -> argparse.ArgumentParser:
     add(
         "--revision",
         default=None,
-        help="v6, merged or hardened; wins over the input's. Where neither names one, it is the one that is proved: "
-        "merged for a split ring, hardened for a packed one",
+        help="v6, merged or hardened, or both (the latter two); wins over the input's. Where neither names one, it is "
+        "the one that is proved: merged for a split ring, hardened for a packed one",
     )
     add("--gap", action="append", default=[], metavar="NAME=CHOICE", help="a choice other than the default; wins too")
     add("--explain", action="store_true", help="tell the story in words instead of the JSON")
     add("--json", type=Path, metavar="FILE", help="write the JSON to a file instead; - is standard output")
+    add(
+        "--did",
+        type=Path,
+        metavar="FILE",
+        help="what a back-end did with these bytes, as JSON: resubmitted (in order, a list of heads, or "
+        "of entries or objects with entry or id), next (as fetch_position in the answer), counter, or refused (true); "
+        "what is left out is not judged. Exit status 1 if it was not what it had to do",
+    )
     add(
         "--lines",
         action="store_true",
@@ -69,21 +73,15 @@ def ask(arguments: Sequence[str], prog: str) -> bool:
     if given.schema is not None:
         show_schema(given.schema)
         return True
+    question = Question(given.revision or "", gaps, read_document(given.did) if given.did is not None else None)
     if given.lines:
-        if given.explain or given.json is not None:
-            raise UsageError("--lines answers with JSON, on standard output: no --explain, no --json")
-        return run_lines(given.file, given.revision, gaps)
-    return run(given.file, revision=given.revision, gaps=gaps, explain=given.explain, json_file=given.json)
+        if given.explain or given.json is not None or given.did is not None:
+            raise UsageError("--lines answers with JSON, on standard output: no --explain, no --json, no --did")
+        return run_lines(given.file, question)
+    return run(given.file, question, explain=given.explain, json_file=given.json)
 
 
-def run(
-    file: Path = STDIO,
-    *,
-    revision: str | None = None,
-    gaps: Mapping[str, str] | None = None,
-    explain: bool = False,
-    json_file: Path | None = None,
-) -> bool:
+def run(file: Path, question: Question, *, explain: bool = False, json_file: Path | None = None) -> bool:
     """Read a state, recover, and write the answer.
 
     The answer goes to standard output, or to ``json_file``; with ``explain`` the story goes to standard output instead.
@@ -96,30 +94,25 @@ def run(
     if json_file is not None and json_file.exists() and file.exists() and json_file.samefile(file):
         raise UsageError(f"--json {json_file}: the answer would overwrite the state")
     _say_that_it_reads(file)
-    recovery = recover(_read(file, revision, gaps))
-    refused, against = recovery.refused, doubts(recovery)
+    answers = _answers(file, question)
     if explain:
-        print(story(recovery, against))
+        print(stories(answers))
     if json_file is not None and json_file != STDIO:
-        write_json(json_file, answer(recovery, against))
-    elif json_file == STDIO or not (explain or refused):
-        write_json(STDIO, answer(recovery, against))
-    for line in (*([str(refused)] if refused else []), *(f"doubt: {doubt.text}" for doubt in against)):
+        write_json(json_file, document(answers))
+    elif json_file == STDIO or not (explain or (len(answers) == 1 and answers[0].silent)):
+        write_json(STDIO, document(answers))
+    for line in dict.fromkeys(line for answered in answers for line in answered.lines()):
         print(f"vhost-inflight: {line}", file=sys.stderr)
-    return refused is None and not any(doubt.kind == "shown-as-used" for doubt in against)
+    return all(answered.holds for answered in answers)
 
 
-def run_lines(file: Path, revision: str | None, gaps: Mapping[str, str] | None) -> bool:
+def run_lines(file: Path, question: Question) -> bool:
     """Read a state from each line of a file, and answer it by a line on standard output, as `answer_lines` does."""
     _say_that_it_reads(file)
-
-    def read(document: Any) -> Given:
-        return parse(document, revision, gaps)
-
     if file == STDIO:
-        return answer_lines(sys.stdin.buffer, sys.stdout, read)
+        return answer_lines(sys.stdin.buffer, sys.stdout, question)
     with file.open("rb") as lines:
-        return answer_lines(lines, sys.stdout, read)
+        return answer_lines(lines, sys.stdout, question)
 
 
 def _say_that_it_reads(file: Path) -> None:
@@ -128,11 +121,11 @@ def _say_that_it_reads(file: Path) -> None:
         print("reading from standard input, up to Ctrl-D; --help says more", file=sys.stderr)
 
 
-def _read(file: Path, revision: str | None, gaps: Mapping[str, str] | None) -> Given:
-    """Read a state; what is wrong with it is told with the file's name."""
-    document = read_document(file)
+def _answers(file: Path, question: Question) -> list[Answered]:
+    """Read a state and answer for it; what is wrong with it is told with the file's name."""
+    state = read_document(file)
     try:
-        return parse(document, revision, gaps)
+        return question.ask(state)
     except GivenError as error:
         raise GivenError(f"{file}: {error}" if file != STDIO else str(error)) from error
 
