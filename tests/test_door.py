@@ -95,6 +95,7 @@ def test_what_the_oracle_may_import(tmp_path: Path) -> None:
         "given",
         "lines",
         "memory",
+        "raw",
         "record",
         "story",
         "story_packed",

@@ -11,9 +11,10 @@ from refimpl.choices import parse_gaps
 from refimpl.documents import STDIO, read_document
 from refimpl.errors import UsageError
 from refimpl.names import no_such
-from vhost_inflight.recover.asking import Answered, Question, document, stories
+from vhost_inflight.recover.asking import BOTH, Answered, Question, document, stories
 from vhost_inflight.recover.given import SCHEMAS, GivenError, schema
 from vhost_inflight.recover.lines import answer_lines
+from vhost_inflight.recover.raw import RING_FORM, Raw, state
 from vhost_inflight.telling import write_json
 
 __all__ = ["ask", "parser", "run", "run_lines"]
@@ -48,6 +49,23 @@ def parser(prog: str) -> argparse.ArgumentParser:
     add("--gap", action="append", default=[], metavar="NAME=CHOICE", help="a choice other than the default; wins too")
     add("--explain", action="store_true", help="tell the story in words instead of the JSON")
     add("--json", type=Path, metavar="FILE", help="write the JSON to a file instead; - is standard output")
+    raw = made.add_argument_group("raw bytes instead of FILE")
+    raw.add_argument(
+        "--region", type=Path, metavar="FILE", help="the shared buffer, as it is; more than needed is fine"
+    )
+    raw.add_argument("--ring", type=Path, metavar="FILE", help=RING_FORM)
+    raw.add_argument("--ring-kind", metavar="KIND", help="split or packed")
+    raw.add_argument("--queue-size", type=_natural, metavar="N", help="entries of the ring")
+    raw.add_argument("--region-size", type=_natural, metavar="N", help="entries of the region; as many, if left out")
+    raw.add_argument("--offset", type=_natural, default=0, metavar="BYTES", help="where queue 0 begins in the buffer")
+    raw.add_argument("--queue", type=_natural, default=0, metavar="N", help="which queue's region, from 0")
+    raw.add_argument(
+        "--stride",
+        type=_natural,
+        metavar="BYTES",
+        help="from one queue's region to the next one's; left out, it is found: rounded up to 64, not rounded, or with "
+        "a header of 29 bytes",
+    )
     add(
         "--did",
         type=Path,
@@ -74,14 +92,40 @@ def ask(arguments: Sequence[str], prog: str) -> bool:
         show_schema(given.schema)
         return True
     question = Question(given.revision or "", gaps, read_document(given.did) if given.did is not None else None)
+    raw = _raw(given)
+    if raw is not None and (given.lines or given.file != STDIO):
+        raise UsageError("--region and --ring have the state: no FILE, no --lines")
     if given.lines:
         if given.explain or given.json is not None or given.did is not None:
             raise UsageError("--lines answers with JSON, on standard output: no --explain, no --json, no --did")
         return run_lines(given.file, question)
-    return run(given.file, question, explain=given.explain, json_file=given.json)
+    return run(raw or given.file, question, explain=given.explain, json_file=given.json)
 
 
-def run(file: Path, question: Question, *, explain: bool = False, json_file: Path | None = None) -> bool:
+def _natural(text: str) -> int:
+    """Return a whole number, not negative; argparse tells of another text."""
+    if not text.isdecimal() or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _raw(given: argparse.Namespace) -> Raw | None:
+    """Return the raw bytes that are asked about, None where none are. Raises UsageError for half of what is needed."""
+    needed = {"--region": given.region, "--ring": given.ring, "--ring-kind": given.ring_kind}
+    needed["--queue-size"] = given.queue_size
+    missing = [name for name, value in needed.items() if value is None]
+    others = {"--region-size": given.region_size, "--offset": given.offset, "--queue": given.queue}
+    if len(missing) == len(needed) and not any(others.values()) and given.stride is None:
+        return None
+    if missing:
+        raise UsageError(f"raw bytes need {', '.join(needed)}; missing: {', '.join(missing)}")
+    return Raw(
+        given.region, given.ring, given.ring_kind, given.queue_size, given.region_size, given.offset, given.queue,
+        given.stride,
+    )  # fmt: skip
+
+
+def run(file: Path | Raw, question: Question, *, explain: bool = False, json_file: Path | None = None) -> bool:
     """Read a state, recover, and write the answer.
 
     The answer goes to standard output, or to ``json_file``; with ``explain`` the story goes to standard output instead.
@@ -91,7 +135,8 @@ def run(file: Path, question: Question, *, explain: bool = False, json_file: Pat
     """
     if explain and json_file == STDIO:
         raise UsageError("--explain and --json - both want standard output")
-    if json_file is not None and json_file.exists() and file.exists() and json_file.samefile(file):
+    files = [file.region, file.ring] if isinstance(file, Raw) else [file]
+    if json_file is not None and json_file.exists() and any(one.exists() and json_file.samefile(one) for one in files):
         raise UsageError(f"--json {json_file}: the answer would overwrite the state")
     _say_that_it_reads(file)
     answers = _answers(file, question)
@@ -115,17 +160,19 @@ def run_lines(file: Path, question: Question) -> bool:
         return answer_lines(lines, sys.stdout, question)
 
 
-def _say_that_it_reads(file: Path) -> None:
+def _say_that_it_reads(file: Path | Raw) -> None:
     """Tell who waits at a terminal that this program waits, too."""
     if file == STDIO and sys.stdin.isatty():
         print("reading from standard input, up to Ctrl-D; --help says more", file=sys.stderr)
 
 
-def _answers(file: Path, question: Question) -> list[Answered]:
+def _answers(file: Path | Raw, question: Question) -> list[Answered]:
     """Read a state and answer for it; what is wrong with it is told with the file's name."""
-    state = read_document(file)
+    if isinstance(file, Raw):
+        return question.ask(state(file, question.revision.replace(BOTH, "merged")))
+    told = read_document(file)
     try:
-        return question.ask(state)
+        return question.ask(told)
     except GivenError as error:
         raise GivenError(f"{file}: {error}" if file != STDIO else str(error)) from error
 
