@@ -73,7 +73,13 @@ def test_each_event_has_its_memory() -> None:
     for number, step in enumerate(moments):
         if step == "crash" and number:
             assert states[number] == states[number - 1]
+    assert all(states)
     assert states[-1] == state_at(schedule, "end")
+    made = moments.index("packed.init.1")  # which stores desc_num, that is 2, at byte 10
+    assert [states[number]["region"][20:24] for number in (made - 1, made)] == [
+        "0000",
+        (2).to_bytes(2, sys.byteorder).hex(),
+    ]
     first = moments.index("crash")
     assert states[first] == state_at(schedule, "crash:1")
 
