@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -100,7 +101,8 @@ def test_a_line_that_is_no_state_ends_nothing(
 def test_a_service_through_pipes() -> None:
     """An answer is there before the next line is sent, and the process lives until its input ends."""
     command = [sys.executable, "-m", "vhost_inflight", "recover", "--lines"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=buffered) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for document in (state(interrupted()), broken(), state(PackedRig())):
