@@ -20,7 +20,7 @@ help:
 	@echo "make soak      ten minutes of kills on each ring, and what is leaked (ARGS=... for options)"
 	@echo "make lint      style, types, import contracts, generated pictures, links of the documents"
 	@echo "make docs      draw docs/diagrams anew, and write the generated parts of the documents"
-	@echo "make bench     how the time of verify splits, and how search grows with size"
+	@echo "make bench     how fast recover answers, how the time of verify splits, how search grows with size"
 	@echo "make coverage  run all tests and show which lines none of them reaches"
 
 verify: $(STAMP)
@@ -65,7 +65,7 @@ soak: $(STAMP)
 	for ring in split packed; do $(BIN)/python -m tools.soak $$ring $(ARGS) || exit 1; done
 
 bench: $(STAMP)
-	$(BIN)/python -m tools.bench
+	$(BIN)/python -m tools.bench $(ARGS)
 
 coverage: $(STAMP)
 	$(BIN)/python -m pytest -m '' --cov=vhost_inflight --cov=model --cov=proofs --cov=refimpl --cov=diagrams \

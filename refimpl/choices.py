@@ -22,6 +22,11 @@ PROVED: Final[Mapping[str, str]] = MappingProxyType({"split": "merged", "packed"
 """By ring, the revision that is followed where none is named: the oldest one of which every property is proved. On the
 packed ring that is hardened alone: v6 and merged resubmit requests that the driver has as used (docs/errata.md)."""
 
+ALIKE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"split": frozenset({"merged", "hardened"}), "packed": frozenset()}
+)
+"""By ring, revisions that have the same steps: what hardened mends is on the packed ring alone."""
+
 _COUNTERS: Final = {
     "counter-start": ("zero", "one"),
     "counter-after-reconnect": ("after-greatest", "zero", "count"),

@@ -8,6 +8,7 @@ reader takes without a word is refused here: a key that is there twice (the last
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
@@ -62,6 +63,14 @@ def read_json(content: bytes) -> Any:
         raise DocumentError(f"no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     _check_depth(document)
     return document
+
+
+def read_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file, each as soon as it is there; of one that is too long its beginning, still too long."""
+    while line := file.readline(_BYTES_MAX + 1):
+        yield line
+        while len(line) > _BYTES_MAX and not line.endswith(b"\n"):
+            line = file.readline(_BYTES_MAX + 1)
 
 
 def _some_of(file: BinaryIO) -> bytes:

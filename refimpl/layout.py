@@ -188,6 +188,19 @@ def region_at(view: memoryview, ring: str, revision: str, entries: int) -> Any:
     return overlay(region_type(ring, revision, entries), view, f"a region of {entries} entries")
 
 
+_CODES: Final[Mapping[int, Any]] = MappingProxyType({1: "B", 2: "H", 4: "I", 8: "Q"})
+
+
+def column(table: Any, field: str) -> list[int]:
+    """Return one field of each structure in an array of them, in order: read as one copy, for what nobody else writes.
+
+    Structure by structure the same takes ten times as long.
+    """
+    place: Any = getattr(table._type_, field)
+    numbers = memoryview(bytes(table)).cast(_CODES[place.size])
+    return numbers[place.offset // place.size :: ctypes.sizeof(table._type_) // place.size].tolist()
+
+
 class VringDesc(ctypes.Structure):
     """A descriptor: 16 bytes, in the table of a split ring and in an indirect table."""
 

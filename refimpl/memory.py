@@ -16,7 +16,8 @@ import mmap
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -67,7 +68,7 @@ def store(
     is stored then.
     """
     address, width = place(target, field)
-    if not 0 <= value < 1 << (8 * width):
+    if value >> (8 * width):  # what is negative stays so
         raise UsageError(f"{value} does not fit into the {width} bytes of {field}")
     if address % width:
         raise UsageError(f"{field} is not aligned to its {width} bytes")
@@ -81,12 +82,19 @@ def store(
 def place(target: Any, field: str | int) -> tuple[int, int]:
     """Return where a field or an array's element of ``target`` is in this process, and its width in bytes."""
     if isinstance(field, str):
-        descriptor = getattr(type(target), field)
-        return ctypes.addressof(target) + descriptor.offset, descriptor.size
+        offset, width = _field(type(target), field)  # type: ignore[arg-type]  # any type is hashable
+        return ctypes.addressof(target) + offset, width
     if not 0 <= field < len(target):
         raise UsageError(f"there is no element {field} among {len(target)}")
     width = ctypes.sizeof(target) // len(target)
     return ctypes.addressof(target) + field * width, width
+
+
+@lru_cache(maxsize=1024)
+def _field(structure: Hashable, name: str) -> tuple[int, int]:
+    """Return where a field is in a structure, and its width, in bytes."""
+    descriptor: Any = getattr(structure, name)
+    return descriptor.offset, descriptor.size
 
 
 class SharedMemory:
@@ -218,9 +226,12 @@ def _mapped(fd: int, length: int, offset: int) -> memoryview:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
-    class Mapping(ctypes.c_ubyte * length):  # type: ignore[misc]  # a base class made from a number; ctypes is so
-        """The bytes of one mapping; a class of its own, because only such instances can be watched."""
-
-    mapping = Mapping.from_address(address)
+    mapping = _mapping_type(length).from_address(address)
     weakref.finalize(mapping, _libc.munmap, address, length).atexit = False
     return memoryview(mapping).cast("B")
+
+
+@lru_cache(maxsize=64)
+def _mapping_type(length: int) -> Any:
+    """Return a type for the bytes of a mapping; a class of its own, because only such instances can be watched."""
+    return type("Mapping", (ctypes.c_ubyte * length,), {"__doc__": f"A mapping of {length} bytes."})

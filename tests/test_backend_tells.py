@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.backend.disk import WRITE
+from refimpl.backend.blk import WRITE
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.guest import Guest, check
 from refimpl.frontend.memory import GuestRam

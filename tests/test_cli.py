@@ -42,6 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         "verify",
         "export",
         "replay",
+        "list",
         "explain",
         "backend",
         "recover",

@@ -86,11 +86,16 @@ def test_what_the_oracle_may_import(tmp_path: Path) -> None:
     names = imported("recover", str(path))
     parts = (
         "answer",
+        "asking",
+        "block",
         "chains",
         "command",
+        "did",
         "doubt",
         "given",
+        "lines",
         "memory",
+        "raw",
         "record",
         "story",
         "story_packed",

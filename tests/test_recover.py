@@ -216,6 +216,7 @@ def test_a_split_answer() -> None:
             {"head": 0, "counter": 2, "descriptors": [{"addr": 0x1000, "len": 512, "flags": 0}]},
         ],
         "fetch_position": {"last_avail": 9},
+        "used_position": {"used_idx": 7},
         "available": True,
         "signal": True,
         "counter": 3,

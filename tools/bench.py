@@ -1,4 +1,6 @@
-"""Measure where the time of ``verify`` goes, and how exhaustive search grows: ``python -m tools.bench [--quick]``.
+"""Measure where the time goes: ``python -m tools.bench [--quick] [--recover]``.
+
+How fast ``recover`` answers, how exhaustive search grows, and what ``verify`` does.
 
 Each line has seconds, and the same as a multiple of a fixed loop of plain Python, run just before it: machines,
 and neighbours on one machine, differ by more than a change of the program does, their ratios do not. ``--quick`` leaves
@@ -8,11 +10,14 @@ out the proofs and the searches that take longest.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from model import protocol
 from model.properties import NAMES
@@ -24,8 +29,13 @@ from proofs.record import search
 from proofs.search.breadth_first import Bounds, explore, table_for
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, violates
 from proofs.workers import workers
+from tests.refimpl.packed_rig import PackedRig
+from tests.refimpl.rig import CrashError, Rig, batch, crash_at
+from tests.test_recover import state
+from vhost_inflight.recover.asking import Question
+from vhost_inflight.recover.lines import answer_lines
 
-__all__ = ["BEATS", "GROWTH", "beat", "main", "parts"]
+__all__ = ["BEATS", "GROWTH", "beat", "main", "parts", "states"]
 
 T = TypeVar("T")
 
@@ -139,11 +149,47 @@ def _growth(*, quick: bool) -> None:
             before = found.states
 
 
+def states(size: int) -> dict[str, bytes]:
+    """Return a state of each ring as a line: of 8 requests in flight 2 were published, and not settled."""
+    split, packed = Rig(size=size, first_index=65534), PackedRig(size=size)
+    rigs: list[tuple[Any, str]] = [(split, "split.supply.5"), (packed, "packed.supply.7")]
+    for rig, step in rigs:
+        queue = rig.started()
+        rig.make(*(range(8) if rig is split else ((number, 2) for number in range(8))))
+        queue.look()
+        while queue.available:
+            queue.take()
+            queue.look()
+        crash_at(rig, step)
+        with contextlib.suppress(CrashError):
+            queue.supply(batch(*rig.submitted[:2]))
+    return {ring: json.dumps(state(rig)).encode() + b"\n" for ring, rig in (("split", split), ("packed", packed))}
+
+
+def _answers(*, quick: bool) -> None:
+    print("What recover answers, in full, in one process (recover --lines), one core; seconds of processor time")
+    for size, number in ((256, 100 if quick else 1000), *(() if quick else ((32768, 1),))):
+        for ring, line in states(size).items():
+            answer_lines(io.BytesIO(line), io.StringIO(), Question())  # what is kept from one answer to the next
+            unit = min(beat() for _ in range(3))
+            started = time.process_time()
+            answer_lines(io.BytesIO(line * number), io.StringIO(), Question())
+            seconds = time.process_time() - started
+            print(
+                f"  {ring}, size {size}: {number / seconds:8.1f} states/s, {seconds / number:8.4f} s a state, "
+                f"{number * unit / seconds:8.1f} states/loop"
+            )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Where the time goes.")
     parser.add_argument("--quick", action="store_true", help="leave out what takes longest")
+    parser.add_argument("--recover", action="store_true", help="measure the answers of recover alone")
     asked = parser.parse_args(arguments)
+    _answers(quick=asked.quick)
+    if asked.recover:
+        return
     _growth(quick=asked.quick)
     _verify(quick=asked.quick)
 

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Final, Self
 
-from refimpl.backend.disk import WRITE
+from refimpl.backend.blk import WRITE
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.guest import Guest, check
 from refimpl.frontend.memory import GuestRam

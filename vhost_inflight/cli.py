@@ -137,13 +137,34 @@ def export(
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="a counterexample or a witness: a schedule file")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="a schedule file, or the name of a recorded run (`list` has them)")
+    ],
+    dump_at: Annotated[
+        str | None,
+        typer.Option(metavar="EVENT|crash[:N]|end", help="write the memory after that as JSON, for `recover`"),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Play a schedule on real shared memory. Exit 0: it violates what it should."""
+    if dump_at is not None:
+        from vhost_inflight.judging.play import dumping
+
+        _exit(dumping.run(file, dump_at, json_file=json_file))
     from vhost_inflight.judging.play.replay import run
 
     _exit(run(file, json_file=json_file))
+
+
+@app.command("list")
+def list_(json_file: JsonFile = None) -> None:
+    """List the recorded runs by name.
+
+    Wherever a schedule's file is taken, a name is, too.
+    """
+    from vhost_inflight.judging.play.recorded import run
+
+    run(json_file=json_file)
 
 
 @app.command(short_help="Explain any name, with its place in the text.")
@@ -257,7 +278,7 @@ def crash_test(
     ] = 0,
     schedule: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="play this schedule, which says ring, revision and size"),
+        typer.Option(metavar="FILE", help="play this schedule, or recorded run; it says ring, revision and size"),
     ] = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write what happened as a schedule, for `replay`")

@@ -13,19 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from refimpl.backend.blk import DISCARD, FLUSH, GET_ID, HEADER, READ, WRITE, WRITE_ZEROES
 from refimpl.errors import DriverError, InflightError
 from refimpl.split.chain import MappedBuffer
 from refimpl.wire.features import BLK_DISCARD, BLK_SIZE_MAX, BLK_WRITE_ZEROES
 
 SECTOR: Final = 512
 """Bytes in a sector, whatever the block size is."""
-
-READ: Final = 0
-WRITE: Final = 1
-FLUSH: Final = 4
-GET_ID: Final = 8
-DISCARD: Final = 11
-WRITE_ZEROES: Final = 13
 
 OK: Final = 0
 IO_ERROR: Final = 1
@@ -39,9 +33,6 @@ SEGMENTS_MAX: Final = 32
 
 SECTORS_MAX: Final = 1 << 16
 """Most sectors of one of these: as much as is written at a time."""
-
-HEADER: Final = struct.Struct("<IIQ")
-"""Type, reserved, sector: in little-endian, as virtio 1 has it."""
 
 CONFIG_BYTES: Final = 60
 """Bytes of the configuration space that QEMU 7.2 reads; what others ask for beyond is zero."""

@@ -26,17 +26,7 @@ def dump_state(
     The indirect tables of what is marked inflight are written too, as far as their addresses are in the guest's
     ``memory``. Raises InflightError when the file cannot be written.
     """
-    document = {
-        "format": "vhost-inflight state 1",
-        "ring": choices.ring,
-        "revision": choices.revision,
-        "gaps": choices.changed(),
-        "queue_size": ring.size,
-        "region_size": len(region.desc),
-        "region": bytes(region).hex(),
-        "ring_memory": {name: part.hex() for name, part in ring_parts(ring).items()},
-        "memory": [{"address": at.address, "bytes": at.view.hex()} for at in _tables(ring, region, memory).regions],
-    }
+    document = state_of(ring, region, choices=choices, memory=memory)
     path = folder / f"ring-{number}.json"
     unfinished = path.with_suffix(".part")
     try:
@@ -45,6 +35,24 @@ def dump_state(
     except OSError as error:
         raise InflightError(f"state of ring {number}: {path}: {error.strerror}") from error
     return path
+
+
+def state_of(
+    ring: SplitRing | PackedRing, region: Any, *, choices: Choices, memory: GuestMemory | None = None
+) -> dict[str, Any]:
+    """Return what a ring and its region hold, as ``recover`` reads it, with the indirect tables in ``memory``."""
+    tables = _tables(ring, region, memory or GuestMemory())
+    return {
+        "format": "vhost-inflight state 1",
+        "ring": choices.ring,
+        "revision": choices.revision,
+        "gaps": choices.changed(),
+        "queue_size": ring.size,
+        "region_size": len(region.desc),
+        "region": bytes(region).hex(),
+        "ring_memory": {name: part.hex() for name, part in ring_parts(ring).items()},
+        "memory": [{"address": at.address, "bytes": at.view.hex()} for at in tables.regions],
+    }
 
 
 def ring_parts(ring: SplitRing | PackedRing) -> dict[str, bytes]:

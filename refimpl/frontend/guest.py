@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from refimpl.backend.disk import FLUSH, GET_ID, HEADER, ID_BYTES, OK, READ, WRITE
+from refimpl.backend.blk import FLUSH, GET_ID, HEADER, READ, WRITE
+from refimpl.backend.disk import ID_BYTES, OK
 from refimpl.errors import BackEndError, UsageError
 from refimpl.frontend.connection import FrontEnd, drain
 from refimpl.frontend.memory import DATA_AT, STATUS_AT, GuestRam

@@ -1,9 +1,8 @@
 """A packed region that lacks C's padding between its header and its entries, as one library makes it."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from refimpl.layout import HEADER_PADDING
+from refimpl.layout import HEADER_PADDING, column
 
 __all__ = ["begins_early"]
 
@@ -19,18 +18,20 @@ def begins_early(region: Any) -> bool:
     return not _make_sense(region.desc, heads) and _make_sense(early, heads)
 
 
-def _make_sense(entries: Sequence[Any], heads: set[int]) -> bool:
+def _make_sense(entries: Any, heads: set[int]) -> bool:
     """Return whether each entry is free or a request's, if the free list begins at one of ``heads``."""
-    return any(_add_up(entries, head) for head in heads)
+    following, marks, lengths = (column(entries, name) for name in ("next", "inflight", "num"))
+    return any(_add_up(following, marks, lengths, head) for head in heads)
 
 
-def _add_up(entries: Sequence[Any], head: int) -> bool:
+def _add_up(following: list[int], marks: list[int], lengths: list[int], head: int) -> bool:
     """Return whether the free list from ``head`` ends, and has just those entries that no request has."""
     free: set[int] = set()
-    while head < len(entries):
+    while head < len(following):
         if head in free:
             return False
         free.add(head)
-        head = entries[head].next
-    taken = [entry for number, entry in enumerate(entries) if number not in free and entry.inflight]
-    return all(entry.inflight == 1 for entry in taken) and len(free) + sum(entry.num for entry in taken) == len(entries)
+        head = following[head]
+    taken = [number for number, mark in enumerate(marks) if mark and number not in free]
+    right = all(marks[number] == 1 for number in taken)
+    return right and len(free) + sum(lengths[number] for number in taken) == len(following)

@@ -204,9 +204,9 @@ def _roll_back(state: PackedState) -> None:
 def _unmark(state: PackedState) -> None:
     """Mark available again what a batch that was not published had marked used already (hardened)."""
     region, ring = state.region, state.ring
-    first = state.slot(region.used_idx, "used_idx")
+    first, first_wrap = state.slot(region.used_idx, "used_idx"), region.used_wrap_counter
     for number in range(1, ring.size):
-        slot, wrap = ring.advance(first, region.used_wrap_counter, number)
+        slot, wrap = ring.advance(first, first_wrap, number)
         marked = is_used(ring.desc[slot].flags, wrap)
         state.report("packed.reconnect.unmark.look")
         if marked:
@@ -217,12 +217,14 @@ def _clear_free_entries(state: PackedState) -> None:
     """Let no free entry be inflight ("When reconnecting", 3): walk the free list from its head to its end."""
     # No list has more than all entries: one that does not end there cycles, and is walked no further.
     number, walked = state.region.free_head, 0
+    entries = state.region.desc
     while number < state.entries:
         if walked == state.entries:
             if state.strict:
                 raise RegionError(f"the free list does not end after {walked} entries")
             return
         # 3. the inflight field of a free entry is 0
-        state.store(state.region.desc[number], "inflight", 0, "packed.reconnect.3")
-        number = state.region.desc[number].next
+        entry = entries[number]
+        state.store(entry, "inflight", 0, "packed.reconnect.3")
+        number = entry.next
         walked += 1

@@ -2,19 +2,19 @@
 
 from refimpl.both.resubmission import resubmission
 from refimpl.errors import RegionError
-from refimpl.layout import PackedDesc
+from refimpl.layout import PackedDesc, column
 from refimpl.packed.state import PackedState
 
 
 def inflight_entries(state: PackedState) -> list[int]:
     """Return the inflight entries in table order. Raises RegionError for one that cannot be."""
-    marks = {number: entry.inflight for number, entry in enumerate(state.region.desc)}
-    for number, mark in marks.items():
+    inflight = [number for number, mark in enumerate(column(state.region.desc, "inflight")) if mark]
+    for number in inflight:
+        mark = state.region.desc[number].inflight
         if state.strict and mark > 1:
             raise RegionError(f"the inflight field of entry {number} is {mark}, neither 0 nor 1")
-        if mark:
-            _check_length(state, number)
-    return [number for number, mark in marks.items() if mark]
+        _check_length(state, number)
+    return inflight
 
 
 def _check_length(state: PackedState, number: int) -> None:
@@ -78,9 +78,10 @@ def _resubmit_one(state: PackedState, first: int) -> None:
     state.given = []
     state.report("packed.reconnect.4", first)
     number = first
+    what = f"the chain of entry {first}"
     for _ in range(length):
         # each is in the entry that next of the one before leads to
-        entry = state.entry(number, f"the chain of entry {first}")
+        entry = state.entry(number, what)
         state.given.append(PackedDesc(entry.addr, entry.len, entry.id, entry.flags))
         number = entry.next
         state.report("packed.reconnect.4.desc")

@@ -8,7 +8,7 @@ from typing import Any
 
 from refimpl.both.resubmission import resubmission
 from refimpl.errors import RegionError
-from refimpl.layout import VERSION
+from refimpl.layout import VERSION, column
 from refimpl.memory import store
 from refimpl.split.state import SplitState
 
@@ -122,7 +122,8 @@ def _go_on(state: SplitState) -> None:
     """Find where fetching goes on, resubmit what is inflight, tell the driver, and be ready."""
     inflight = _inflight_entries(state)
     _position(state, len(inflight))
-    counters = {entry: state.region.desc[entry].counter if state.merged else 0 for entry in inflight}
+    entries = state.region.desc
+    counters = {entry: entries[entry].counter if state.merged else 0 for entry in inflight}
     if state.merged:
         _set_counter(state, list(counters.values()))
     _resubmit(state, counters)
@@ -137,13 +138,13 @@ def _go_on(state: SplitState) -> None:
 
 def _inflight_entries(state: SplitState) -> list[int]:
     """Return the inflight entries in table order. Raises RegionError for one that cannot be."""
-    marks = {number: entry.inflight for number, entry in enumerate(state.region.desc)}
+    marks = {number: mark for number, mark in enumerate(column(state.region.desc, "inflight")) if mark}
     for number, mark in marks.items():
-        if mark and number >= state.ring.size:
+        if number >= state.ring.size:
             raise RegionError(f"entry {number} is inflight, past the ring's {state.ring.size} entries")
         if state.strict and mark > 1:
             raise RegionError(f"the inflight field of entry {number} is {mark}, neither 0 nor 1")
-    return [number for number, mark in marks.items() if mark]
+    return list(marks)
 
 
 def _position(state: SplitState, inflight: int) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from refimpl.errors import DriverError, InflightError, RegionError
+from refimpl.layout import region_type
+from refimpl.split.chain import GuestMemory, GuestRegion
+from vhost_inflight.recover.block import block_request
 from vhost_inflight.recover.chains import Descriptor
 from vhost_inflight.recover.doubt import Doubt, doubts
 from vhost_inflight.recover.record import Change, Recovery, Resubmitted, Store
@@ -29,6 +33,7 @@ def answer(recovery: Recovery, against: Sequence[Doubt] | None = None) -> dict[s
     given = recovery.given
     ring_after = {name: part.hex() for name, part in recovery.after.items() if part != recovery.before[name]}
     ring_after.pop("region", None)
+    guest = GuestMemory(GuestRegion(at, memoryview(piece)) for at, piece in given.pieces) if given.pieces else None
     return {
         "format": FORMAT,
         "ring": given.ring,
@@ -39,8 +44,9 @@ def answer(recovery: Recovery, against: Sequence[Doubt] | None = None) -> dict[s
         "cleared": [store.entry for store in cleared(recovery)],
         "committed": _changes(committed(recovery)),
         "rolled_back": _rolled_back(recovery),
-        "resubmit": [_request(request, given.ring) for request in recovery.resubmitted],
+        "resubmit": [_request(request, given.ring, guest) for request in recovery.resubmitted],
         "fetch_position": _position(recovery),
+        "used_position": _used_position(recovery),
         "available": recovery.available,
         "signal": recovery.signalled,
         "counter": recovery.counter,
@@ -139,12 +145,24 @@ def _position(recovery: Recovery) -> dict[str, int]:
     return dict(zip(names, recovery.position, strict=True))
 
 
-def _request(request: Resubmitted, ring: str) -> dict[str, Any]:
+def _used_position(recovery: Recovery) -> dict[str, int]:
+    """Return where the next used element goes: the index in the used ring, or slot and wrap counter."""
+    if recovery.given.ring == "split":
+        return {"used_idx": int.from_bytes(recovery.after["used"][2:4], sys.byteorder)}
+    region = region_type(recovery.given.ring, recovery.given.revision, recovery.given.region_size)
+    after: Any = region.from_buffer_copy(recovery.after["region"])
+    return {"slot": after.used_idx, "wrap_counter": after.used_wrap_counter}
+
+
+def _request(request: Resubmitted, ring: str, guest: GuestMemory | None) -> dict[str, Any]:
     found: dict[str, Any] = {"head" if ring == "split" else "entry": request.entry}
     if request.identity is not None:
         found["id"] = request.identity
     if request.counter is not None:
         found["counter"] = request.counter
+    block = block_request(request.descriptors, guest) if guest is not None else None
+    if block is not None:
+        found["block"] = block
     return found | {"descriptors": [_descriptor(desc) for desc in request.descriptors]}
 
 

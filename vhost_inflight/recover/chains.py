@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from ctypes import sizeof
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from refimpl.errors import DriverError
 from refimpl.layout import DESC_INDIRECT, DESC_NEXT, PackedDesc, VringDesc
@@ -17,8 +16,7 @@ from refimpl.split.ring import SplitRing
 __all__ = ["Descriptor", "PiecesOfMemory", "packed_chain", "split_chain"]
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """One descriptor: guest address, length in bytes, flags, and on a packed ring the buffer id.
 
     ``table`` are the descriptors of an indirect one's table, None where its bytes were not given.
@@ -69,14 +67,15 @@ def split_chain(ring: SplitRing, memory: PiecesOfMemory, head: int) -> tuple[Des
 
     Raises DriverError, as ``read_chain`` of the reference does, for a chain that breaks a rule.
     """
-    found = list(_linked(ring.desc, head, ring.size))
-    memory.tables = {(desc.addr, desc.len) for desc in found if desc.flags & DESC_INDIRECT}
+    found = [_listed(desc) for desc in _linked(ring.desc, head, ring.size)]
+    tables = {(desc.address, desc.length) for desc in found if desc.flags & DESC_INDIRECT}
+    memory.tables = tables
     with contextlib.suppress(_NotGivenError):
         read_chain(ring, memory, head)
-    return tuple(_listed(desc, _split_table(desc, memory)) for desc in found)
+    return tuple(found if not tables else (desc._replace(table=_split_table(desc, memory)) for desc in found))
 
 
-def _linked(table: Sequence[Any], first: int, limit: int) -> Iterator[VringDesc]:
+def _linked(table: Any, first: int, limit: int) -> Iterator[VringDesc]:
     """Yield the descriptors that the links of a table lead to, no more than ``limit``, as far as there are any."""
     entry = first
     for _ in range(limit):
@@ -89,12 +88,12 @@ def _linked(table: Sequence[Any], first: int, limit: int) -> Iterator[VringDesc]
         entry = desc.next
 
 
-def _split_table(desc: VringDesc, memory: PiecesOfMemory) -> tuple[Descriptor, ...] | None:
+def _split_table(desc: Descriptor, memory: PiecesOfMemory) -> tuple[Descriptor, ...] | None:
     """Return the descriptors of an indirect table that was checked."""
-    if not desc.flags & DESC_INDIRECT or not memory.has(desc.addr, desc.len):
+    if not desc.flags & DESC_INDIRECT or not memory.has(desc.address, desc.length):
         return None
-    number = desc.len // sizeof(VringDesc)
-    table = (VringDesc * number).from_buffer_copy(memory.translate(desc.addr, desc.len))
+    number = desc.length // sizeof(VringDesc)
+    table = (VringDesc * number).from_buffer_copy(memory.translate(desc.address, desc.length))
     return tuple(_listed(inner) for inner in _linked(table, 0, number))
 
 
@@ -103,21 +102,28 @@ def packed_chain(given: Sequence[PackedDesc], memory: PiecesOfMemory, entry: int
 
     Raises DriverError, as ``read_packed_chain`` of the reference does, for a chain that breaks a rule.
     """
-    memory.tables = {(desc.addr, desc.len) for desc in given if desc.flags & DESC_INDIRECT}
+    found = [_listed_packed(desc) for desc in given]
+    tables = {(desc.address, desc.length) for desc in found if desc.flags & DESC_INDIRECT}
+    memory.tables = tables
     with contextlib.suppress(_NotGivenError):
         read_packed_chain(given, memory, entry, size)
-    return tuple(_listed(desc, _packed_table(desc, memory)) for desc in given)
+    return tuple(found if not tables else (desc._replace(table=_packed_table(desc, memory)) for desc in found))
 
 
-def _packed_table(desc: PackedDesc, memory: PiecesOfMemory) -> tuple[Descriptor, ...] | None:
+def _packed_table(desc: Descriptor, memory: PiecesOfMemory) -> tuple[Descriptor, ...] | None:
     """Return the descriptors of an indirect table that was checked."""
-    if not desc.flags & DESC_INDIRECT or not memory.has(desc.addr, desc.len):
+    if not desc.flags & DESC_INDIRECT or not memory.has(desc.address, desc.length):
         return None
-    number = desc.len // sizeof(PackedDesc)
-    table = (PackedDesc * number).from_buffer_copy(memory.translate(desc.addr, desc.len))
-    return tuple(_listed(inner) for inner in table)
+    number = desc.length // sizeof(PackedDesc)
+    table = (PackedDesc * number).from_buffer_copy(memory.translate(desc.address, desc.length))
+    return tuple(_listed_packed(inner) for inner in table)
 
 
-def _listed(desc: Any, table: tuple[Descriptor, ...] | None = None) -> Descriptor:
-    """Return a copy of one descriptor; only those of a packed ring have an id."""
-    return Descriptor(desc.addr, desc.len, desc.flags, getattr(desc, "id", None), table)
+def _listed(desc: VringDesc) -> Descriptor:
+    """Return a copy of one descriptor of a split ring, which has no id."""
+    return Descriptor(desc.addr, desc.len, desc.flags)
+
+
+def _listed_packed(desc: PackedDesc) -> Descriptor:
+    """Return a copy of one descriptor of a packed ring."""
+    return Descriptor(desc.addr, desc.len, desc.flags, desc.id)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from refimpl.choices import parse_gaps
 from refimpl.documents import STDIO, read_document
 from refimpl.errors import UsageError
 from refimpl.names import no_such
-from vhost_inflight.recover.answer import answer
-from vhost_inflight.recover.doubt import doubts
-from vhost_inflight.recover.given import SCHEMAS, Given, GivenError, parse, schema
-from vhost_inflight.recover.record import recover
-from vhost_inflight.recover.story import story
+from vhost_inflight.recover.asking import BOTH, Answered, Question, document, stories
+from vhost_inflight.recover.given import SCHEMAS, GivenError, schema
+from vhost_inflight.recover.lines import answer_lines
+from vhost_inflight.recover.raw import RING_FORM, Raw, state
 from vhost_inflight.telling import write_json
 
-__all__ = ["ask", "parser", "run"]
+__all__ = ["ask", "parser", "run", "run_lines"]
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -44,12 +43,43 @@ def parser(prog: str) -> argparse.ArgumentParser:
     add(
         "--revision",
         default=None,
-        help="v6, merged or hardened; wins over the input's. Where neither names one, it is the one that is proved: "
-        "merged for a split ring, hardened for a packed one",
+        help="v6, merged or hardened, or both (the latter two); wins over the input's. Where neither names one, it is "
+        "the one that is proved: merged for a split ring, hardened for a packed one",
     )
     add("--gap", action="append", default=[], metavar="NAME=CHOICE", help="a choice other than the default; wins too")
     add("--explain", action="store_true", help="tell the story in words instead of the JSON")
     add("--json", type=Path, metavar="FILE", help="write the JSON to a file instead; - is standard output")
+    raw = made.add_argument_group("raw bytes instead of FILE")
+    raw.add_argument(
+        "--region", type=Path, metavar="FILE", help="the shared buffer, as it is; more than needed is fine"
+    )
+    raw.add_argument("--ring", type=Path, metavar="FILE", help=RING_FORM)
+    raw.add_argument("--ring-kind", metavar="KIND", help="split or packed")
+    raw.add_argument("--queue-size", type=_natural, metavar="N", help="entries of the ring")
+    raw.add_argument("--region-size", type=_natural, metavar="N", help="entries of the region; as many, if left out")
+    raw.add_argument("--offset", type=_natural, default=0, metavar="BYTES", help="where queue 0 begins in the buffer")
+    raw.add_argument("--queue", type=_natural, default=0, metavar="N", help="which queue's region, from 0")
+    raw.add_argument(
+        "--stride",
+        type=_natural,
+        metavar="BYTES",
+        help="from one queue's region to the next one's; left out, it is found: rounded up to 64, not rounded, or with "
+        "a header of 29 bytes",
+    )
+    add(
+        "--did",
+        type=Path,
+        metavar="FILE",
+        help="what a back-end did with these bytes, as JSON: resubmitted (in order, a list of heads, or "
+        "of entries or objects with entry or id), next (as fetch_position in the answer), counter, or refused (true); "
+        "what is left out is not judged. Exit status 1 if it was not what it had to do",
+    )
+    add(
+        "--lines",
+        action="store_true",
+        help="read states of a line each, and answer each at once by a line, in order: a service behind two pipes. A "
+        "line that is no state is answered by an error with its number; exit status 2 then, at the end",
+    )
     add("--schema", metavar="input|output", help="print a JSON Schema, and read nothing")
     return made
 
@@ -61,17 +91,41 @@ def ask(arguments: Sequence[str], prog: str) -> bool:
     if given.schema is not None:
         show_schema(given.schema)
         return True
-    return run(given.file, revision=given.revision, gaps=gaps, explain=given.explain, json_file=given.json)
+    question = Question(given.revision or "", gaps, read_document(given.did) if given.did is not None else None)
+    raw = _raw(given)
+    if raw is not None and (given.lines or given.file != STDIO):
+        raise UsageError("--region and --ring have the state: no FILE, no --lines")
+    if given.lines:
+        if given.explain or given.json is not None or given.did is not None:
+            raise UsageError("--lines answers with JSON, on standard output: no --explain, no --json, no --did")
+        return run_lines(given.file, question)
+    return run(raw or given.file, question, explain=given.explain, json_file=given.json)
 
 
-def run(
-    file: Path = STDIO,
-    *,
-    revision: str | None = None,
-    gaps: Mapping[str, str] | None = None,
-    explain: bool = False,
-    json_file: Path | None = None,
-) -> bool:
+def _natural(text: str) -> int:
+    """Return a whole number, not negative; argparse tells of another text."""
+    if not text.isdecimal() or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _raw(given: argparse.Namespace) -> Raw | None:
+    """Return the raw bytes that are asked about, None where none are. Raises UsageError for half of what is needed."""
+    needed = {"--region": given.region, "--ring": given.ring, "--ring-kind": given.ring_kind}
+    needed["--queue-size"] = given.queue_size
+    missing = [name for name, value in needed.items() if value is None]
+    others = {"--region-size": given.region_size, "--offset": given.offset, "--queue": given.queue}
+    if len(missing) == len(needed) and not any(others.values()) and given.stride is None:
+        return None
+    if missing:
+        raise UsageError(f"raw bytes need {', '.join(needed)}; missing: {', '.join(missing)}")
+    return Raw(
+        given.region, given.ring, given.ring_kind, given.queue_size, given.region_size, given.offset, given.queue,
+        given.stride,
+    )  # fmt: skip
+
+
+def run(file: Path | Raw, question: Question, *, explain: bool = False, json_file: Path | None = None) -> bool:
     """Read a state, recover, and write the answer.
 
     The answer goes to standard output, or to ``json_file``; with ``explain`` the story goes to standard output instead.
@@ -81,28 +135,44 @@ def run(
     """
     if explain and json_file == STDIO:
         raise UsageError("--explain and --json - both want standard output")
-    if json_file is not None and json_file.exists() and file.exists() and json_file.samefile(file):
+    files = [file.region, file.ring] if isinstance(file, Raw) else [file]
+    if json_file is not None and json_file.exists() and any(one.exists() and json_file.samefile(one) for one in files):
         raise UsageError(f"--json {json_file}: the answer would overwrite the state")
-    if file == STDIO and sys.stdin.isatty():
-        print("reading a state from standard input, up to Ctrl-D; --help says more", file=sys.stderr)
-    recovery = recover(_read(file, revision, gaps))
-    refused, against = recovery.refused, doubts(recovery)
+    _say_that_it_reads(file)
+    answers = _answers(file, question)
     if explain:
-        print(story(recovery, against))
+        print(stories(answers))
     if json_file is not None and json_file != STDIO:
-        write_json(json_file, answer(recovery, against))
-    elif json_file == STDIO or not (explain or refused):
-        write_json(STDIO, answer(recovery, against))
-    for line in (*([str(refused)] if refused else []), *(f"doubt: {doubt.text}" for doubt in against)):
+        write_json(json_file, document(answers))
+    elif json_file == STDIO or not (explain or (len(answers) == 1 and answers[0].silent)):
+        write_json(STDIO, document(answers))
+    for line in dict.fromkeys(line for answered in answers for line in answered.lines()):
         print(f"vhost-inflight: {line}", file=sys.stderr)
-    return refused is None and not any(doubt.kind == "shown-as-used" for doubt in against)
+    return all(answered.holds for answered in answers)
 
 
-def _read(file: Path, revision: str | None, gaps: Mapping[str, str] | None) -> Given:
-    """Read a state; what is wrong with it is told with the file's name."""
-    document = read_document(file)
+def run_lines(file: Path, question: Question) -> bool:
+    """Read a state from each line of a file, and answer it by a line on standard output, as `answer_lines` does."""
+    _say_that_it_reads(file)
+    if file == STDIO:
+        return answer_lines(sys.stdin.buffer, sys.stdout, question)
+    with file.open("rb") as lines:
+        return answer_lines(lines, sys.stdout, question)
+
+
+def _say_that_it_reads(file: Path | Raw) -> None:
+    """Tell who waits at a terminal that this program waits, too."""
+    if file == STDIO and sys.stdin.isatty():
+        print("reading from standard input, up to Ctrl-D; --help says more", file=sys.stderr)
+
+
+def _answers(file: Path | Raw, question: Question) -> list[Answered]:
+    """Read a state and answer for it; what is wrong with it is told with the file's name."""
+    if isinstance(file, Raw):
+        return question.ask(state(file, question.revision.replace(BOTH, "merged")))
+    told = read_document(file)
     try:
-        return parse(document, revision, gaps)
+        return question.ask(told)
     except GivenError as error:
         raise GivenError(f"{file}: {error}" if file != STDIO else str(error)) from error
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from refimpl.errors import FrontEndError
 from refimpl.layout import PackedDesc, PackedEvent, VringDesc, avail_type, region_at, region_type, used_type
@@ -14,14 +13,13 @@ from refimpl.packed.ring import EVENT_BYTES, PackedRing
 from refimpl.split.ring import SplitRing
 from vhost_inflight.recover.given import Given
 
-__all__ = ["Field", "LaidMemory", "Place", "fields_at", "structures"]
+__all__ = ["Field", "LaidMemory", "Place", "fields_at", "place_in", "structures"]
 
 _EVENT_INDEX: Final = 2  # bytes behind the two rings of a split ring, which need not be given
 _APART: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """A field of shared memory: its name (``desc[3].inflight``), its offset in its part and its width, in bytes."""
 
     name: str
@@ -29,25 +27,23 @@ class Field:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place that was stored to: which part, the offset in it in bytes, and the fields that lie there, in order."""
+class Place(NamedTuple):
+    """A place that was stored to: which part, the offset in it in bytes, and the fields that lie there, in order.
+
+    ``where`` is the name of the field with its part; of several fields the first and the last.
+    """
 
     memory: str
     offset: int
     fields: tuple[Field, ...]
-
-    @property
-    def where(self) -> str:
-        """The name of the field with its part; of several fields the first and the last."""
-        names = [self.fields[0].name, *([self.fields[-1].name] if len(self.fields) > 1 else [])]
-        return "..".join(f"{self.memory}{'' if name.startswith('[') else '.'}{name}" for name in names)
+    where: str
 
 
 class LaidMemory:
     """The parts of an input, each on its own in one mapping.
 
-    ``split`` or ``packed`` is the ring, the other one None; ``region`` is the region, laid over the part ``region``.
+    ``split`` or ``packed`` is the ring, the other one None; ``region`` is the region, laid over the part ``region``;
+    ``structures`` is what lies at the beginning of each part, as ctypes has it.
     """
 
     def __init__(self, given: Given) -> None:
@@ -73,8 +69,10 @@ class LaidMemory:
         else:
             self.split = SplitRing(given.queue_size, views["descriptors"], views["available"], views["used"])
         self.region: Any = self._lay_region()
-        self._structures = structures(given.ring, given.revision, given.queue_size, given.region_size)
-        self._starts = {name: _address(view) for name, view in self._views.items() if len(view)}
+        self.structures = structures(given.ring, given.revision, given.queue_size, given.region_size)
+        spans = ((name, _address(view), len(view)) for name, view in self._views.items() if len(view))
+        self._spans = [(name, start, start + length) for name, start, length in spans]
+        self._header = [name for name, kind in type(self.region)._fields_ if not hasattr(kind, "_length_")]
 
     def _lay_region(self) -> Any:
         """Lay the region; its size is the front-end's word, as the bytes of the shared buffer are."""
@@ -92,12 +90,11 @@ class LaidMemory:
             raise FrontEndError(f"a region of {entries} entries needs {needed} bytes, there are {there}{hint}")
         return region_at(self._views["region"], given.ring, given.revision, entries)
 
-    def place(self, address: int, width: int) -> Place:
-        """Return the place of ``width`` bytes at an address of this process, which are inside one structure."""
-        for name, start in self._starts.items():
-            offset = address - start
-            if 0 <= offset < len(self._views[name]):
-                return Place(name, offset, tuple(fields_at(self._structures[name], "", 0, offset, offset + width)))
+    def where(self, address: int) -> tuple[str, int]:
+        """Return which part an address of this process is in, and the offset there in bytes."""
+        for name, start, end in self._spans:
+            if start <= address < end:
+                return name, address - start
         raise AssertionError("a store outside the memory that was laid")
 
     def now(self) -> dict[str, bytes]:
@@ -114,8 +111,7 @@ class LaidMemory:
 
     def header(self) -> dict[str, int]:
         """Return the numbers that a recovery turns on: the region's header, and the indexes of a split ring."""
-        names = [name for name, kind in type(self.region)._fields_ if not hasattr(kind, "_length_")]
-        found = {name: int(getattr(self.region, name)) for name in names}
+        found: dict[str, int] = {name: getattr(self.region, name) for name in self._header}
         if self.split is not None:
             found |= {"used.idx": self.split.used.idx, "avail.idx": self.split.avail.idx}
         return found
@@ -166,18 +162,32 @@ def _address(view: memoryview) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(view))
 
 
-def fields_at(kind: Any, name: str, at: int, start: int, end: int) -> Iterator[Field]:
-    """Yield the plain fields of a structure or array at offset ``at`` that have bytes from ``start`` to ``end``."""
-    if at >= end or at + ctypes.sizeof(kind) <= start:
-        return
+def place_in(structure: Any, part: str, offset: int, width: int) -> Place:
+    """Return the place of ``width`` bytes at an offset of a part, where a structure lies."""
+    fields = fields_at(structure, offset, offset + width)
+    names = [fields[0].name, *([fields[-1].name] if len(fields) > 1 else [])]
+    where = "..".join(f"{part}{'' if name.startswith('[') else '.'}{name}" for name in names)
+    return Place(part, offset, fields, where)
+
+
+@lru_cache(maxsize=1024)
+def fields_at(kind: Any, start: int, end: int) -> tuple[Field, ...]:
+    """Return the plain fields of a structure or array that have bytes from ``start`` to ``end``, in order.
+
+    Those of an entry are the same in each entry of a table, which is why they are kept.
+    """
     if hasattr(kind, "_length_"):
         width = ctypes.sizeof(kind._type_)
-        first, last = max(0, (start - at) // width), min(kind._length_, -(-(end - at) // width))
-        for number in range(first, last):
-            yield from fields_at(kind._type_, f"{name}[{number}]", at + number * width, start, end)
+        first, last = max(0, start // width), min(kind._length_, -(-end // width))
+        parts = [(f"[{number}]", number * width, kind._type_) for number in range(first, last)]
     elif hasattr(kind, "_fields_"):
-        for part, part_kind in kind._fields_:
-            inner = f"{name}.{part}" if name else part
-            yield from fields_at(part_kind, inner, at + getattr(kind, part).offset, start, end)
+        parts = [(name, getattr(kind, name).offset, part) for name, part in kind._fields_]
     else:
-        yield Field(name, at, ctypes.sizeof(kind))
+        return (Field("", 0, ctypes.sizeof(kind)),)
+    found = []
+    for name, at, part in parts:
+        if at < end and start < at + ctypes.sizeof(part):
+            for inner in fields_at(part, max(0, start - at), min(ctypes.sizeof(part), end - at)):
+                dot = "." if inner.name and not inner.name.startswith("[") else ""
+                found.append(Field(f"{name}{dot}{inner.name}", at + inner.offset, inner.width))
+    return tuple(found)

@@ -6,30 +6,32 @@ import ctypes
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from refimpl.errors import DriverError, FrontEndError, InflightError, RegionError
+from refimpl.layout import column
+from refimpl.memory import place
 from refimpl.packed.queue import PackedQueue
 from refimpl.packed.ring import PackedRing
 from refimpl.split.queue import SplitQueue
 from refimpl.split.ring import SplitRing
 from vhost_inflight.recover.chains import Descriptor, PiecesOfMemory, packed_chain, split_chain
 from vhost_inflight.recover.given import Given
-from vhost_inflight.recover.memory import LaidMemory, Place
+from vhost_inflight.recover.memory import LaidMemory, Place, place_in
 
 __all__ = ["Change", "Event", "Inflight", "Recovery", "Resubmitted", "Store", "recover"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """The value of a field before and after a store, which may be the same."""
 
     old: int
     new: int
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """One store: the step, the place, its width in bytes, the numbers there before and after.
 
     ``entry`` is the entry of the region's table that it lies in, or the slot of a packed ring; None elsewhere.
@@ -44,13 +46,13 @@ class Store:
     fields: Mapping[str, Change]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One step that was taken, its choice (an entry) if it has one, and its stores.
 
     ``numbers`` are those that a recovery turns on, as they are after the step: the region's header by its field names,
     ``used.idx`` and ``avail.idx`` of a split ring, and what the back-end knows by its names in the reference. Empty
-    after a step that stored: what such a step changed is in its stores.
+    after a step that stored, since what it changed is in its stores, and after one that is taken for each entry or
+    slot, since it changes none of them.
     """
 
     step: str
@@ -59,8 +61,7 @@ class Event:
     numbers: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Inflight:
+class Inflight(NamedTuple):
     """An entry that is inflight once the last batch is settled: its counter, and its descriptors on a packed ring."""
 
     entry: int
@@ -68,8 +69,7 @@ class Inflight:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Resubmitted:
+class Resubmitted(NamedTuple):
     """A request that was given to the device again.
 
     ``entry`` is its head, on a packed ring the entry of its first descriptor; ``identity`` its buffer id (packed) and
@@ -90,12 +90,14 @@ class Recovery:
     a packed ring slot and wrap counter), ``counter`` the next value of the global counter (None in v6), ``available``
     whether a request is seen there (None: it is not looked for before a kick). ``inflight`` is what there is to
     resubmit, in the table's order. ``before`` and ``after`` are the bytes of the region and of each part of the ring.
+    ``events`` are the steps, ``stores`` all their stores, in order; of a recovery that was not recorded there are none.
     """
 
     given: Given
     before: Mapping[str, bytes]
     after: Mapping[str, bytes]
     events: list[Event] = field(default_factory=list)
+    stores: list[Store] = field(default_factory=list)
     inflight: tuple[Inflight, ...] = ()
     resubmitted: list[Resubmitted] = field(default_factory=list)
     signalled: bool = False
@@ -105,14 +107,22 @@ class Recovery:
     refused: InflightError | None = None
 
     @property
-    def stores(self) -> list[Store]:
-        """All stores, in order."""
-        return [store for event in self.events for store in event.stores]
-
-    @property
     def steps(self) -> set[str]:
         """The ids of the steps that were taken."""
         return {event.step for event in self.events}
+
+
+_FOR_EACH: Final = frozenset(
+    {
+        "split.reconnect.2",
+        "packed.reconnect.unmark.look",
+        *(f"packed.reconnect.4{end}" for end in ("", ".desc", ".submit")),
+    }
+)
+"""Steps that are taken for each entry or slot."""
+
+
+_NO_NUMBERS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class _Recorder:
@@ -127,11 +137,15 @@ class _Recorder:
 
     def hook(self, step: str, choice: int | None) -> None:
         """Note a step, with the stores that were noted since the one before it."""
-        numbers = {} if self._pending else {**self.memory.header(), **self._known()}
-        self.recovery.events.append(Event(step, choice, tuple(self._pending), numbers))
-        self._pending.clear()
-        if step.endswith(".position"):
-            self.recovery.inflight = tuple(self._inflight())
+        if self._pending:
+            self.recovery.events.append(Event(step, choice, tuple(self._pending), _NO_NUMBERS))
+            self._pending.clear()
+        elif step in _FOR_EACH:
+            self.recovery.events.append(Event(step, choice, (), _NO_NUMBERS))
+        else:
+            self.recovery.events.append(Event(step, choice, (), {**self.memory.header(), **self._known()}))
+            if step.endswith(".position"):
+                self.recovery.inflight = tuple(self._inflight())
 
     def call(self) -> None:
         """Note that the driver is notified."""
@@ -139,21 +153,12 @@ class _Recorder:
 
     def note(self, step: str, target: Any, name: str | int, value: int) -> None:
         """Note one store that is about to be made."""
-        if isinstance(name, str):
-            offset, width = getattr(type(target), name).offset, getattr(type(target), name).size
-        else:
-            width = ctypes.sizeof(target) // len(target)
-            offset = name * width
-        address = ctypes.addressof(target) + offset
-        place = self.memory.place(address, width)
-        old, new = ctypes.string_at(address, width), value.to_bytes(width, sys.byteorder)
-        fields = {}
-        for part in place.fields:
-            begin = part.offset - place.offset
-            fields[part.name] = Change(
-                _number(old[begin : begin + part.width]), _number(new[begin : begin + part.width])
-            )
-        self._pending.append(Store(step, place, width, Change(_number(old), value), self._entry(place), fields))
+        address, width = place(target, name)
+        part, offset = self.memory.where(address)
+        old = getattr(target, name) if isinstance(name, str) else target[name]
+        store = _store(step, self.memory.structures[part], part, offset, width, old, value)
+        self._pending.append(store)
+        self.recovery.stores.append(store)
 
     def _known(self) -> dict[str, int]:
         """Return what the back-end knows of positions and the counter."""
@@ -165,18 +170,34 @@ class _Recorder:
 
     def _inflight(self) -> Iterator[Inflight]:
         """Yield the entries that are inflight now."""
-        for number, entry in enumerate(self.memory.region.desc):
-            if entry.inflight:
+        entries = self.memory.region.desc
+        for number, mark in enumerate(column(entries, "inflight")):
+            if mark:
+                entry = entries[number]
                 yield Inflight(number, getattr(entry, "counter", None), getattr(entry, "num", 1))
 
-    def _entry(self, place: Place) -> int | None:
-        """Return the number of the entry, or slot, that a place is in."""
-        region = type(self.memory.region)
-        if place.memory == "descriptors":
-            return place.offset // 16
-        if place.memory == "region" and place.offset >= region.desc.offset:
-            return int(place.offset - region.desc.offset) // ctypes.sizeof(self.memory.region.desc[0])
-        return None
+
+@lru_cache(maxsize=1 << 14)
+def _store(step: str, structure: Any, part: str, offset: int, width: int, old: int, new: int) -> Store:  # noqa: PLR0917
+    """Return a store to ``structure``, which lies in a part; most stores of a recovery were those of another one."""
+    stored = place_in(structure, part, offset, width)
+    before, after = (number.to_bytes(width, sys.byteorder) for number in (old, new))
+    fields = {}
+    for one in stored.fields:
+        begin = one.offset - offset
+        end = begin + one.width
+        fields[one.name] = Change(_number(before[begin:end]), _number(after[begin:end]))
+    return Store(step, stored, width, Change(old, new), _entry(structure, stored), MappingProxyType(fields))
+
+
+def _entry(structure: Any, stored: Place) -> int | None:
+    """Return the number of the entry, or slot, that a place is in."""
+    if stored.memory == "descriptors":
+        return stored.offset // 16
+    if stored.memory == "region" and stored.offset >= structure.desc.offset:
+        number: int = (stored.offset - structure.desc.offset) // ctypes.sizeof(dict(structure._fields_)["desc"]._type_)
+        return number
+    return None
 
 
 def _number(stored: bytes) -> int:
@@ -212,10 +233,11 @@ class _RecordedPacked(PackedQueue):
         super().store_together(step, target, values)
 
 
-def recover(given: Given) -> Recovery:
+def recover(given: Given, *, recorded: bool = True) -> Recovery:
     """Run the reference's recovery over the bytes of an input, and look whether it has a request to fetch then.
 
-    Bytes that break a rule are no exception: the recovery says in ``refused`` which rule, and how far it came.
+    Without ``recorded`` what it ends with is all that is told. Bytes that break a rule are no exception: the recovery
+    says in ``refused`` which rule, and how far it came.
     """
     recovery = Recovery(given, {}, {})
     try:
@@ -227,27 +249,35 @@ def recover(given: Given) -> Recovery:
     recovery.before = memory.now()
     try:
         if memory.split is not None:
-            _run_split(memory, memory.split, pieces, recovery)
+            _run_split(memory, memory.split, pieces, recovery, recorded=recorded)
         elif memory.packed is not None:
-            _run_packed(memory, memory.packed, pieces, recovery)
+            _run_packed(memory, memory.packed, pieces, recovery, recorded=recorded)
     except (RegionError, DriverError) as error:
         recovery.refused = error
     recovery.after = memory.now()
     return recovery
 
 
-def _run_split(memory: LaidMemory, ring: SplitRing, pieces: PiecesOfMemory, recovery: Recovery) -> None:
+def _run_split(
+    memory: LaidMemory, ring: SplitRing, pieces: PiecesOfMemory, recovery: Recovery, *, recorded: bool
+) -> None:
     """Run the recovery of a split queue."""
-    recorder = _Recorder(memory, recovery)
+    entries = memory.region.desc
 
     def submit(head: int) -> None:
-        counter = memory.region.desc[head].counter if queue.merged else None
+        counter = entries[head].counter if queue.merged else None
         recovery.resubmitted.append(Resubmitted(head, None, counter, split_chain(ring, pieces, head)))
 
-    queue = _RecordedSplit(
-        ring, memory.region, recovery.given.choices, recorder.hook, submit=submit, call=recorder.call
-    )
-    queue.recorder, recorder.queue = recorder, queue
+    queue: SplitQueue
+    choices = recovery.given.choices
+    if recorded:
+        recorder = _Recorder(memory, recovery)
+        queue = recorder.queue = _RecordedSplit(
+            ring, memory.region, choices, recorder.hook, submit=submit, call=recorder.call
+        )
+        queue.recorder = recorder
+    else:
+        queue = SplitQueue(ring, memory.region, choices, submit=submit)
     queue.start()
     recovery.position = (queue.last_avail,)
     recovery.counter = queue.counter.value if queue.merged else None
@@ -256,18 +286,26 @@ def _run_split(memory: LaidMemory, ring: SplitRing, pieces: PiecesOfMemory, reco
         recovery.available = queue.available
 
 
-def _run_packed(memory: LaidMemory, ring: PackedRing, pieces: PiecesOfMemory, recovery: Recovery) -> None:
+def _run_packed(
+    memory: LaidMemory, ring: PackedRing, pieces: PiecesOfMemory, recovery: Recovery, *, recorded: bool
+) -> None:
     """Run the recovery of a packed queue."""
-    recorder = _Recorder(memory, recovery)
-    choices = recovery.given.choices
+    choices, entries = recovery.given.choices, memory.region.desc
 
     def submit(entry: int) -> None:
-        counter = memory.region.desc[entry].counter if choices.counted else None
+        counter = entries[entry].counter if choices.counted else None
         descriptors = packed_chain(queue.given, pieces, entry, ring.size)
         recovery.resubmitted.append(Resubmitted(entry, queue.id_of(entry), counter, descriptors))
 
-    queue = _RecordedPacked(ring, memory.region, choices, recorder.hook, submit=submit, call=recorder.call)
-    queue.recorder, recorder.queue = recorder, queue
+    queue: PackedQueue
+    if recorded:
+        recorder = _Recorder(memory, recovery)
+        queue = recorder.queue = _RecordedPacked(
+            ring, memory.region, choices, recorder.hook, submit=submit, call=recorder.call
+        )
+        queue.recorder = recorder
+    else:
+        queue = PackedQueue(ring, memory.region, choices, submit=submit)
     queue.start()
     recovery.position = (queue.avail_idx, queue.avail_wrap)
     recovery.counter = queue.counter.value if choices.counted else None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from refimpl.layout import PackedDesc, avail_type, region_type, used_type
+from refimpl.layout import PackedDesc, avail_type, column, region_type, used_type
 from refimpl.packed.ring import is_available, is_used
 from vhost_inflight.recover.record import Recovery, Resubmitted
 
@@ -70,13 +70,15 @@ def _on_split(recovery: Recovery) -> Iterator[ShownUsed]:
     unsettled = (used.idx - _region(recovery, recovery.before["region"]).used_idx) % 65536
     if unsettled > size or given.choices.fetch_in_batch == "always" or given.choices.fresh_used_idx != "from-ring":
         unsettled = 0
+    heads, ids = list(avail.ring), column(used.ring, "id")
+    made_idx, used_idx = avail.idx, used.idx
     made: dict[int, int] = {}  # by head: so many requests ago it was made available last, if that is still to be seen
     for back in range(1, size + 1):
-        made.setdefault(avail.ring[(avail.idx - back) % 65536 % size], back)
+        made.setdefault(heads[(made_idx - back) % 65536 % size], back)
     requests = {request.entry: request for request in recovery.resubmitted}
     for back in range(1, size + 1):
-        slot = (used.idx - back) % 65536 % size
-        request = requests.pop(used.ring[slot].id, None)
+        slot = (used_idx - back) % 65536 % size
+        request = requests.pop(ids[slot], None)
         if request is None:
             continue
         since_used, since_made = ahead + back, made.get(request.entry)
@@ -95,27 +97,23 @@ def _on_packed(recovery: Recovery) -> Iterator[ShownUsed]:
     """
     size, region = recovery.given.queue_size, _region(recovery, recovery.after["region"])
     slots: Any = (PackedDesc * size).from_buffer_copy(recovery.after["descriptors"])
+    flags, ids, addresses = (column(slots, name) for name in ("flags", "id", "addr"))
     requests = {request.identity: request for request in recovery.resubmitted}
-
-    def place(position: int) -> tuple[int, int]:
-        laps, slot = divmod(region.used_idx + position, size)
-        return slot, region.used_wrap_counter ^ (laps & 1)
+    first, wrap = region.used_idx, region.used_wrap_counter
+    lap = [(slot, wrap) for slot in range(first, size)] + [(slot, wrap ^ 1) for slot in range(first)]
 
     met = 0
     waiting = set()
-    for position in range(size):
-        slot, wrap = place(position)
-        desc = slots[slot]
-        if is_available(desc.flags, wrap):
-            waiting.add(desc.addr)
-        if is_used(desc.flags, wrap):
-            request = requests.get(desc.id)
+    for position, (slot, wrap_there) in enumerate(lap):
+        if is_available(flags[slot], wrap_there):
+            waiting.add(addresses[slot])
+        if is_used(flags[slot], wrap_there):
+            request = requests.get(ids[slot])
             if request is not None:
                 yield ShownUsed(request, slot, visible=position == met)
             if position == met:
                 met += len(request.descriptors) if request is not None else 1
-    before = (place(-back) for back in range(1, size + 1))
-    last = next((slot for slot, wrap in before if is_used(slots[slot].flags, wrap)), None)
-    request = requests.get(slots[last].id) if last is not None else None
+    last = next((slot for slot, wrap_there in reversed(lap) if is_used(flags[slot], wrap_there ^ 1)), None)
+    request = requests.get(ids[last]) if last is not None else None
     if request is not None and last is not None and request.descriptors[0].address not in waiting:
         yield ShownUsed(request, last)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from refimpl.backend.blk import FLUSH, GET_ID, READ, WRITE
 from refimpl.backend.dirty import PAGE, DirtyLog, RingLog
-from refimpl.backend.disk import FLUSH, GET_ID, READ, WRITE, BlkRequest, Disk
+from refimpl.backend.disk import BlkRequest, Disk
 from refimpl.backend.disk_queue import Schedule
 from refimpl.choices import Choices
 from refimpl.errors import FrontEndError

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from refimpl.backend.blk import FLUSH, READ
 from refimpl.backend.dirty import PAGE
-from refimpl.backend.disk import FLUSH, READ, Disk
+from refimpl.backend.disk import Disk
 from refimpl.backend.disk_queue import Schedule
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.dirty import DirtyPages

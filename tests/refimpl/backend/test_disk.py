@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refimpl.backend.disk import FLUSH, GET_ID, HEADER, IO_ERROR, OK, READ, UNSUPPORTED, WRITE, BlkRequest, Disk
+from refimpl.backend.blk import FLUSH, GET_ID, HEADER, READ, WRITE
+from refimpl.backend.disk import IO_ERROR, OK, UNSUPPORTED, BlkRequest, Disk
 from refimpl.backend.disk_queue import BlkQueue, Schedule, Trace
 from refimpl.errors import DriverError, InflightError, UsageError
 from refimpl.split.chain import MappedBuffer

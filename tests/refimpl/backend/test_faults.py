@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.backend.disk import WRITE
+from refimpl.backend.blk import WRITE
 from refimpl.choices import Choices
 from refimpl.errors import BackEndError
 from refimpl.frontend.connection import FrontEnd

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.backend.disk import DISCARD, IO_ERROR, OK, SEGMENT, UNSUPPORTED, WRITE, WRITE_ZEROES, Disk
+from refimpl.backend.blk import DISCARD, WRITE, WRITE_ZEROES
+from refimpl.backend.disk import IO_ERROR, OK, SEGMENT, UNSUPPORTED, Disk
 from refimpl.backend.memory import InflightBuffer, MappedMemory, create_inflight
 from refimpl.backend.process import main, read_bits
 from refimpl.choices import Choices

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.backend.disk import READ, WRITE
+from refimpl.backend.blk import READ, WRITE
 from refimpl.backend.process import main, run_backend
 from refimpl.choices import parse_gaps
 from refimpl.errors import InflightError, UsageError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.backend.disk import WRITE
+from refimpl.backend.blk import WRITE
 from refimpl.backend.disk_queue import Schedule
 from refimpl.choices import Choices
 from refimpl.errors import BackEndError

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.backend.disk import WRITE, Disk
+from refimpl.backend.blk import WRITE
+from refimpl.backend.disk import Disk
 from refimpl.backend.disk_queue import Schedule
 from refimpl.backend.ring import Vring
 from refimpl.choices import Choices

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.backend.disk import READ, UNSUPPORTED, WRITE
+from refimpl.backend.blk import READ, WRITE
+from refimpl.backend.disk import UNSUPPORTED
 from refimpl.backend.disk_queue import Schedule
 from refimpl.choices import GAPS, ONLY_IN, Choices
 from refimpl.errors import BackEndError, UsageError

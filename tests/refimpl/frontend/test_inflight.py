@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.backend.disk import WRITE
+from refimpl.backend.blk import WRITE
 from refimpl.choices import Choices
 from refimpl.errors import BackEndError, FrontEndError, UsageError
 from refimpl.frontend.connection import FrontEnd

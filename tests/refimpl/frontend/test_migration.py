@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import pytest
 
-from refimpl.backend.disk import WRITE
+from refimpl.backend.blk import WRITE
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.guest import Guest, check
 from refimpl.frontend.memory import GuestRam

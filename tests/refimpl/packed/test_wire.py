@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.backend.disk import READ, WRITE
+from refimpl.backend.blk import READ, WRITE
 from refimpl.backend.disk_queue import Schedule
 from refimpl.choices import Choices
 from refimpl.errors import BackEndError

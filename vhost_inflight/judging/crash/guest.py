@@ -17,7 +17,8 @@ from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from refimpl.backend.disk import HEADER, OK, WRITE
+from refimpl.backend.blk import HEADER, WRITE
+from refimpl.backend.disk import OK
 from refimpl.errors import InflightError
 from refimpl.frontend.connection import drain
 from refimpl.frontend.memory import DATA_AT, STATUS_AT, GuestRam

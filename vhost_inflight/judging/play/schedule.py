@@ -24,6 +24,7 @@ from refimpl.documents import DocumentError, read_document, shown
 from refimpl.errors import InflightError, UsageError
 from refimpl.hooks import STEP_IDS_OF
 from refimpl.names import no_such
+from vhost_inflight.judging.play.recorded import named
 
 __all__ = ["FORMAT", "NOTIFICATIONS", "Event", "Schedule", "ScheduleError", "load", "parse"]
 
@@ -132,12 +133,13 @@ def _properties() -> tuple[str, ...]:
 
 
 def load(path: Path) -> Schedule:
-    """Read a schedule file.
+    """Read a schedule file, or a recorded run by its name.
 
-    Raises ScheduleError, naming the file and the place in it; OSError when it cannot be read.
+    Raises ScheduleError, naming the file and the place in it; OSError when it cannot be read; UsageError for a name
+    that does not exist.
     """
     try:
-        document = read_document(path)
+        document = read_document(named(path))
     except DocumentError as error:
         raise ScheduleError(str(error)) from error
     try:

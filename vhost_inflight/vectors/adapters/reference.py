@@ -143,8 +143,7 @@ class _Life:
         else:
             width = ctypes.sizeof(target) // len(target)
             offset = name * width
-        place = self.memory.place(ctypes.addressof(target) + offset, width)
-        return place.memory, place.offset, width
+        return *self.memory.where(ctypes.addressof(target) + offset), width
 
 
 class _Split(SplitQueue):

@@ -24,7 +24,7 @@ def name(given: Given, part: str, offset: int) -> str:
         return f"{part}, byte {offset}"
     if offset >= ctypes.sizeof(structure):
         return f"{part}, byte {offset}, past what it has to hold"
-    fields = list(fields_at(structure, "", 0, offset, offset + 1))
+    fields = fields_at(structure, offset, offset + 1)
     if not fields:
         return f"{part}, byte {offset}, padding"
     return f"{part}{'' if fields[0].name.startswith('[') else '.'}{fields[0].name} (byte {offset})"

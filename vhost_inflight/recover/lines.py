@@ -1,0 +1,37 @@
+"""Many questions and answers through a pipe: JSON lines in, JSON lines out, one for one and in order."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, BinaryIO, TextIO
+
+from refimpl.documents import DocumentError, read_json, read_lines
+from refimpl.errors import UsageError
+from vhost_inflight.recover.answer import FORMAT
+from vhost_inflight.recover.asking import Question, document
+from vhost_inflight.recover.given import GivenError
+
+__all__ = ["answer_lines"]
+
+
+def answer_lines(source: BinaryIO, target: TextIO, question: Question) -> bool:
+    """Answer each line of ``source`` by a line of ``target``, written at once.
+
+    A line that is no state is answered by an error that has its number, and the next line is read. No more than one
+    line is kept. Returns False if an answer does not hold. Raises UsageError, at the end, if a line was no state.
+    """
+    holds, wrong, first = True, 0, 0
+    for number, line in enumerate(read_lines(source), 1):
+        try:
+            answers = question.ask(read_json(line))
+        except (DocumentError, GivenError, UsageError) as error:
+            wrong, first = wrong + 1, first or number
+            told: dict[str, Any] = {"format": FORMAT, "line": number, "error": {"rule": error.rule, "culprit": "input"}}
+        else:
+            holds = holds and all(answered.holds for answered in answers)
+            told = document(answers)
+        target.write(json.dumps(told, separators=(",", ":")) + "\n")
+        target.flush()
+    if wrong:
+        raise UsageError(f"{wrong} of the lines {'is' if wrong == 1 else 'are'} no state, the first is line {first}")
+    return holds
