@@ -53,6 +53,7 @@ def test_every_name_is_explained(run: Run, ring: str, name: str) -> None:
     code, out, _ = run("explain", name, "--ring", ring, "--json", "-")
     (answer,) = json.loads(out)
     kinds: dict[str, Any] = {"property": NAMES, "gap": protocol.gaps(ring), "revision": protocol.revisions(ring)}
+    kinds["reading"] = protocol.readings(ring)
     assert answer["kind"] == next((kind for kind, names in kinds.items() if name in names), "step")
     assert (code, answer["id"]) == (0, name)
 

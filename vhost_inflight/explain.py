@@ -67,6 +67,7 @@ def index(ring: str) -> Answer:
         "ring": ring,
         "steps": [{"id": s.id, "procedure": s.procedure, "sentence": s.sentence} for s in steps],
         "gaps": {gap.name: gap.question for gap in protocol.gaps(ring).values()},
+        "readings": {gap.name: gap.question for gap in protocol.readings(ring).values()},
     }
 
 
@@ -260,7 +261,7 @@ def _gap(ring: str, gap: Gap) -> Answer:
         made = changes(_table(ring, last), protocol.table(chosen))
         alternatives.append({"name": alternative.name, "meaning": alternative.meaning, "changes": made})
     return {
-        "kind": "gap",
+        "kind": "gap" if revisions else "reading",
         "id": gap.name,
         "ring": ring,
         "question": gap.question,

@@ -25,6 +25,7 @@ def text(answer: Answer) -> str:
         "step": _step,
         "property": _property,
         "gap": _gap,
+        "reading": _gap,
         "revision": _revision,
         "choice": _choice,
         "erratum": _mend,
@@ -102,7 +103,7 @@ def _where(what: str, answer: Answer) -> str:
     """Say where a gap is open; of what is open nowhere, of which revisions it is judged."""
     ring = f"the {answer['ring']} ring's text"
     if not answer["revisions"]:
-        return f"what {ring} does not leave open, judged of {_list(answer['judged'])} (verify --readings)"
+        return f"a reading of {ring}, open in no revision, judged of {_list(answer['judged'])} (verify --readings)"
     return f"{what} of {ring}, open in {_list(answer['revisions'])}"
 
 
@@ -214,6 +215,9 @@ def _index(answer: Answer) -> Iterator[str]:
     yield from _listed_steps(answer["steps"])
     yield f"gaps of the {answer['ring']} ring"
     yield from _named(answer["gaps"])
+    if answer["readings"]:
+        yield f"open in no revision of the {answer['ring']} ring's text, and judged (verify --readings)"
+        yield from _named(answer["readings"])
 
 
 def _names(answer: Answer) -> Iterator[str]:

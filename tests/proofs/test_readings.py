@@ -16,6 +16,7 @@ from model.properties import NAMES
 from model.protocol import Subject
 from model.steps import Edit, Replace
 from model.terms import ModelError
+from proofs import verify
 from proofs.challenges.selfcheck import as_if_shown, check
 from proofs.induction.kits import induction_of
 from proofs.induction.proof import Proof
@@ -203,3 +204,15 @@ def test_what_the_invariant_does_not_speak_of_has_no_proof() -> None:
     """It says so, and which choice it is."""
     with pytest.raises(ValueError, match="flags-order=in-order breaks the invariant: searches judge it"):
         Proof(Subject.of("packed", "hardened", {"flags-order": "in-order"}))
+
+
+def test_verify_judges_readings_when_it_is_asked_to() -> None:
+    """By the option all of them; one that is named with its revision, or that is open nowhere, without it."""
+    default = verify._subjects("packed", "hardened", {}, False)
+    assert not any(subject.is_reading for subject in default)
+    assert set(verify._subjects("packed", "hardened", {}, True)) - set(default) == set(readings("packed", ["hardened"]))
+    in_order = {"flags-order": "in-order"}
+    assert [s.revision for s in verify._subjects("packed", None, in_order, False)] == ["v6", "merged"]
+    assert [s.revision for s in verify._subjects("packed", None, in_order, True)] == ["v6", "merged", "hardened"]
+    assert [s.revision for s in verify._subjects("packed", "hardened", in_order, False)] == ["hardened"]
+    assert [s.revision for s in verify._subjects("packed", None, {"batches": "one"}, False)] == ["merged", "hardened"]
