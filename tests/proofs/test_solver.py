@@ -294,3 +294,16 @@ def test_a_wrong_axiom_of_slots_is_found(monkeypatch: pytest.MonkeyPatch, moved_
     monkeypatch.setattr(packed_slots, "_moved", moved_wrongly)
     assert not packed_slots.place_lemma()
     assert list(untrue("packed", 2)) != []
+
+
+def test_what_needs_more_than_its_hint_is_not_shared() -> None:
+    """Its key names the hinted sentences alone: another subject may not have the others."""
+    proof, known = Proof(SPLIT), induction.hints("split")
+    query = next(
+        q for q in induction.queries(proof, known)
+        if q.work == "split.fetch.2" and q.kind == "kept" and known.get(induction.hint_key(q.work, q.name))
+    )  # fmt: skip
+    (as_hinted,) = induction.solve(proof, [query], known)
+    (without,) = induction.solve(proof, [query], {induction.hint_key(query.work, query.name): []})
+    assert (as_hinted.status, as_hinted.shared) == ("proved", True)
+    assert (without.status, without.shared) == ("proved", False)
