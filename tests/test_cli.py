@@ -213,6 +213,7 @@ VERIFY: dict[str, Any] = {
     "write": None,
     "quiet": False,
     "by": By(),
+    "with_readings": False,
 }
 CRASH_TEST: dict[str, Any] = {
     "ring": "split",
@@ -249,8 +250,10 @@ CRASH_TEST: dict[str, Any] = {
                 "write": None,
                 "quiet": False,
                 "by": By(),
+                "with_readings": False,
             },
         ),
+        ("verify --readings", "proofs.verify", VERIFY | {"with_readings": True}),
         ("verify --solver both --certify", "proofs.verify", VERIFY | {"by": By("both", certify=True)}),
         (
             "verify --gap settle=wide",

@@ -100,6 +100,7 @@ def test_what_the_oracle_may_import(tmp_path: Path) -> None:
         "story",
         "story_packed",
         "story_split",
+        "vector",
     )
     assert allowed(names, "__main__", "telling", "recover", *(f"recover.{name}" for name in (*parts, "used", "words")))
     assert not {

@@ -11,10 +11,12 @@ from refimpl.choices import parse_gaps
 from refimpl.documents import STDIO, read_document
 from refimpl.errors import UsageError
 from refimpl.names import no_such
+from vhost_inflight.recover import vector
 from vhost_inflight.recover.asking import BOTH, Answered, Question, document, stories
 from vhost_inflight.recover.given import SCHEMAS, GivenError, schema
 from vhost_inflight.recover.lines import answer_lines
 from vhost_inflight.recover.raw import RING_FORM, Raw, state
+from vhost_inflight.recover.vector import Named, named
 from vhost_inflight.telling import write_json
 
 __all__ = ["ask", "parser", "run", "run_lines"]
@@ -38,8 +40,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
         type=Path,
         default=STDIO,
         metavar="FILE",
-        help="the state (--schema input says its form; backend --dump writes such files); - or none: standard input",
+        help="the state (--schema input says its form; backend --dump writes such files), or the id of a test vector; "
+        "- or none: standard input",
     )
+    add("--vectors", type=Path, metavar="FILE", help="whose ids are meant: a vectors.jsonl; left out, the small set's")
     add(
         "--revision",
         default=None,
@@ -99,7 +103,10 @@ def ask(arguments: Sequence[str], prog: str) -> bool:
         if given.explain or given.json is not None or given.did is not None:
             raise UsageError("--lines answers with JSON, on standard output: no --explain, no --json, no --did")
         return run_lines(given.file, question)
-    return run(raw or given.file, question, explain=given.explain, json_file=given.json)
+    wanted = named(given.file, given.vectors)
+    if given.vectors is not None and (raw or given.file == STDIO):
+        raise UsageError("--vectors is for the id of a vector, in the place of FILE")
+    return run(raw or wanted or given.file, question, explain=given.explain, json_file=given.json)
 
 
 def _natural(text: str) -> int:
@@ -125,7 +132,7 @@ def _raw(given: argparse.Namespace) -> Raw | None:
     )  # fmt: skip
 
 
-def run(file: Path | Raw, question: Question, *, explain: bool = False, json_file: Path | None = None) -> bool:
+def run(file: Path | Raw | Named, question: Question, *, explain: bool = False, json_file: Path | None = None) -> bool:
     """Read a state, recover, and write the answer.
 
     The answer goes to standard output, or to ``json_file``; with ``explain`` the story goes to standard output instead.
@@ -135,7 +142,7 @@ def run(file: Path | Raw, question: Question, *, explain: bool = False, json_fil
     """
     if explain and json_file == STDIO:
         raise UsageError("--explain and --json - both want standard output")
-    files = [file.region, file.ring] if isinstance(file, Raw) else [file]
+    files = [file.region, file.ring] if isinstance(file, Raw) else [file] if isinstance(file, Path) else []
     if json_file is not None and json_file.exists() and any(one.exists() and json_file.samefile(one) for one in files):
         raise UsageError(f"--json {json_file}: the answer would overwrite the state")
     _say_that_it_reads(file)
@@ -160,21 +167,22 @@ def run_lines(file: Path, question: Question) -> bool:
         return answer_lines(lines, sys.stdout, question)
 
 
-def _say_that_it_reads(file: Path | Raw) -> None:
+def _say_that_it_reads(file: Path | Raw | Named) -> None:
     """Tell who waits at a terminal that this program waits, too."""
     if file == STDIO and sys.stdin.isatty():
         print("reading from standard input, up to Ctrl-D; --help says more", file=sys.stderr)
 
 
-def _answers(file: Path | Raw, question: Question) -> list[Answered]:
+def _answers(file: Path | Raw | Named, question: Question) -> list[Answered]:
     """Read a state and answer for it; what is wrong with it is told with the file's name."""
     if isinstance(file, Raw):
         return question.ask(state(file, question.revision.replace(BOTH, "merged")))
-    told = read_document(file)
+    told = vector.state(file) if isinstance(file, Named) else read_document(file)
     try:
         return question.ask(told)
     except GivenError as error:
-        raise GivenError(f"{file}: {error}" if file != STDIO else str(error)) from error
+        where = file.name if isinstance(file, Named) else file
+        raise GivenError(f"{where}: {error}" if file != STDIO else str(error)) from error
 
 
 def show_schema(name: str) -> None:

@@ -1,0 +1,70 @@
+"""`recover ID`: the command that each test vector carries shows what has to be made of its bytes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from refimpl.errors import UsageError
+from vhost_inflight.recover.asking import Question
+from vhost_inflight.recover.command import ask
+from vhost_inflight.recover.vector import Named, named, state
+
+SMALL = files("vhost_inflight").joinpath("vectors", "small", "vectors.jsonl")
+VECTORS = {v["id"]: v for v in map(json.loads, SMALL.read_text(encoding="utf-8").splitlines())}
+
+
+def test_each_command_names_its_vector() -> None:
+    for name, vector in VECTORS.items():
+        assert shlex.split(vector["explain"]) == ["vhost-inflight", "recover", "--explain", name]
+        assert named(Path(name), None) == Named(name, None)
+
+
+def test_each_is_answered_as_it_has_to_be() -> None:
+    """Refused or not, and what the device gets, in order: where one answer is right, it is that one."""
+    compared = 0
+    for name, vector in VECTORS.items():
+        (answered,) = Question().ask(state(Named(name, None)))
+        right = vector["expect"]["one_of"] if vector["kind"] == "state" else []
+        if len(right) != 1 or "shared" in vector["given"]:
+            continue
+        refused = "refused" in right[0]["answer"]
+        assert (answered.recovery.refused is not None) == refused, name
+        if not refused:
+            got = answered.document["resubmit"]
+            wanted = right[0]["answer"]["resubmit"]
+            assert [r.get("head", r.get("entry")) for r in got] == [
+                w if isinstance(w, int) else w["entry"] for w in wanted
+            ], name
+            compared += 1
+    assert compared > 200
+
+
+def test_another_file_of_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name, vector = next(iter(VECTORS.items()))
+    path = tmp_path / "vectors.jsonl"
+    path.write_text(json.dumps({**vector, "id": "mine"}) + "\n", encoding="utf-8")
+    assert ask(["mine", "--vectors", str(path)], "recover")
+    assert json.loads(capsys.readouterr().out)["ring"] == vector["ring"]
+    with pytest.raises(UsageError, match=f"there is no vector '{name}' in "):
+        ask([name, "--vectors", str(path)], "recover")
+
+
+def test_what_is_none() -> None:
+    with pytest.raises(UsageError, match=r"no vector 'split-merged-one-frsh' in the small set.*perhaps: split"):
+        ask(["split-merged-one-frsh"], "recover")
+    with pytest.raises(FileNotFoundError):
+        ask(["none.json"], "recover")
+    with pytest.raises(UsageError, match="--vectors is for the id of a vector"):
+        ask(["--vectors", "x"], "recover")
+
+
+def test_a_file_of_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.jsonl"
+    path.write_text("[]\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="a line is no vector"):
+        ask(["mine", "--vectors", str(path)], "recover")

@@ -1,0 +1,53 @@
+"""A test vector by its id, as a state: what the command that each vector carries asks about."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from refimpl.errors import UsageError
+
+__all__ = ["Named", "named", "state"]
+
+STATE: Final = ("format", "ring", "revision", "queue_size", "region_size", "region", "ring_memory", "memory")
+"""What a state has of what a vector gives; the rest is what the front-end says besides."""
+
+
+class Named(NamedTuple):
+    """The id of a vector, of a file that `vhost-inflight vectors` wrote, or of the small set, which is shipped."""
+
+    name: str
+    vectors: Path | None
+
+
+def named(file: Path, vectors: Path | None) -> Named | None:
+    """Return the vector that is meant by what is no file, None where a file is."""
+    if vectors is None and (file.exists() or not file.name.startswith(("split-", "packed-")) or file.suffix == ".json"):
+        return None
+    return Named(str(file), vectors)
+
+
+def state(wanted: Named) -> dict[str, Any]:
+    """Return what a vector gives, as a state; of a life that is what it begins with.
+
+    Raises UsageError where there is no such vector, or the file is none of vectors; OSError where it cannot be read.
+    """
+    name, vectors = wanted
+    shipped = files("vhost_inflight").joinpath("vectors", "small", "vectors.jsonl")
+    names = []
+    with shipped.open(encoding="utf-8") if vectors is None else vectors.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                vector = json.loads(line)
+                names.append(vector["id"])
+                if vector["id"] == name:
+                    return {field: vector["given"][field] for field in STATE if field in vector["given"]}
+            except (ValueError, KeyError, TypeError) as error:
+                raise UsageError(f"{vectors}: a line is no vector: {line[:40].strip()!r}") from error
+    near = difflib.get_close_matches(name, names, n=3)
+    where = f"in {vectors}" if vectors else "in the small set; those of others: --vectors DIR/vectors.jsonl"
+    meant = f"; perhaps: {', '.join(near)}" if near else ""
+    raise UsageError(f"there is no vector {name[:80]!r} {where}{meant}")
