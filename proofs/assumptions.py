@@ -122,13 +122,13 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     Assumption(
         "sizes", "the region has an entry for each descriptor of the ring, or (region-size=larger) more",
         "SET_VRING_NUM and the region's size come from one front-end; the reference refuses a smaller one",
-        "`region-size=smaller`, which is searched: what has no entry is lost in a crash",
+        "`region-size=smaller`: what has no entry is lost in a crash",
         ("split",),
     ),
     Assumption(
         "sizes", "the region has as many entries as the ring has descriptors",
         "SET_VRING_NUM and the region's size come from one front-end; the reference refuses a smaller one",
-        "`region-size=smaller`, which is searched: what has no entry is lost in a crash",
+        "`region-size=smaller`: what has no entry is lost in a crash",
         ("packed",),
     ),
     Assumption(
