@@ -12,6 +12,7 @@ it is known; ``--new`` tries those that have no such entry.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -227,7 +228,8 @@ def noticed_by(sabotage: Sabotage, checks: Sequence[str] = CHECKS) -> str | None
             if check in TESTS:
                 files = [f"tests/proofs/{test}" for test in TESTS[check]]
                 command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files]
-            ran = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+            apart = {**os.environ, "TMPDIR": name}  # what a check leaves goes with the copy
+            ran = subprocess.run(command, cwd=folder, env=apart, check=False, capture_output=True, text=True)
             if ran.returncode:
                 told = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
                 return f"{check}: {told[-1] if told else ran.returncode}"

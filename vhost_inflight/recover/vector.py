@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +33,9 @@ def state(wanted: Named) -> dict[str, Any]:
 
     Raises UsageError where there is no such vector, or the file is none of vectors; OSError where it cannot be read.
     """
+    import difflib  # noqa: PLC0415  # they take long to import, and a file needs neither
+    from importlib.resources import files  # noqa: PLC0415  # likewise
+
     name, vectors = wanted
     shipped = files("vhost_inflight").joinpath("vectors", "small", "vectors.jsonl")
     names = []
