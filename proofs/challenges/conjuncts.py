@@ -112,10 +112,14 @@ class Conjunct:
         return Judgement(self.name, self.judgement.tag, self.judgement.before, lambda *_: sentence)
 
 
+OF_READINGS = frozenset({"publish others"})
+"""Where only a reading of `hardened` is judged, by the sentences of `publish`: no run is recorded for these."""
+
+
 @cache
 def conjuncts(ring: str) -> tuple[Conjunct, ...]:
-    """Give the conjuncts of every judgement of a ring."""
-    return tuple(conjuncts_of(ring, protocol.judgements(ring)))
+    """Give the conjuncts of every judgement of a ring but those of readings alone."""
+    return tuple(conjuncts_of(ring, (j for j in protocol.judgements(ring) if j.tag not in OF_READINGS)))
 
 
 def conjuncts_of(ring: str, judgements: Iterable[Judgement]) -> Iterator[Conjunct]:

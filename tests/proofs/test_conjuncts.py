@@ -74,7 +74,7 @@ def test_conjuncts_are_at_least_what_is_proved_one_by_one(ring: str) -> None:
     """The proof takes predicates apart too, by code of its own, and not as far; each name is one conjunct's."""
     found = conjuncts.conjuncts(ring)
     assert len({c.name for c in found}) == len(found)
-    for judgement in protocol.judgements(ring):
+    for judgement in (j for j in protocol.judgements(ring) if j.tag not in conjuncts.OF_READINGS):
         mine = [c for c in found if c.judgement is judgement]
         assert len(mine) >= len(list(atoms(mine[0].whole)))
 
