@@ -149,7 +149,7 @@ def _supply(p: Places) -> list[Conjunct]:
             implies(built, phase(s, 0)), implies(label == "used wrap", phase(s, 1)),
             implies(all_of(at(label, *p.flags), open_ == 1), phase(s, 2)),
             implies(all_of(open_ == 2, at(label, *p.clearing)), phase(s, 3)),
-            *(implies(label == name, phase(s, number)) for name, number in p.settling.items()),
+            *(implies(label == name, phase(s, number)) for name, number in p.phases.items()),
             implies(negate(phase(s, 0)), implies(running(s), s.proof.slots == s.supply.slots)),
             implies(at(label, "more", "used wrap", *p.flags), count > 0),
             implies(open_ == 1, s.proof.top == s.proof.depth + s.supply.slots),

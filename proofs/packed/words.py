@@ -112,6 +112,8 @@ class Places:
         self.after_clear = self.repaired[1:]
         self.flags = ["flags", *(label for label in ("flags len", "flags store") if label in self.labels["supply"])]
         self.settling = _settling(table)
+        # where one store moves several fields these name labels of no step: no part of a sentence has another number
+        self.phases = self.settling if len(self.settling) == 2 else {"settle idx": 4, "settle wrap": 5}
         self.calls_early = table.step("packed.notify.look").at == ("flags",)
         self.published = ["flags", *(["notified"] if self.calls_early else []), "clear", *self.settling]
         self.clearing = self.published[: len(self.published) - len(self.settling)]
@@ -126,7 +128,7 @@ class Places:
 def _settling(table: Table) -> dict[str, int]:
     """Give the labels between the stores of supplying 9, each with the phase there; old_free_head comes first."""
     if "packed.supply.9b" not in table.steps:
-        return {"settle idx": 4, "settle wrap": 5}  # of no step: so that no sentence has another number
+        return {}
     (idx,), head = table.step("packed.supply.9b").at, table.step("packed.supply.9a")
     if "packed.supply.9c" not in table.steps:
         return {idx: 4}
