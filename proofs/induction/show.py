@@ -33,6 +33,9 @@ Tries = tuple[tuple[float, int], ...]
 TRIES: Tries = ((1, 0), (1, 1), (2, 2), (4, 3), (8, 7), (16, 23))
 """Effort and seed of the tries at a goal: so many times `EFFORT`."""
 
+HINTED = 3
+"""How many of them from the hinted atoms alone, before the whole invariant: these are enough, the seed may be bad."""
+
 EFFORT = 2_000_000
 """The solver's own count of what it does: what is proved does not depend on how busy the machine is."""
 
@@ -132,7 +135,7 @@ def _solved(  # noqa: PLR0917
     hinted = known.get(hint_key(query.work, goal.name))
     if hinted is not None:
         names = [n for n in hinted if n in usable]
-        if _proves_cases(work, [*facts, *(work.hypothesis(usable[n]) for n in names)], goal, expr, tries[:1]):
+        if _proves_cases(work, [*facts, *(work.hypothesis(usable[n]) for n in names)], goal, expr, tries[:HINTED]):
             return Result(query, "proved", time.monotonic() - started, tuple(hinted))
     hypotheses = {name: work.hypothesis(atom) for name, atom in usable.items()}
     proved = _proves_cases(work, [*facts, *hypotheses.values()], goal, expr, tries)
