@@ -26,8 +26,10 @@ from proofs.split.words import (
     Conjunct,
     Places,
     at,
+    below,
     implies,
     in_list,
+    indexes,
     live,
     owed,
     rest,
@@ -38,11 +40,7 @@ from proofs.split.words import (
 __all__ = ["invariant"]
 
 
-def _below(number: Term, limit: Term) -> Term:
-    return all_of(number >= 0, number < limit)
-
-
-def _ring() -> list[Conjunct]:  # noqa: C901  # a list of sentences
+def _ring() -> list[Conjunct]:  # a list of sentences
     def positions(s: Any) -> Term:
         h = s.history
         return all_of(
@@ -55,13 +53,6 @@ def _ring() -> list[Conjunct]:  # noqa: C901  # a list of sentences
         busy = ite(at(s.driver.at, "described", "listed"), used + 1, used)
         return all_of(s.driver.num_free == SIZE - busy, s.driver.num_free >= 0)
 
-    def indexes(s: Any) -> Term:
-        h = s.history
-        return all_of(
-            s.avail.idx == wrap(h.avail_pos, 16), s.used.idx == wrap(h.used_pos, 16),
-            s.driver.next_used == wrap(h.seen_pos, 16),
-        )  # fmt: skip
-
     def slots(s: Any) -> Term:
         h = s.history
         return all_of(
@@ -72,8 +63,8 @@ def _ring() -> list[Conjunct]:  # noqa: C901  # a list of sentences
     def in_range(s: Any) -> Term:
         return all_of(
             s.driver.head >= 0, s.driver.head < SIZE,
-            forall(SIZE, lambda q: _below(s.avail.ring[q], SIZE), lambda q: s.avail.ring[q]),
-            forall(SIZE, lambda q: _below(s.used.ring[q].id, SIZE), lambda q: s.used.ring[q].id),
+            forall(SIZE, lambda q: below(s.avail.ring[q], SIZE), lambda q: s.avail.ring[q]),
+            forall(SIZE, lambda q: below(s.used.ring[q].id, SIZE), lambda q: s.used.ring[q].id),
         )  # fmt: skip
 
     def to_fetch(s: Any) -> Term:

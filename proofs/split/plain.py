@@ -14,7 +14,7 @@ from model.both.words import DEAD, RUNNING
 from model.record import assign_initial, record
 from model.steps import Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, wrap
-from proofs.split.words import ENTRIES, HEADS, SIZE, Conjunct, Places, at, implies
+from proofs.split.words import ENTRIES, HEADS, SIZE, Conjunct, Places, at, below, implies, indexes
 
 __all__ = ["effects", "plain"]
 
@@ -23,19 +23,8 @@ def _marked(s: Any, h: Operand) -> Term:
     return s.region.desc[h].inflight == 1  # type: ignore[no-any-return]
 
 
-def _below(number: Term, limit: Term) -> Term:
-    return all_of(number >= 0, number < limit)
-
-
 def plain(p: Places) -> list[Conjunct]:
     """Give the sentences, for the labels of a table."""
-
-    def indexes(s: Any) -> Term:
-        h = s.history
-        return all_of(
-            s.avail.idx == wrap(h.avail_pos, 16), s.used.idx == wrap(h.used_pos, 16),
-            s.driver.next_used == wrap(h.seen_pos, 16),
-        )  # fmt: skip
 
     def version(s: Any) -> Term:
         return all_of(
@@ -57,19 +46,19 @@ def plain(p: Places) -> list[Conjunct]:
     def fields(s: Any) -> Term:
         desc = s.region.desc
         return all_of(
-            _below(s.region.last_batch_head, ENTRIES),
-            forall(HEADS, lambda h: _below(desc[h].next, ENTRIES), lambda h: desc[h].next),
+            below(s.region.last_batch_head, ENTRIES),
+            forall(HEADS, lambda h: below(desc[h].next, ENTRIES), lambda h: desc[h].next),
             forall(HEADS, lambda h: any_of(desc[h].inflight == 0, _marked(s, h)), lambda h: desc[h].inflight),
         )
 
     def heads(s: Any) -> Term:
         tracked, supplying = s.supply.head < ENTRIES, at(s.supply.at, "lead")
         return all_of(
-            _below(s.driver.head, SIZE), _below(s.fetch.head, SIZE), _below(s.supply.head, SIZE),
-            _below(s.recover.entry, ENTRIES), implies(supplying, tracked),
-            forall(SIZE, lambda q: _below(s.avail.ring[q], SIZE), lambda q: s.avail.ring[q]),
-            forall(SIZE, lambda q: _below(s.used.ring[q].id, SIZE), lambda q: s.used.ring[q].id),
-            forall(s.supply.count, lambda k: _below(s.supply.batch[k], SIZE), lambda k: s.supply.batch[k]),
+            below(s.driver.head, SIZE), below(s.fetch.head, SIZE), below(s.supply.head, SIZE),
+            below(s.recover.entry, ENTRIES), implies(supplying, tracked),
+            forall(SIZE, lambda q: below(s.avail.ring[q], SIZE), lambda q: s.avail.ring[q]),
+            forall(SIZE, lambda q: below(s.used.ring[q].id, SIZE), lambda q: s.used.ring[q].id),
+            forall(s.supply.count, lambda k: below(s.supply.batch[k], SIZE), lambda k: s.supply.batch[k]),
             s.supply.count >= 0, s.supply.cursor >= 0,
         )  # fmt: skip
 

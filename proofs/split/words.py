@@ -8,7 +8,7 @@ from typing import Any
 from model.both.words import FIRST, RUNNING
 from model.split.serve import BETWEEN
 from model.steps import Table
-from model.terms import Operand, Term, all_of, as_term, ite, negate, parameter
+from model.terms import Operand, Term, all_of, as_term, ite, negate, parameter, wrap
 from proofs.induction.words import Conjunct, at, iff, implies
 from proofs.split.differs import Differs
 
@@ -19,9 +19,11 @@ __all__ = [
     "Conjunct",
     "Places",
     "at",
+    "below",
     "iff",
     "implies",
     "in_list",
+    "indexes",
     "live",
     "owed",
     "rest",
@@ -103,3 +105,17 @@ class Places:
         if not self.writing:
             return s.supply.count  # type: ignore[no-any-return]
         return ite(at(s.supply.at, *self.writing), s.supply.cursor, 0)
+
+
+def indexes(s: Any) -> Term:
+    """Ring indexes are positions, modulo 65536."""
+    h = s.history
+    return all_of(
+        s.avail.idx == wrap(h.avail_pos, 16), s.used.idx == wrap(h.used_pos, 16),
+        s.driver.next_used == wrap(h.seen_pos, 16),
+    )  # fmt: skip
+
+
+def below(number: Term, limit: Term) -> Term:
+    """Say that a number is at least 0 and below a limit."""
+    return all_of(number >= 0, number < limit)

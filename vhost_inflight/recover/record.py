@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -278,12 +278,7 @@ def _run_split(
         queue.recorder = recorder
     else:
         queue = SplitQueue(ring, memory.region, choices, submit=submit)
-    queue.start()
-    recovery.position = (queue.last_avail,)
-    recovery.counter = queue.counter.value if queue.merged else None
-    if not queue.resting:
-        queue.look()
-        recovery.available = queue.available
+    _start(queue, recovery, lambda: (queue.last_avail,))
 
 
 def _run_packed(
@@ -306,9 +301,14 @@ def _run_packed(
         queue.recorder = recorder
     else:
         queue = PackedQueue(ring, memory.region, choices, submit=submit)
+    _start(queue, recovery, lambda: (queue.avail_idx, queue.avail_wrap))
+
+
+def _start(queue: SplitQueue | PackedQueue, recovery: Recovery, position: Callable[[], tuple[int, ...]]) -> None:
+    """Recover, and look for a request; tell where fetching goes on, and with which counter."""
     queue.start()
-    recovery.position = (queue.avail_idx, queue.avail_wrap)
-    recovery.counter = queue.counter.value if choices.counted else None
+    recovery.position = position()
+    recovery.counter = queue.counter.value if recovery.given.choices.counted else None
     if not queue.resting:
         queue.look()
         recovery.available = queue.available
