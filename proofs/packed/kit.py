@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proofs.induction.kits import Induction, Kit, Mutation
+from proofs.packed.bounded import BOUNDED
 from proofs.packed.ghosts import with_ghosts
 from proofs.packed.invariant import invariant
 from proofs.packed.marks import REVISIONS, WITNESSING
@@ -119,4 +120,5 @@ KIT = Kit(
         slips=SLIPS,
     ),
     witnessing=WITNESSING,
+    bounded=BOUNDED,
 )
