@@ -184,9 +184,14 @@ def _hypotheses(ring: str) -> Believed:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check ``goals``, ``lies``, ``hypotheses``, or all; print what was counted, what is wrong; give the exit code."""
-    faults = []
+    """Check ``goals``, ``lies``, ``hypotheses``, or all; print what was counted, what is wrong; give the exit code.
+
+    A ring at a time: where one is wrong, the next is not looked at.
+    """
+    faults: list[str] = []
     for ring in protocol.RINGS:
+        if faults:
+            break
         if not arguments or "goals" in arguments:
             found = _goals(ring)
             faults += found.faults

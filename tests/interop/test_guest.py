@@ -36,6 +36,14 @@ def had(major: int) -> Path:
         lacking(str(error))
 
 
+CROSSED = [
+    pytest.param(major, *of, marks=() if (major, of[0]) in ((7, "split"), (10, "packed")) else pytest.mark.campaign)
+    for major in RELEASES
+    for of in (("split", "merged"), ("packed", "hardened"))
+]
+"""Each version of QEMU under one of the rings, and each ring under one of the versions; the rest are campaigns."""
+
+
 @pytest.fixture(scope="session", params=RELEASES)
 def qemu(request: pytest.FixtureRequest) -> Path:
     """Give each version of QEMU that is known to differ."""
@@ -43,14 +51,14 @@ def qemu(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.mark.usefixtures("parts")
-@pytest.mark.parametrize(("ring", "revision", "queues"), [("split", "merged", 2), ("packed", "hardened", 2)])
-def test_killed_under_a_guest(qemu: Path, ring: str, revision: str, queues: int) -> None:
+@pytest.mark.parametrize(("major", "ring", "revision"), CROSSED)
+def test_killed_under_a_guest(major: int, ring: str, revision: str) -> None:
     """Nothing is lost, torn or hung, wherever the back-end dies; a fresh region's first stores are among the places."""
-    done = guest_crash_test(ring=ring, revision=revision, queues=queues, kills=16, seed=7, qemu=qemu)
+    done = guest_crash_test(ring=ring, revision=revision, queues=2, kills=16, seed=7, qemu=had(major))
     assert done.broken == []
     assert (done.kills >= 16, done.rounds > 0, done.writes > 0, done.resubmitted > 0) == (True,) * 4
     assert {f"{ring}.init.{n}" for n in (1, 2, 3)} <= set(done.steps)
-    assert f"{queues} queues" in done.disk
+    assert "2 queues" in done.disk
 
 
 def serve(folder: Path, *options: str) -> subprocess.Popen[bytes]:

@@ -18,7 +18,7 @@ import pytest
 
 from refimpl.choices import Choices
 from refimpl.memory import SharedMemory
-from vhost_inflight.judging.crash import command, steering
+from vhost_inflight.judging.crash import command, forked, steering
 from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.faults import CrashTestError, blames_memory
 from vhost_inflight.judging.crash.outcome import Outcome
@@ -50,15 +50,16 @@ def ran(*options: str, limit: tuple[int, int] | None = None, **environment: str)
 
 
 def left(folder: Path) -> list[str]:
-    """Return the command lines of processes that have the folder in them."""
+    """Return the processes, but this one's child, whose temporary directory the folder is."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            line = path.read_text().replace("\0", " ")
+            inherited = f"TMPDIR={folder}" in path.read_text("utf-8", "replace").split("\0")
+            parent = (path.parent / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
-        if f"{folder}/" in line:
-            found.append(line)
+        if inherited and int(parent) != os.getpid():
+            found.append(path.parent.name)
     return found
 
 
@@ -109,40 +110,96 @@ def test_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         crash_test(revision="merged", kills=1)
     monkeypatch.undo()
     monkeypatch.setattr(SharedMemory, "map", refuses)
+    monkeypatch.setattr("vhost_inflight.judging.crash.rig._ENDS", 0.5)
     with pytest.raises(CrashTestError, match="the back-end does not serve: "):
         crash_test(revision="merged", kills=1, free=True)
 
 
-STUBS = {
-    "ends": ("exit 3", "it ended by itself with 3; it says: nothing"),
-    "says": ("echo 'no such module' >&2; exit 1", "it ended by itself with 1; it says: no such module"),
-    "stopped": ("kill -TERM $$", "it ended by itself with -15"),
-    "killed": ("kill -KILL $$", "it ended by itself with -9"),
-    "deaf": ("exec sleep 600", "it does not listen"),
+def says(_: object) -> int:
+    """Say why, and end."""
+    print("no such module", file=sys.stderr)
+    return 1
+
+
+def dies(number: int) -> Callable[[object], NoReturn]:
+    """Give a back-end that dies by a signal."""
+
+    def kills(_: object) -> NoReturn:
+        os.kill(os.getpid(), number)
+        raise AssertionError
+
+    return kills
+
+
+def breaks(_: object) -> NoReturn:
+    """End as a mistake in the code does."""
+    raise KeyError("nowhere")
+
+
+STUBS: dict[str, tuple[Callable[[object], object], str]] = {
+    "ends": (lambda _: 3, "it ended by itself with 3; it says: nothing"),
+    "says": (says, "it ended by itself with 1; it says: no such module"),
+    "breaks": (breaks, "it ended by itself with 1; it says: KeyError: 'nowhere'"),
+    "stopped": (dies(signal.SIGTERM), "it ended by itself with -15"),
+    "killed": (dies(signal.SIGKILL), "it ended by itself with -9"),
+    "deaf": (lambda _: time.sleep(600), "it does not listen"),
 }
 
 
 @pytest.mark.parametrize("name", STUBS)
 @pytest.mark.parametrize("free", [False, True])
-def test_back_end_that_does_not_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, free: bool
-) -> None:
+def test_back_end_that_does_not_start(monkeypatch: pytest.MonkeyPatch, name: str, *, free: bool) -> None:
     """Whatever becomes of the process before it serves is no verdict."""
-    program, (script, message) = tmp_path / "python", STUBS[name]
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
+    instead, message = STUBS[name]
+    monkeypatch.setattr(forked, "main", instead)
     monkeypatch.setattr("vhost_inflight.judging.crash.rig.PATIENCE", 2)
     monkeypatch.setattr("vhost_inflight.judging.crash.rig._ENDS", 0.5)
     with pytest.raises(CrashTestError, match=message):
         crash_test(revision="merged", kills=1, free=free)
+    assert multiprocessing.active_children() == []
 
 
-def test_no_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interpreter that is not there any more."""
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(FileNotFoundError, match="/nowhere/python"):
+def test_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has no process left; or none that can be watched, which is then not left running."""
+    pids, fork = [], os.fork
+
+    def refuses(*_: object) -> NoReturn:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    def notes() -> int:
+        pids.append(fork())
+        return pids[-1]
+
+    monkeypatch.setattr(os, "pidfd_open", refuses)
+    monkeypatch.setattr(os, "fork", notes)
+    with pytest.raises(BlockingIOError, match="temporarily unavailable"):
         crash_test(revision="merged", kills=1)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    monkeypatch.setattr(os, "fork", refuses)
+    with pytest.raises(BlockingIOError, match="temporarily unavailable"):
+        crash_test(revision="merged", kills=1)
+
+
+def test_nothing_of_the_parent_s_is_open(tmp_path: Path) -> None:
+    """A back-end has its own files, its streams, and what it is told to keep: none of those that the parent has."""
+    read, write = os.pipe()
+    with (tmp_path / "said").open("wb") as said, (tmp_path / "other").open("wb"):
+        options = ["--socket", str(tmp_path / "socket"), "--image", str(tmp_path / "image")]
+        (tmp_path / "image").write_bytes(bytes(512))
+        back_end = forked.ForkedBackEnd(options, said, [write])
+    try:
+        os.close(write)
+        while not (tmp_path / "socket").exists():
+            assert not back_end.ends_within(0.01), (tmp_path / "said").read_text()
+        names = {path.readlink() for path in Path(f"/proc/{back_end.pid}/fd").iterdir()}
+        assert tmp_path / "other" not in names
+        assert Path(f"/proc/self/fd/{read}").readlink() in names
+        assert {tmp_path / "said", tmp_path / "image"} <= names
+        assert os.getpgid(back_end.pid) == back_end.pid
+    finally:
+        back_end.close()
+        os.close(read)
+    assert back_end.code == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("free", [False, True])
@@ -151,6 +208,7 @@ def test_driver_that_ends(*, free: bool) -> None:
 
     def kills(_: Kill) -> None:
         for process in multiprocessing.active_children():
+            assert process.name == "driver"
             process.kill()
             process.join()
 

@@ -34,17 +34,44 @@ def name(subject: Subject) -> str:
 
 
 # Drawing is what takes the time: few examples for each of many subjects, and a failure is shrunk.
-@settings(
-    max_examples=25,
+FEW = settings(
+    max_examples=10,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )
+MORE = settings(FEW, max_examples=25)
+ALL = [subject for ring in protocol.RINGS for subject in subjects(ring)]
+
+
+@MORE
 @given(data=st.data())
-@pytest.mark.parametrize("subject", [campaigned(s) for ring in protocol.RINGS for s in subjects(ring)], ids=name)
+@pytest.mark.parametrize("subject", [s for s in ALL if not s.choices], ids=name)
 def test_lock_step(subject: Subject, data: st.DataObject) -> None:
     """Region, rings, positions and counters agree after each step, crash and recovery; so do both sides' judges."""
+    agree(subject, data)
+
+
+@FEW
+@given(data=st.data())
+@pytest.mark.parametrize("subject", [campaigned(s) for s in ALL if s.choices], ids=name)
+def test_a_choice_in_lock_step(subject: Subject, data: st.DataObject) -> None:
+    """Likewise with a choice that is not the default."""
+    agree(subject, data)
+
+
+@pytest.mark.campaign
+@settings(FEW, max_examples=100)
+@given(data=st.data())
+@pytest.mark.parametrize("subject", ALL, ids=name)
+def test_many_in_lock_step(subject: Subject, data: st.DataObject) -> None:
+    """Likewise in more runs."""
+    agree(subject, data)
+
+
+def agree(subject: Subject, data: st.DataObject) -> None:
+    """Draw a run, and play it on both sides."""
     size = data.draw(st.sampled_from(sizes(subject)), "size")
     first = data.draw(st.sampled_from(first_indexes(subject)), "first")
     quiet = data.draw(st.booleans(), "quiet")

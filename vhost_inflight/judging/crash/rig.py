@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
-import os
 import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +22,7 @@ from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
 from refimpl.wire.features import EVENT_IDX, WANTED
 from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, blames_memory, check_socket
+from vhost_inflight.judging.crash.forked import ForkedBackEnd, held_interrupts
 from vhost_inflight.judging.crash.guest import SECTOR, CrashGuest, Record
 from vhost_inflight.judging.crash.judge_packed import PackedCrashJudge
 from vhost_inflight.judging.crash.judge_split import CrashJudge
@@ -71,7 +69,7 @@ class Rig:
         self.trace.touch()
         self.plan({"hold": self.size, "order": "shuffle", "idle": 0.002})
         self.packed = self.choices.ring == "packed"
-        self.back_end: subprocess.Popen[bytes] | None = None
+        self.back_end: ForkedBackEnd | None = None
         self._read = 0
         with contextlib.ExitStack() as stack:
             self.ram = stack.enter_context(GuestRam(1, self.size, SECTOR, packed=self.packed))
@@ -101,14 +99,12 @@ class Rig:
         kick, call = self.front_end.kicks[0], self.front_end.calls[0]
         arguments = (kind, self.control, self.ram, (kick, call), self.image, theirs, self.seed)
         by_index = self.choices.event_kind == "index"
-        self.guest = context.Process(target=_guest, args=arguments, kwargs={"by_index": by_index}, daemon=True)
-        # Ctrl-C goes to every process of a terminal: who is interrupted here ends the driver too
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            with theirs:
-                self.guest.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        self.guest = context.Process(
+            target=_guest, args=arguments, kwargs={"by_index": by_index}, name="driver", daemon=True
+        )
+        # who is interrupted here ends the driver too
+        with held_interrupts(), theirs:
+            self.guest.start()
         stack.callback(self._end_driver)
         if issubclass(kind, SteeredGuest):
             self.driver = DriverReins(self.control)
@@ -133,6 +129,8 @@ class Rig:
         """End the processes and close everything."""
         with self._owned:
             self.kill()
+            if self.back_end is not None:
+                self.back_end.close()
 
     # What they share
 
@@ -221,7 +219,7 @@ class Rig:
 
     def _spawn(self, *options: str, fds: tuple[int, ...] = ()) -> None:
         """Start the process, in a group of its own: Ctrl-C at a terminal does not reach it."""
-        command = [sys.executable, "-m", "refimpl.backend.process", "--socket", str(self.front_end.path), *options]
+        command = ["--socket", str(self.front_end.path), *options]
         command += ["--image", str(self.image), "--revision", self.choices.revision]
         command += ["--schedule", str(self.schedule), "--trace", str(self.trace)]
         command += ["--packed"] if self.packed else []
@@ -229,16 +227,17 @@ class Rig:
         for gap, choice in self.choices.to_mapping().items():
             command += [] if choice == defaults[gap] else ["--gap", f"{gap}={choice}"]
         self.front_end.path.unlink(missing_ok=True)
+        if self.back_end is not None:
+            self.back_end.close()
         with self.log.open("wb") as log:
-            self.back_end = subprocess.Popen(
-                command, stderr=log, stdin=subprocess.DEVNULL, pass_fds=fds, process_group=0
-            )
+            self.back_end = ForkedBackEnd(command, log, fds)
 
     def _come(self) -> None:
         """Wait until it listens, connect, and start the device."""
+        assert self.back_end is not None
         deadline = time.monotonic() + PATIENCE
         while not self.front_end.path.exists() and time.monotonic() < deadline:
-            if self._dies_within(0.005):
+            if self.back_end.ends_within(0.005):
                 break
         if not self.front_end.path.exists():
             self._ended_or_gave_up("it does not listen")
@@ -252,7 +251,8 @@ class Rig:
 
     def wait(self, seconds: float) -> bool:
         """Wait for the death of one that runs free; return whether it died."""
-        died = self._dies_within(seconds)
+        assert self.back_end is not None
+        died = self.back_end.ends_within(seconds)
         if died or self.front_end.lost():
             self._ended_or_gave_up("it closed the connection")
             return True
@@ -262,34 +262,19 @@ class Rig:
         """Kill the back-end from outside, if it lives, and close the connection to it."""
         if self.back_end is not None:
             self.back_end.kill()
-            self.back_end.wait()
         if self.reins is not None:
             self.reins.close()
             self.reins = None
         self.front_end.disconnect()
 
-    def _dies_within(self, seconds: float) -> bool:
-        """Wait for the back-end's end; return whether it came."""
-        assert self.back_end is not None
-        if self.back_end.poll() is not None:
-            return True
-        pid = os.pidfd_open(self.back_end.pid)
-        try:
-            poll = select.poll()
-            poll.register(pid, select.POLLIN)
-            ended = bool(poll.poll(seconds * 1000))
-        finally:
-            os.close(pid)
-        return ended and self.back_end.wait() is not None
-
     def _ended_or_gave_up(self, what: str) -> None:
         """Return if the back-end was killed where it was to be; otherwise raise what there is to say of it."""
         assert self.back_end is not None
         for _ in range(int(_ENDS / 0.01)):
-            if self._dies_within(0.01) or self.said():
+            if self.back_end.ends_within(0.01) or self.said():
                 break
-        self._dies_within(0.5)  # its last words may have been the first of more
-        code, said = self.back_end.poll(), self.said()
+        self.back_end.ends_within(0.5)  # its last words may have been the first of more
+        code, said = self.back_end.code, self.said()
         if code == -signal.SIGKILL and self.reins is None and self.front_end.inflight is not None:
             return  # it runs free, and served
         if code is None and blames_memory(said):

@@ -1,0 +1,118 @@
+"""A back-end's process, forked from this one: it has imported all that it needs, and serves at once."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import IO, NoReturn
+
+from refimpl.backend.process import main
+
+__all__ = ["ForkedBackEnd", "held_interrupts"]
+
+_ENDED = 60.0
+"""Seconds in which a process that was killed has ended."""
+
+
+class held_interrupts:  # noqa: N801  # used as a function is
+    """Keep Ctrl-C from a process that is being forked: it goes to every process of a terminal."""
+
+    def __enter__(self) -> None:
+        """Hold SIGINT back."""
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def __exit__(self, *_: object) -> None:
+        """Let it come as before."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+
+class ForkedBackEnd:
+    """What ``python -m refimpl.backend.process ARGUMENTS`` would be, in a group of its own.
+
+    Its standard error is ``said``; of the open files it has those named by ``keep`` and standard output. Raises
+    OSError when the system refuses another process. To be closed, once it has ended.
+    """
+
+    def __init__(self, arguments: Sequence[str], said: IO[bytes], keep: Collection[int] = ()) -> None:
+        """Start it."""
+        self.code: int | None = None
+        with held_interrupts():
+            self.pid = os.fork()
+            if not self.pid:
+                _be(arguments, said.fileno(), keep)
+        try:
+            self._ended = os.pidfd_open(self.pid)
+        except OSError:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end; return whether it came. Then ``code`` is its exit status, or minus the signal's number."""
+        if self.code is None:
+            poll = select.poll()
+            poll.register(self._ended, select.POLLIN)
+            if poll.poll(seconds * 1000):
+                self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.code is not None
+
+    def kill(self) -> None:
+        """Kill it, if it lives, and wait for its end."""
+        if self.code is None:
+            signal.pidfd_send_signal(self._ended, signal.SIGKILL)
+            self.ends_within(_ENDED)
+
+    def close(self) -> None:
+        """Kill it, if it lives, and let go of it."""
+        if self._ended >= 0:
+            self.kill()
+            os.close(self._ended)
+            self._ended = -1
+
+
+def _be(arguments: Sequence[str], said: int, keep: Collection[int]) -> NoReturn:
+    """Be the back-end from here on; nothing of the parent's runs any more."""
+    code = 1
+    try:
+        _begin_anew(said, keep)
+        code = main(arguments)
+    except SystemExit as ends:
+        code = ends.code if isinstance(ends.code, int) else 1
+    except BaseException:  # noqa: BLE001  # whatever it is, it must not get into the parent's code
+        traceback.print_exc()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _begin_anew(said: int, keep: Collection[int]) -> None:
+    """Be as a process that was just started: nothing of the parent's is open, nor will be closed by what it left."""
+    gc.freeze()
+    os.setpgid(0, 0)
+    os.dup2(said, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for path in tuple(Path("/proc/self/fd").iterdir()):
+        if (fd := int(path.name)) > 2 and fd not in keep:  # the streams
+            _close(fd)
+    # of their own: a thread of the parent's may have held the lock of the others
+    sys.stdout, sys.stderr = (open(fd, "w", closefd=False) for fd in (1, 2))  # noqa: SIM115
+    logging.getLogger().handlers.clear()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _close(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        return  # the one by which the folder was listed
