@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from model.record import Assign, Vars, record_term
@@ -186,6 +187,10 @@ class Machine:
 
     def initial(self) -> StateTuple:
         """Give the state in which there is no process, a zeroed region, and a ring at its first index."""
+        return self._initial
+
+    @cached_property
+    def _initial(self) -> StateTuple:
         values: list[Any] = []
         for var in self.vars.values():
             start = self.term(var.start(Term("choice")))

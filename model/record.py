@@ -71,10 +71,15 @@ class Vars(Mapping[str, Var]):
         self._by_name = {v.name: v for v in variables}
         if len(self._by_name) != len(variables):
             raise ModelError("a variable is declared twice")
+        self._groups = frozenset(name[:end] for name in self._by_name for end, char in enumerate(name) if char in ".[")
 
     def __getitem__(self, name: str) -> Var:
         """Look up by full name, arrays of structs as ``region.desc[].inflight``."""
         return self._by_name[name]
+
+    def begin_with(self, path: str) -> bool:
+        """Whether variables are declared that go on after a path, by a field or by an index."""
+        return path in self._groups
 
     def __iter__(self) -> Iterator[str]:
         """Iterate in the order of declaration."""
@@ -125,7 +130,7 @@ def _resolve(state: State, path: str) -> Any:
         if state._vars[path].limit is not None:  # noqa: SLF001
             return _Array(state, path)
         return _read(state, variable(path), path)
-    if any(name.startswith((path + ".", path + "[")) for name in state._vars):  # noqa: SLF001
+    if state._vars.begin_with(path):  # noqa: SLF001
         return _Node(state, path, None)
     raise ModelError(f"no variable of the model begins with {path!r}")
 
@@ -151,7 +156,7 @@ class _Node:
         if self._index is None:
             return _resolve(self._state, path)
         declared = self._state._vars  # noqa: SLF001
-        if path not in declared and any(n.startswith(f"{path}.") for n in declared):
+        if path not in declared and declared.begin_with(path):
             return _Node(self._state, path, self._index)
         return _read(self._state, element(self._checked(path), self._index), path)
 

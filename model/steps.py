@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 from model.record import SHARED, Assign, State, Vars, record, record_term, refuse_ghost
@@ -289,5 +290,9 @@ class Table:
         return Recorded(step, guard, assigns, history)
 
     def recorded(self) -> list[Recorded]:
-        """Record every step, in order."""
-        return [self.record(s) for s in self.steps.values()]
+        """Record every step, in order; once, as a table does not change."""
+        return list(self._recorded)
+
+    @cached_property
+    def _recorded(self) -> tuple[Recorded, ...]:
+        return tuple(self.record(s) for s in self.steps.values())

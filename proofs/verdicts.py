@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,7 @@ class Schedule:
     def machine(self) -> Machine:
         """Build the machine that plays it."""
         subject = protocol.Subject.of(self.ring, self.revision, self.gaps)
-        table = protocol.table(subject, quiet=not self.notifications)
-        return Machine(table, protocol.sizes(subject, self.queue_size, self.first_index), check=True)
+        return _machine(subject, self.notifications, self.queue_size, self.first_index)
 
     def stores(self) -> int:
         """Count the stores of the back-end to shared memory."""
@@ -177,6 +177,12 @@ def load_schedule(path: Path) -> Schedule:
         events=events,
         repeats_from=data.get("repeats_from"),
     )
+
+
+@lru_cache(maxsize=16)  # what is recorded of one choice is played one after the other
+def _machine(subject: protocol.Subject, notifications: bool, size: int, first: int) -> Machine:
+    table = protocol.table(subject, quiet=not notifications)
+    return Machine(table, protocol.sizes(subject, size, first), check=True)
 
 
 def violates(schedule: Schedule) -> bool:

@@ -7,7 +7,7 @@ Proofs are run each time; a recorded counterexample is played again; what is bou
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -42,6 +42,9 @@ from proofs.workers import workers
 from proofs.written import FOLDER, counterexamples, unwritable_is_a_warning
 
 __all__ = ["run"]
+
+TOGETHER = 8
+"""Runs that one process plays one after the other: those of one choice are neighbours, and share a machine."""
 
 
 @dataclass
@@ -118,8 +121,9 @@ def _judge(  # noqa: PLR0917
     with report.progress("proving") as step:
         proved = prove_all(to_prove, properties=to_prove, progress=step, by=by)
     searched = _search_again(asked, record, search, proved)
+    played = _played([_run_of(record[one]) for one in asked if one in record and record[one].verdict == "violated"])
     for subject, name in asked:
-        found.judged.append(_verdict(subject, name, record.get((subject, name)), proved, searched))
+        found.judged.append(_verdict(subject, name, record.get((subject, name)), proved, searched, played))
     found.notes += _without(proved)
     with workers() as pool:  # what plays the record, and counts goals, takes one process each, beside what is asked
         records = _records(ring, pool)
@@ -243,25 +247,45 @@ def _search(job: tuple[protocol.Subject, Bounds, frozenset[str]]) -> Found:
     return explore(table, sizes, bounds, properties, every=True)
 
 
-def _verdict(
+def _run_of(verdict: Verdict) -> Path:
+    return recorded_folder(verdict.ring) / str(verdict.counterexample)
+
+
+def _played(files: Sequence[Path]) -> dict[Path, tuple[bool, float]]:
+    """Play recorded runs, on all cores; give whether each violates what it is said to, and the seconds it took."""
+    if not files:
+        return {}
+    found = {}
+    with report.progress("playing") as step, workers() as pool:
+        for file, told in zip(files, pool.map(_plays, files, chunksize=TOGETHER), strict=True):
+            found[file] = told
+            step(len(found), len(files))
+    return found
+
+
+def _plays(file: Path) -> tuple[bool, float]:
+    started = time.monotonic()
+    return violates(load_schedule(file)), time.monotonic() - started
+
+
+def _verdict(  # noqa: PLR0917
     subject: protocol.Subject,
     name: str,
     was: Verdict | None,
     proved: Outcome,
     searched: Mapping[tuple[protocol.Subject, Bounds], Found],
+    played: Mapping[Path, tuple[bool, float]],
 ) -> Judged:
-    started = time.monotonic()
     gaps = dict(subject.choices)
     looked = [(b, f) for (s, b), f in searched.items() if s == subject and (was is None or b in was.bounds)]
     looked = [(b, f) for b, f in looked if name in f.judged]
     hit = next((f.violations[name] for _, f in looked if name in f.violations), None)
     if was is not None and was.verdict == "violated":
-        same = violates(load_schedule(recorded_folder(subject.ring) / str(was.counterexample)))
+        same, seconds = played[_run_of(was)]
         if looked:
-            same = same and hit is not None and len(hit) == len(
-                load_schedule(recorded_folder(subject.ring) / str(was.counterexample)).events)  # fmt: skip
+            same = same and hit is not None and len(hit) == len(load_schedule(_run_of(was)).events)
         now = was if same else Verdict(subject.ring, subject.revision, gaps, name, "unknown")
-        return Judged(now, was, time.monotonic() - started)
+        return Judged(now, was, seconds)
     if name in proved.properties(subject):
         seconds = proved.seconds(subject)
         return Judged(Verdict(subject.ring, subject.revision, gaps, name, "proved"), was, seconds)

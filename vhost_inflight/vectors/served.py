@@ -15,7 +15,7 @@ from model import protocol
 from model.both.words import FINISHED, RUNNING, WORKING
 from model.interpret import Machine, Sizes, StateTuple, Successor
 from model.protocol import Subject
-from model.steps import Edit, Recorded, Table
+from model.steps import Edit, Table
 from vhost_inflight.vectors.form import Answer, Given, Lived, Meanwhile, Op, Recovered, Store, Vector
 from vhost_inflight.vectors.images import RAW, Images, Style
 from vhost_inflight.vectors.machines import Event, Made, chain_of, layout_of, leaving, sizes_of, style_of, value_of
@@ -43,14 +43,13 @@ class BackEnd:
         self.subject = subject
         self.text = protocol.table(subject)
         self.table = table or (self.text.edited(edits) if edits else self.text)
-        self._once = _Once(self.table.ring, self.table.vars, self.table.steps, self.table.guards, self.table.history)
         self._made: dict[tuple[Sizes, Style], Made] = {}
 
     def made(self, sizes: Sizes, style: Style = RAW) -> Made:
         """Give the machine of some sizes, compiled once."""
         if (sizes, style) not in self._made:
             machine = next((m.machine for (s, _), m in self._made.items() if s == sizes), None)
-            machine = machine or Machine(self._once, sizes)
+            machine = machine or Machine(self.table, sizes)
             images = Images(machine, layout_of(self.subject.ring, self.subject.revision), style)
             self._made[sizes, style] = Made(machine, images, machine.initial())
         return self._made[sizes, style]
@@ -64,17 +63,6 @@ class BackEnd:
             return process.recovered()
         except (IndexError, ValueError, OverflowError) as reached:
             raise WedgedError(str(reached)) from reached
-
-
-class _Once(Table):
-    """A table that is recorded once for all sizes."""
-
-    def recorded(self) -> list[Recorded]:
-        """Record all steps, or give what was recorded before."""
-        if "_told" not in self.__dict__:
-            object.__setattr__(self, "_told", super().recorded())
-        told: list[Recorded] = self.__dict__["_told"]
-        return told
 
 
 class Process:
