@@ -4,11 +4,11 @@ Written before anything is changed, so that somebody can ask afterwards what a b
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from ctypes import sizeof
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from refimpl.choices import Choices
 from refimpl.errors import DriverError, FrontEndError, InflightError
@@ -16,6 +16,13 @@ from refimpl.layout import DESC_INDIRECT, VringDesc
 from refimpl.packed.ring import PackedRing
 from refimpl.split.chain import TABLE_MAX, GuestMemory, GuestRegion
 from refimpl.split.ring import SplitRing
+
+
+class Translating(Protocol):
+    """Memory of a guest, such as GuestMemory, of which bytes are had by their guest address."""
+
+    def translate(self, address: int, length: int) -> memoryview:
+        """Return the bytes. Raises DriverError or FrontEndError when they are not there."""
 
 
 def dump_state(
@@ -38,20 +45,28 @@ def dump_state(
 
 
 def state_of(
-    ring: SplitRing | PackedRing, region: Any, *, choices: Choices, memory: GuestMemory | None = None
+    ring: SplitRing | PackedRing, region: Any, *, choices: Choices, memory: Translating | None = None
 ) -> dict[str, Any]:
     """Return what a ring and its region hold, as ``recover`` reads it, with the indirect tables in ``memory``."""
-    tables = _tables(ring, region, memory or GuestMemory())
+    return state_of_parts(ring_parts(ring), region, size=ring.size, choices=choices, memory=memory)
+
+
+def state_of_parts(
+    parts: Mapping[str, bytes], region: Any, *, size: int, choices: Choices, memory: Translating | None = None
+) -> dict[str, Any]:
+    """Likewise, of a ring of ``size`` entries of which there are the bytes, by the names of `ring_parts`."""
+    table = (VringDesc * size).from_buffer_copy(parts["descriptors"])
+    tables = _tables(_marked(choices.ring, table, region), memory or GuestMemory())
     return {
         "format": "vhost-inflight state 1",
         "ring": choices.ring,
         "revision": choices.revision,
         "gaps": choices.changed(),
-        "queue_size": ring.size,
+        "queue_size": size,
         "region_size": len(region.desc),
         "region": bytes(region).hex(),
-        "ring_memory": {name: part.hex() for name, part in ring_parts(ring).items()},
-        "memory": [{"address": at.address, "bytes": at.view.hex()} for at in tables.regions],
+        "ring_memory": {name: part.hex() for name, part in parts.items()},
+        "memory": [{"address": address, "bytes": table.hex()} for address, table in tables.items()],
     }
 
 
@@ -64,20 +79,23 @@ def ring_parts(ring: SplitRing | PackedRing) -> dict[str, bytes]:
     return {"descriptors": bytes(ring.desc), "available": available, "used": bytes(ring.used) + bytes(ring.avail_event)}
 
 
-def _tables(ring: SplitRing | PackedRing, region: Any, memory: GuestMemory) -> GuestMemory:
-    """Return the indirect tables of what is marked, where they can be read; a wrong one is for the recovery to find."""
+def _tables(marked: Iterable[Any], memory: Translating) -> dict[int, bytes]:
+    """Return the indirect tables of what is marked by their guest addresses; a wrong one is for the recovery to find.
+
+    Of two that overlap the first is there: a state has each byte of the guest's memory once.
+    """
     found = GuestMemory()
-    for desc in _marked(ring, region):
+    for desc in marked:
         if desc.flags & DESC_INDIRECT and desc.len <= TABLE_MAX * sizeof(VringDesc):
             with suppress(DriverError, FrontEndError):
                 found.add(GuestRegion(desc.addr, memory.translate(desc.addr, desc.len)))
-    return found
+    return {at.address: bytes(at.view) for at in found.regions}
 
 
-def _marked(ring: SplitRing | PackedRing, region: Any) -> Iterator[Any]:
+def _marked(ring: str, table: Any, region: Any) -> Iterator[Any]:
     """Yield the first descriptor of each request that is marked inflight, or the packed region's copy of it."""
     for number, entry in enumerate(region.desc):
-        if entry.inflight and isinstance(ring, PackedRing):
+        if entry.inflight and ring == "packed":
             yield entry
-        elif entry.inflight and number < ring.size:
-            yield ring.desc[number]
+        elif entry.inflight and number < len(table):
+            yield table[number]

@@ -13,7 +13,7 @@ from refimpl.packed.ring import packed_parts, packed_ring_bytes
 from refimpl.split.ring import parts, ring_bytes
 from vhost_inflight.recover.given import FORMAT
 
-__all__ = ["RING_FORM", "Raw", "state"]
+__all__ = ["EARLY", "RING_FORM", "Raw", "state", "strides"]
 
 RING_FORM: Final = (
     "the parts of the ring, one after the other. split: descriptors (16 bytes an entry), available ring (flags, idx, "
@@ -21,6 +21,9 @@ RING_FORM: Final = (
     "6 + 8 bytes an entry). packed: descriptors (16 bytes a slot), the driver's event area (4), the device's (4); both "
     "may be missing"
 )
+EARLY: Final = "a header of 29 bytes"
+"""What makes one of the strides: C's padding between the header of a packed region and its entries is missing."""
+
 _BYTES_MAX: Final = 64 << 20
 
 
@@ -109,18 +112,24 @@ def _no_ring(raw: Raw, there: int, needed: str) -> UsageError:
 
 def _found(buffer: bytes, raw: Raw, revision: str, entries: int) -> int:
     """Return the one stride at which every region up to the queue's looks like one."""
-    padded, plain = region_size(raw.kind, revision, entries), _plain(raw, revision, entries)
-    strides = {padded: "rounded up to 64 bytes", plain: "not rounded"}
-    if raw.kind == "packed":
-        strides[plain - HEADER_PADDING] = "a header of 29 bytes"
-    fit = [stride for stride in strides if _fits(buffer, raw, region_type(raw.kind, revision, entries), stride)]
+    known = strides(raw.kind, revision, entries)
+    fit = [stride for stride in known if _fits(buffer, raw, region_type(raw.kind, revision, entries), stride)]
     if len(fit) == 1:
         return fit[0]
-    told = ", ".join(f"{stride} ({what})" for stride, what in strides.items())
+    told = ", ".join(f"{stride} ({what})" for stride, what in known.items())
     what = "none leads to an initialised region of so many entries" if not fit else "more than one leads to regions"
     raise UsageError(
         f"{raw.region}: the strides tried are {told}, and {what} for queue {raw.queue}: say --stride BYTES"
     )
+
+
+def strides(ring: str, revision: str, entries: int) -> dict[int, str]:
+    """Return how many bytes apart back-ends are known to put the regions of a buffer, each with what makes it so."""
+    plain = region_size(ring, revision, entries, "none")
+    known = {region_size(ring, revision, entries): "rounded up to 64 bytes", plain: "not rounded"}
+    if ring == "packed":
+        known[plain - HEADER_PADDING] = EARLY
+    return known
 
 
 def _plain(raw: Raw, revision: str, entries: int) -> int:
