@@ -110,7 +110,8 @@ def test_no_module_is_too_long() -> None:
 
 MODULES = {
     "### model/": "model", "### proofs/": "proofs", "### refimpl/": "refimpl",
-    "### vhost_inflight/judging/": "vhost_inflight/judging", "### diagrams/": "diagrams",
+    "### vhost_inflight/judging/": "vhost_inflight/judging", "### vhost_inflight/live/": "vhost_inflight/live",
+    "### diagrams/": "diagrams",
 }  # fmt: skip
 
 
