@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from refimpl.backend.server import PATH_MAX, listen
-from refimpl.errors import InflightError
+from refimpl.errors import InflightError, UsageError
 from vhost_inflight.live.frames import Frame
 from vhost_inflight.live.lane import Lane, LaneError
 from vhost_inflight.live.watch import Watch
@@ -65,6 +65,7 @@ class Proxy:
         self._lanes: list[Lane] = []
         self._dumps = 0
         self._waiting = False
+        self._resting = False  # for a moment: who dies closes one socket after the other
         self._stopping = self._asked = False
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
@@ -85,8 +86,9 @@ class Proxy:
     def serve(self) -> None:
         """Pass on until ``stop``. Raises InflightError when it cannot listen again."""
         while not self._stopping:
-            if "back" not in self._sockets:
+            if "back" not in self._sockets and not self._resting:
                 self._seek()
+            self._resting = False
             self._turn()
             if self._asked:
                 self._asked = False
@@ -146,7 +148,7 @@ class Proxy:
         if self._lanes:
             self._pass_on(events)
         elif "back" in self._sockets and self._sockets["back"].fileno() in events:
-            self._disconnect()  # it left before anybody came
+            self._lose_back_end()  # it left before anybody came
         elif self._listener is not None and self._listener.fileno() in events:
             self._accept(self._listener)
 
@@ -214,7 +216,15 @@ class Proxy:
         self.log(f"{who} closed the connection")
         if who == "the back-end":
             self._dump("the back-end's side closed")
+            self._lose_back_end()
+        else:
+            self._disconnect()
+
+    def _lose_back_end(self) -> None:
+        """Listen no more until there is a back-end again."""
+        self._stop_listening()
         self._disconnect()
+        self._resting = True
 
     def _disconnect(self) -> None:
         """Close both sides; what was seen of memory, region and rings is kept until the next front-end comes."""
@@ -265,7 +275,7 @@ class Proxy:
         try:
             seen.buffer(self.watch.opened)
         except InflightError as error:
-            self.log(f"not written: {error}")
+            self.log(f"not written: {_said(error)}")
             return
         if not seen.rings:
             self.log("not written: nobody has said yet where a ring is")
@@ -281,10 +291,15 @@ class Proxy:
             unfinished.write_text(json.dumps(document(), indent=1) + "\n", encoding="ascii")
             unfinished.replace(path)
         except InflightError as error:
-            self.log(f"not written: {error}")
+            self.log(f"not written: {_said(error)}")
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             self.log(f"not written: {path}: {error.strerror}")
         else:
             return True
         return False
+
+
+def _said(error: InflightError) -> str:
+    """Return what an error says; of something that is not known yet there is nobody to blame."""
+    return error.rule if isinstance(error, UsageError) else str(error)

@@ -114,7 +114,7 @@ def _state(frame: Frame, payload: Any) -> str:
 
 
 def _address(_: Frame, payload: Any) -> str:
-    log = f", flags {payload.flags:#x}, log {payload.log:#x}" if payload.flags or payload.log else ""
+    log = f", flags {payload.flags:#x}, log {payload.log:#x}" if payload.flags else ""
     return f"queue {payload.index}, desc {payload.desc:#x}, avail {payload.avail:#x}, used {payload.used:#x}{log}"
 
 
