@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +25,8 @@ LAYOUTS: Final = ("merged", "v6")
 
 _PAGE: Final = 4096
 _HEADER: Final = slice(8, 12)  # version and desc_num, in every layout
-_BEGUN: Final = struct.pack("=QH", 0, VERSION)
+_BEGUN: Final = struct.pack("=QH", 0, VERSION)  # no features, and the version
+_PLACES_MAX: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +109,25 @@ def sure(found: list[Reading]) -> bool:
     return len(found) == 1 or (len(found) > 1 and found[0].rank < found[1].rank)
 
 
-def _sizes(content: bytes, ring: str, layout: str) -> Iterable[int]:
-    """Return the numbers of entries that there may be: what the first region says, a later one where that is fresh."""
+def _begun(content: bytes) -> list[tuple[int, int]]:
+    """Return where initialised regions may begin, with their desc_num: the first one, or later ones where it is fresh.
+
+    Of a file in which there are a thousand such places, none is the beginning of a region.
+    """
     version, number = _said(content, 0)
     if version:
-        return [number] if version == VERSION and 1 <= number <= RING_SIZE_MAX else []
-    later = {(at, _said(content, at)[1]) for at in _begun(content)}
-    return sorted(
-        {n for at, n in later if 1 <= n <= RING_SIZE_MAX and any(not at % each for each in strides(ring, layout, n))}
-    )
-
-
-def _begun(content: bytes) -> Iterator[int]:
-    """Yield where an initialised region may begin: no features, and the version."""
-    at = content.find(_BEGUN)
-    while at >= 0:
-        yield at
+        return [(0, number)] if version == VERSION else []
+    found, at = list[tuple[int, int]](), content.find(_BEGUN)
+    while at >= 0 and len(found) < _PLACES_MAX:
+        found.append((at, _said(content, at)[1]))
         at = content.find(_BEGUN, at + 1)
+    return found if at < 0 else []
+
+
+def _sizes(begun: list[tuple[int, int]], ring: str, layout: str) -> list[int]:
+    """Return the numbers of entries that regions may have which begin there."""
+    possible = ((at, number) for at, number in begun if 1 <= number <= RING_SIZE_MAX)
+    return sorted({n for at, n in possible if not at or any(not at % each for each in strides(ring, layout, n))})
 
 
 def _said(content: bytes, begin: int) -> tuple[int, int]:
@@ -135,10 +138,11 @@ def _said(content: bytes, begin: int) -> tuple[int, int]:
 
 def _tried(content: bytes, known: Known) -> Iterator[Reading]:
     """Yield the readings that a buffer is long enough for."""
+    begun = [] if known.entries else _begun(content)
     for ring in (known.ring,) if known.ring else RINGS:
         for rank, layout in enumerate(LAYOUTS):
             if known.layout in {None, layout}:
-                for entries in (known.entries,) if known.entries else _sizes(content, ring, layout):
+                for entries in (known.entries,) if known.entries else _sizes(begun, ring, layout):
                     yield from _apart(content, (ring, layout, entries), rank, known)
 
 
