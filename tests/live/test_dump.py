@@ -29,7 +29,7 @@ from vhost_inflight.live.buffers import Known
 from vhost_inflight.live.dump import Asked, found
 from vhost_inflight.live.processes import ProcessError, open_files, opened, stopped
 from vhost_inflight.live.seen import Seen, load
-from vhost_inflight.live.states import Ring
+from vhost_inflight.live.states import PeerMemory, Ring
 from vhost_inflight.recover import parse, recover
 
 QUEUES, SIZE = 2, 8
@@ -220,6 +220,23 @@ def test_torn(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dump, "_read_once", changing)
     assert found(Asked(live.back_end.pid)).torn
     view[14] = 0
+
+
+def test_offsets() -> None:
+    """A region of memory begins somewhere in its file, and ends somewhere."""
+    fd = os.memfd_create("test", os.MFD_CLOEXEC)
+    os.write(fd, bytes(range(256)))
+    memory = PeerMemory([(MemoryRegion(0x1000, 64, 0x9000, 32), fd), (MemoryRegion(0x2000, 64, 0xA000, 96), fd)])
+    assert memory.at(0x9010, 2, "x") == memory.at(0x1010, 2, "x") == memory.translate(0x1010, 2) == bytes([48, 49])
+    assert memory.at(0x203F, 1, "x") == bytes([159])
+    for address in (0x8FFF, 0x903F, 0x3000):
+        with pytest.raises(FrontEndError, match=r"x: 2 bytes at .* are in no region"):
+            memory.at(address, 2, "x")
+    with pytest.raises(FrontEndError, match="not inside one region"):
+        memory.translate(0x9010, 2)
+    with pytest.raises(ProcessError, match="its file ends before byte 300"):
+        PeerMemory([(MemoryRegion(0, 4096, 0, 0), fd)]).translate(200, 100)
+    os.close(fd)
 
 
 def test_stopped() -> None:

@@ -6,6 +6,7 @@ import array
 import contextlib
 import os
 import random
+import resource
 import socket
 import tempfile
 from pathlib import Path
@@ -127,6 +128,7 @@ def test_the_end(tmp_path: Path, first: str) -> None:
         assert take(receiver, len(content)) == (content, [])
         assert receiver.recv(1) == b""
         assert f"the {first}-end closed the connection in the middle of a message, 9 bytes missing" in log
+        wait_for(lambda: not (tmp_path / "front.sock").exists())  # nobody listens at the other end
 
 
 def test_a_reply_before_the_back_end_leaves(tmp_path: Path) -> None:
@@ -140,19 +142,38 @@ def test_a_reply_before_the_back_end_leaves(tmp_path: Path) -> None:
 
 
 def test_one_side_takes_nothing_for_a_while(tmp_path: Path) -> None:
-    """The other side has to wait, and nothing is lost."""
+    """The other side has to wait, and nothing is lost, nor any file descriptor there twice."""
     content = HEADER.pack(99, 1, PAYLOAD_MAX) + bytes(PAYLOAD_MAX)
     with between(tmp_path) as (_, ends, _):
         ends.front.settimeout(0.5)
+        file = memfd()
         sent = 0
         with contextlib.suppress(TimeoutError):
             while sent < 1 << 30:
-                sent += ends.front.send(content[sent % len(content) :])
+                rest = content[sent % len(content) :]
+                sent += socket.send_fds(ends.front, [rest], [file] * (rest == content))
         assert 0 < sent < 1 << 30
-        received = b""
-        while len(received) < sent:
-            received += ends.back.recv(1 << 20)
-        assert received == (content * (sent // len(content) + 1))[:sent]
+        number = -(-sent // len(content))
+        got, fds = take(ends.back, (number - 1) * len(content))
+        ends.front.sendall(content[sent % len(content) :] if sent % len(content) else b"")
+        more, others = take(ends.back, len(content))
+        assert got + more == content * number
+        assert files(fds + others) == files([file]) * number
+
+
+def test_no_room_for_file_descriptors(tmp_path: Path) -> None:
+    """A message that would lose some is not passed on."""
+    with between(tmp_path) as (_, ends, log):
+        fds = [memfd() for _ in range(20)]
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(fds) + 5, hard))
+        try:
+            send(ends.front, encode(Message(Request.SET_OWNER)), fds)
+            wait_for(lambda: any("is ended" in line for line in log))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert "the connection is ended: file descriptors came that could not be received" in "\n".join(log)
+        assert ends.back.recv(1) == b""
 
 
 def test_listens_only_while_the_back_end_does(tmp_path: Path) -> None:
