@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.test_guest import parts, qemu, serve
+from tests.interop.test_guest import had, parts, serve
 from tests.refimpl.backend.test_server import wait_for
 from vhost_inflight.guest.machine import Machine
 from vhost_inflight.guest.prepare import Parts
 from vhost_inflight.guest.qemu import ring_size
 from vhost_inflight.recover import parse, recover
 
-__all__ = ["parts", "qemu"]
+__all__ = ["parts"]
 
 FETCHED = {"split": "split.fetch.2:20", "packed": "packed.fetch.7:20"}
 """Where a back-end is killed: a request is in flight from here on."""
@@ -49,12 +49,21 @@ def ran(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *map(str, arguments)], check=False, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("ring", ["split", "packed"])
-def test_under_a_guest(tmp_path: Path, parts: Parts, qemu: Path, ring: str) -> None:
+@pytest.mark.parametrize(
+    ("major", "ring"),
+    [
+        (7, "packed"),
+        (10, "split"),
+        pytest.param(7, "split", marks=pytest.mark.campaign),
+        pytest.param(10, "packed", marks=pytest.mark.campaign),
+    ],
+)
+def test_under_a_guest(tmp_path: Path, parts: Parts, major: int, ring: str) -> None:
     """The region is found in the back-end and in QEMU; what is dumped at the kill is what the successor finds."""
     (tmp_path / "image").write_bytes(bytes(9 << 20))
     (tmp_path / "hold").write_text(json.dumps({"hold": 6, "order": "shuffle", "idle": 0.002}))
-    size, packed = ring_size(qemu, None), ring == "packed"
+    qemu, packed = had(major), ring == "packed"
+    size = ring_size(qemu, None)
     options = ["--schedule", str(tmp_path / "hold"), "--log-level", "info", *(["--packed"] if packed else [])]
     back_end = serve(tmp_path, *options)
     try:
@@ -94,10 +103,11 @@ def test_under_a_guest(tmp_path: Path, parts: Parts, qemu: Path, ring: str) -> N
 
 
 @pytest.mark.needs("qemu-storage-daemon")
-def test_a_back_end_without_a_region(tmp_path: Path, parts: Parts, qemu: Path) -> None:
+@pytest.mark.parametrize("major", [7, pytest.param(10, marks=pytest.mark.campaign)])
+def test_a_back_end_without_a_region(tmp_path: Path, parts: Parts, major: int) -> None:
     """Nobody is asked for a region, and both commands say that there is none; the guest notices nothing."""
     (tmp_path / "image").write_bytes(bytes(9 << 20))
-    socket = tmp_path / "socket"
+    socket, qemu = tmp_path / "socket", had(major)
     command = ["qemu-storage-daemon", "--blockdev", f"driver=file,node-name=disk,filename={tmp_path / 'image'}"]
     export = f"type=vhost-user-blk,id=export,addr.type=unix,addr.path={socket},node-name=disk,writable=on"
     daemon = subprocess.Popen([*command, "--export", export])
