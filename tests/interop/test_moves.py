@@ -16,7 +16,10 @@ __all__ = ["parts"]
 
 
 @pytest.mark.usefixtures("parts")
-@pytest.mark.parametrize(("major", "ring", "revision"), [(7, "packed", "hardened"), (10, "split", "merged")])
+@pytest.mark.parametrize(
+    ("major", "ring", "revision"),
+    [pytest.param(7, "packed", "hardened", marks=pytest.mark.campaign), (10, "split", "merged")],
+)
 def test_moved_under_kills(major: int, ring: str, revision: str) -> None:
     """Nothing is lost, torn or hung; the destination begins a region for rings in use, and dies at its first stores."""
     done = guest_crash_test(ring=ring, revision=revision, queues=2, kills=6, seed=3, moves=1, qemu=had(major))
