@@ -6,6 +6,7 @@ them, ``vhost-inflight explain`` says what each means.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -182,9 +183,15 @@ class Choices:
 
         Raises UsageError for a gap that the ring does not have, and as the class does.
         """
+        return cls._made(tuple(gaps.items()), revision, ring)
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def _made(cls, gaps: tuple[tuple[str, str], ...], revision: str, ring: str) -> Self:
+        """Return what `from_mapping` does; the same choices are made again and again, and never change."""
         if ring not in RINGS:
             raise UsageError(no_such("ring", ring, RINGS))
-        for gap, choice in gaps.items():
+        for gap, choice in gaps:
             if gap not in GAPS_OF[ring]:
                 owners = [other for other in RINGS if gap in GAPS_OF[other]]
                 if owners:
@@ -193,7 +200,7 @@ class Choices:
             if not choice:
                 allowed = ", ".join(GAPS_OF[ring][gap])
                 raise UsageError(f"gap {gap} has no choice {choice!r}; its choices are {allowed}")
-        return cls(revision=revision, ring=ring, **{_field(gap): choice for gap, choice in gaps.items()})
+        return cls(revision=revision, ring=ring, **{_field(gap): choice for gap, choice in gaps})
 
     @property
     def counted(self) -> bool:
@@ -214,6 +221,10 @@ class Choices:
 
     def changed(self) -> dict[str, str]:
         """Return {gap: choice} for the gaps whose choice is not the default."""
+        return dict(self._changed())
+
+    @lru_cache(maxsize=256)  # noqa: B019
+    def _changed(self) -> dict[str, str]:
         return {gap: choice for gap, choice in self.to_mapping().items() if choice != GAPS_OF[self.ring][gap][0]}
 
 

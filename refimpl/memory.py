@@ -16,7 +16,8 @@ import mmap
 import os
 import threading
 import weakref
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
+from ctypes import addressof
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
@@ -67,10 +68,10 @@ def store(
     Raises UsageError for a value that the field cannot hold, a misaligned field and an index outside the array; nothing
     is stored then.
     """
-    address, width = place(target, field)
+    offset, width = field_at(target.__class__, field)
     if value >> (8 * width):  # what is negative stays so
         raise UsageError(f"{value} does not fit into the {width} bytes of {field}")
-    if address % width:
+    if (addressof(target) + offset) % width:
         raise UsageError(f"{field} is not aligned to its {width} bytes")
     if isinstance(field, str):
         setattr(target, field, value)
@@ -79,22 +80,32 @@ def store(
     hook(step, choice)
 
 
+def store_alone(target: Any, field: str, value: int) -> None:
+    """Store ``value`` in one field of memory that nobody shares, as ``store`` does: nobody can see half of it.
+
+    Raises UsageError for a value that the field cannot hold.
+    """
+    setattr(target, field, value)
+    if getattr(target, field) != value:
+        raise UsageError(f"{value} does not fit into {field}")
+
+
 def place(target: Any, field: str | int) -> tuple[int, int]:
     """Return where a field or an array's element of ``target`` is in this process, and its width in bytes."""
-    if isinstance(field, str):
-        offset, width = _field(type(target), field)  # type: ignore[arg-type]  # any type is hashable
-        return ctypes.addressof(target) + offset, width
-    if not 0 <= field < len(target):
-        raise UsageError(f"there is no element {field} among {len(target)}")
-    width = ctypes.sizeof(target) // len(target)
-    return ctypes.addressof(target) + field * width, width
+    offset, width = field_at(target.__class__, field)
+    return addressof(target) + offset, width
 
 
 @lru_cache(maxsize=1024)
-def _field(structure: Hashable, name: str) -> tuple[int, int]:
-    """Return where a field is in a structure, and its width, in bytes."""
-    descriptor: Any = getattr(structure, name)
-    return descriptor.offset, descriptor.size
+def field_at(kind: Any, field: str | int) -> tuple[int, int]:
+    """Return where a field is in a kind of structure, or an element in a kind of array, and its width, in bytes."""
+    if isinstance(field, str):
+        descriptor: Any = getattr(kind, field)
+        return descriptor.offset, descriptor.size
+    if not 0 <= field < kind._length_:
+        raise UsageError(f"there is no element {field} among {kind._length_}")
+    width = ctypes.sizeof(kind._type_)
+    return field * width, width
 
 
 class SharedMemory:

@@ -1,5 +1,6 @@
 """A packed region that lacks C's padding between its header and its entries, as one library makes it."""
 
+from itertools import compress
 from typing import Any
 
 from refimpl.layout import HEADER_PADDING, column
@@ -15,7 +16,7 @@ def begins_early(region: Any) -> bool:
     heads = {region.free_head, region.old_free_head}
     begin, content, array = type(region).desc.offset, bytes(region), type(region.desc)
     early = array.from_buffer_copy(content, begin - HEADER_PADDING)
-    return not _make_sense(region.desc, heads) and _make_sense(early, heads)
+    return _make_sense(early, heads) and not _make_sense(region.desc, heads)
 
 
 def _make_sense(entries: Any, heads: set[int]) -> bool:
@@ -32,6 +33,6 @@ def _add_up(following: list[int], marks: list[int], lengths: list[int], head: in
             return False
         free.add(head)
         head = following[head]
-    taken = [number for number, mark in enumerate(marks) if mark and number not in free]
+    taken = [number for number in compress(range(len(marks)), marks) if number not in free]
     right = all(marks[number] == 1 for number in taken)
     return right and len(free) + sum(lengths[number] for number in taken) == len(following)

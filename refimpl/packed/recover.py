@@ -11,7 +11,7 @@ from refimpl.layout import DESC_AVAIL, DESC_USED, VERSION
 from refimpl.memory import store
 from refimpl.packed.padding import begins_early
 from refimpl.packed.resubmit import find_position, inflight_entries, resubmit, set_counter
-from refimpl.packed.ring import available_flags, is_used
+from refimpl.packed.ring import available_flags, is_used, lap_after
 from refimpl.packed.state import PackedState
 
 _COMPARED = {"both": DESC_AVAIL | DESC_USED, "used": DESC_USED, "avail": DESC_AVAIL, "whole": 0xFFFF}
@@ -205,9 +205,8 @@ def _unmark(state: PackedState) -> None:
     """Mark available again what a batch that was not published had marked used already (hardened)."""
     region, ring = state.region, state.ring
     first, first_wrap = state.slot(region.used_idx, "used_idx"), region.used_wrap_counter
-    for number in range(1, ring.size):
-        slot, wrap = ring.advance(first, first_wrap, number)
-        marked = is_used(ring.desc[slot].flags, wrap)
+    for slot, wrap in lap_after(ring.size, first, first_wrap):
+        marked = is_used(ring.flags[slot], wrap)
         state.report("packed.reconnect.unmark.look")
         if marked:
             state.store(ring.desc[slot], "flags", available_flags(wrap), "packed.reconnect.unmark")
@@ -217,9 +216,9 @@ def _clear_free_entries(state: PackedState) -> None:
     """Let no free entry be inflight ("When reconnecting", 3): walk the free list from its head to its end."""
     # No list has more than all entries: one that does not end there cycles, and is walked no further.
     number, walked = state.region.free_head, 0
-    entries = state.region.desc
-    while number < state.entries:
-        if walked == state.entries:
+    entries, end = state.region.desc, state.entries
+    while number < end:
+        if walked == end:
             if state.strict:
                 raise RegionError(f"the free list does not end after {walked} entries")
             return

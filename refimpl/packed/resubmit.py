@@ -1,5 +1,7 @@
 """The end of a packed queue's recovery: where fetching goes on, the counter, and what is given to the device again."""
 
+from itertools import compress
+
 from refimpl.both.resubmission import resubmission
 from refimpl.errors import RegionError
 from refimpl.layout import PackedDesc, column
@@ -8,7 +10,7 @@ from refimpl.packed.state import PackedState
 
 def inflight_entries(state: PackedState) -> list[int]:
     """Return the inflight entries in table order. Raises RegionError for one that cannot be."""
-    inflight = [number for number, mark in enumerate(column(state.region.desc, "inflight")) if mark]
+    inflight = list(compress(range(state.entries), column(state.region.desc, "inflight")))
     for number in inflight:
         mark = state.region.desc[number].inflight
         if state.strict and mark > 1:

@@ -1,6 +1,8 @@
 """A packed ring in shared memory: the descriptor ring and the two event suppression areas; and positions in it."""
 
 import ctypes
+from collections.abc import Iterable
+from itertools import chain, repeat
 from typing import Any, Final, Self
 
 from refimpl.errors import FrontEndError, InflightError, UsageError
@@ -9,12 +11,16 @@ from refimpl.layout import DESC_AVAIL, DESC_USED, RING_SIZE_MAX, PackedDesc, Pac
 EVENT_BYTES: Final = 4
 """Bytes of an event suppression area."""
 
+MARKS: Final = DESC_AVAIL | DESC_USED
+"""The flags that say whether a descriptor is available or used."""
+
 
 class PackedRing:
     """The three parts of a packed ring, laid over memory.
 
     ``size`` is the number of slots. ``desc``, ``driver_event`` (written by the driver: when it wants to be notified)
-    and ``device_event`` (written by the device: when it wants a kick) are ctypes structures.
+    and ``device_event`` (written by the device: when it wants a kick) are ctypes structures. ``flags`` are those of
+    each slot, to be read.
     """
 
     def __init__(
@@ -40,6 +46,8 @@ class PackedRing:
             self.device_event: Any = overlay(PackedEvent, device_event, "the device's event area")
         except UsageError as error:
             raise blame(f"the ring cannot be where it is said to be: {error.rule}") from error
+        first, width = PackedDesc.flags.offset // 2, ctypes.sizeof(PackedDesc) // 2
+        self.flags = memoryview(self.desc).cast("B").cast("H")[first::width].toreadonly()
         if ctypes.addressof(self.desc) % 16:
             raise blame("the descriptor ring is not aligned to 16 bytes")
         if any(ctypes.addressof(area) % EVENT_BYTES for area in (self.driver_event, self.device_event)):
@@ -84,6 +92,11 @@ def packed_ring_bytes(size: int) -> int:
     return 16 * size + 2 * EVENT_BYTES
 
 
+def lap_after(size: int, slot: int, wrap: int) -> Iterable[tuple[int, int]]:
+    """Return the slots of a ring after ``slot``, once around, each with its wrap counter; ``wrap`` is that of it."""
+    return chain(zip(range(slot + 1, size), repeat(wrap)), zip(range(slot), repeat(wrap ^ 1)))
+
+
 def available_flags(wrap: int) -> int:
     """Return AVAIL and USED as the driver sets them in a lap: AVAIL is the wrap counter, USED its inverse."""
     return DESC_AVAIL if wrap else DESC_USED
@@ -91,14 +104,14 @@ def available_flags(wrap: int) -> int:
 
 def used_flags(wrap: int) -> int:
     """Return AVAIL and USED as the device sets them in a lap: both are the wrap counter."""
-    return DESC_AVAIL | DESC_USED if wrap else 0
+    return MARKS if wrap else 0
 
 
 def is_available(flags: int, wrap: int) -> bool:
     """Return whether flags say available in the lap of ``wrap``."""
-    return flags & (DESC_AVAIL | DESC_USED) == available_flags(wrap)
+    return flags & MARKS == available_flags(wrap)
 
 
 def is_used(flags: int, wrap: int) -> bool:
     """Return whether flags say used in the lap of ``wrap``."""
-    return flags & (DESC_AVAIL | DESC_USED) == used_flags(wrap)
+    return flags & MARKS == (MARKS if wrap else 0)

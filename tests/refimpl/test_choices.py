@@ -223,3 +223,12 @@ def test_choices_of_each_ring() -> None:
             changed(packed=True, **{wrong: "used-idx"})
     with pytest.raises(UsageError, match="'packed' is no ring that is served; split is"):
         changed(packed=False, packed__reset="kept")
+
+
+def test_choices_that_were_made_before() -> None:
+    """They are the same ones; what somebody does with what they say of themselves, changes nothing."""
+    made = Choices.from_mapping({"settle": "wide"}, "hardened", "packed")
+    assert made is Choices.from_mapping({"settle": "wide"}, "hardened", "packed")
+    made.changed().clear()
+    assert made.changed() == {"settle": "wide"}
+    assert Choices.from_mapping({"settle": "plain"}, "hardened", "packed").changed() == {}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from refimpl.errors import BackEndError, FrontEndError, InflightError, UsageError
-from refimpl.memory import SharedMemory, full_fence, store
+from refimpl.memory import SharedMemory, field_at, full_fence, store, store_alone
 
 
 def open_fds() -> int:
@@ -230,3 +230,24 @@ def test_fence_can_be_used_again() -> None:
     """The fence takes its lock and leaves it free."""
     full_fence()
     full_fence()
+
+
+def test_store_alone() -> None:
+    """It stores what ``store`` does, and refuses what the field cannot hold; where nobody else sees the memory."""
+    shared, alone = Pair.from_buffer(bytearray(4)), Pair.from_buffer(bytearray(4))
+    for field, value in (("small", 255), ("odd", 1), ("wide", 65535), ("wide", 7)):
+        store(shared, field, value)
+        store_alone(alone, field, value)
+        assert bytes(shared) == bytes(alone)
+    for value in (256, -1):
+        with pytest.raises(UsageError, match="does not fit into small"):
+            store_alone(alone, "small", value)
+
+
+def test_field_at() -> None:
+    """Where a field is in a structure, an element in an array; an element that is not there is none."""
+    assert [field_at(Pair, name) for name in ("small", "odd", "wide")] == [(0, 1), (1, 1), (2, 2)]
+    assert [field_at(ctypes.c_uint16 * 3, number) for number in range(3)] == [(0, 2), (2, 2), (4, 2)]
+    for number in (-1, 3):
+        with pytest.raises(UsageError, match=f"no element {number} among 3"):
+            field_at(ctypes.c_uint16 * 3, number)
