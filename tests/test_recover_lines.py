@@ -14,14 +14,24 @@ from jsonschema import Draft202012Validator
 
 from refimpl import documents
 from tests.refimpl.packed_rig import PackedRig
-from tests.test_recover import answered, interrupted, state
+from tests.test_recover import answered, crash_points, interrupted, state
 from vhost_inflight import cli
-from vhost_inflight.recover import schema
+from vhost_inflight.recover import asking, schema
+from vhost_inflight.recover.asking import Question
 
 
 def broken() -> dict[str, Any]:
     """Return a state that breaks a rule."""
     return state(interrupted()) | {"region_size": 4}
+
+
+def damaged() -> dict[str, Any]:
+    """Return a state whose free list does not end, which is found after many stores."""
+    document = state(PackedRig(size=16, revision="hardened"))
+    rig = PackedRig(size=16)
+    rig.started()
+    rig.region.desc[9].next = 3
+    return document | {"region": state(rig)["region"]}
 
 
 def line(document: dict[str, Any]) -> bytes:
@@ -50,6 +60,21 @@ def test_each_line_is_answered_in_order(monkeypatch: pytest.MonkeyPatch, capsys:
     code, answers, err = ask(monkeypatch, capsys, b"".join(map(line, documents_)).rstrip())
     assert answers == [answered(document) for document in documents_]
     assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize("revision", ["", "v6", "merged", "hardened", "both"])
+@pytest.mark.parametrize("ring", ["split", "packed"])
+def test_a_line_is_the_answer(ring: str, revision: str) -> None:
+    """Put together from texts that are kept, it is what JSON makes of the answer, letter by letter; of errors, too."""
+    rigs = list(crash_points(ring, revision if revision in {"v6", "merged"} else "hardened", {}))[::7]
+    states = [state(rig) for rig in rigs] + [state(interrupted()), broken(), damaged()]
+    refused = 0
+    for document in states:
+        answers = Question(revision).ask(document)
+        whole = asking.document(answers)
+        refused += any(one.recovery.refused is not None for one in answers)
+        assert asking.line(answers) == json.dumps(whole, separators=(",", ":"))
+    assert 2 <= refused < len(states)
 
 
 def test_options_are_for_every_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

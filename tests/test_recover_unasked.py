@@ -8,14 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from refimpl.choices import Choices
+from refimpl.errors import InflightError
 from refimpl.layout import column
 from tests.refimpl.packed_rig import PackedRig
 from tests.refimpl.rig import CrashError, batch
-from tests.test_recover import crash_points, state
+from tests.test_recover import crash_points, crashed, state
 from vhost_inflight.recover import parse, recover
-from vhost_inflight.recover.doubt import _did_as_merged, _results
+from vhost_inflight.recover.doubt import _as_revision, _results, _seen_from_hardened
 from vhost_inflight.recover.record import Recovery
 
 
@@ -52,17 +55,59 @@ def test_split_revisions_that_are_alike(revision: str) -> None:
         assert asked(recover(parse(document)), other)
 
 
-def test_hardened_that_did_as_merged() -> None:
-    """Where none of its edits came to anything; in some states one did, and merged makes something else of most."""
-    told = [(_did_as_merged(found), asked(found, "merged"))
-            for found in (recover(parse(document)) for document in damaged("packed", "hardened"))]  # fmt: skip
-    assert (True, False) not in told
-    assert told.count((True, True)) > 200
-    assert told.count((False, False)) > 20
+def seen_as_asked(recovery: Recovery) -> str:
+    """Hold what merged ends with by the steps of hardened against asking merged; return how it was known."""
+    given = _as_revision(recovery.given, "merged")
+    assert given is not None
+    seen = _seen_from_hardened(recovery, given)
+    if seen is None:
+        return "asked"
+    other = recover(given, recorded=False)
+    assert other.refused is None
+    told = ("given", "before", "after", "resubmitted", "signalled", "position", "counter")
+    assert [getattr(seen, name) for name in told] == [getattr(other, name) for name in told]
+    return "unmarked" if "packed.reconnect.unmark" in recovery.steps else "seen"
+
+
+def test_what_hardened_saw_of_merged() -> None:
+    """At each crash, and where bytes were changed, merged ends with what is known of it; of some nothing is."""
+    how = [seen_as_asked(recover(parse(document))) for document in damaged("packed", "hardened")]
+    assert how.count("seen") > 200
+    assert how.count("unmarked") > 10
+    assert how.count("asked") > 20
+
+
+@drawn(
+    st.integers(3, 9),
+    st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    st.integers(1, 60),
+    st.integers(0, 12),
+    st.lists(st.tuples(st.booleans(), st.integers(0, 1 << 16), st.sampled_from((0, 1, 2, 3, 0x80, 0xFF))), max_size=3),
+)
+def test_any_life(size: int, chains: list[int], first: int, second: int, changes: list[tuple[bool, int, int]]) -> None:
+    """Rings of any size, a crash at any store, another one in what came after, and a few bytes changed."""
+    rig = PackedRig(None, "hardened", size=size)
+    left = size
+    for number, length in enumerate(chains):
+        if length <= left:
+            rig.make((number, length))
+            left -= length
+    crashed(rig, first)
+    if second:
+        with contextlib.suppress(InflightError):
+            crashed(rig, second)
+    document = state(rig)
+    region, slots = bytearray.fromhex(document["region"]), bytearray.fromhex(document["ring_memory"]["descriptors"])
+    for in_region, place, value in changes:
+        content = region if in_region else slots
+        content[place % len(content)] = value
+    document |= {"region": region.hex(), "ring_memory": document["ring_memory"] | {"descriptors": slots.hex()}}
+    seen_as_asked(recover(parse(document)))
 
 
 def test_a_batch_of_the_whole_ring() -> None:
-    """Only the wrap counters tell that there was one: merged does not see it."""
+    """Only the wrap counters tell that there was one: merged does not see it, and has to be asked."""
+    found = {}
     for step in ("packed.supply.6a", "packed.supply.7", "packed.supply.8", "packed.supply.9a", "packed.supply.9b"):
         rig = PackedRig(size=2)
         queue = rig.started()
@@ -70,10 +115,11 @@ def test_a_batch_of_the_whole_ring() -> None:
         rig.on_step = lambda reported, _choice, step=step: _end(reported == step)  # type: ignore[misc]
         with contextlib.suppress(CrashError):
             queue.supply(batch(*entries))
-        found = recover(parse(state(rig)))
-        assert asked(found, "merged") or not _did_as_merged(found)
+        recovery = recover(parse(state(rig)))
+        found[step] = seen_as_asked(recovery)
         if step == "packed.supply.7":
-            assert not asked(found, "merged")
+            assert not asked(recovery, "merged")
+    assert found["packed.supply.7"] == "asked"
 
 
 def _end(now: bool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from refimpl.errors import DriverError, InflightError, RegionError
@@ -14,12 +16,26 @@ from vhost_inflight.recover.chains import Descriptor
 from vhost_inflight.recover.doubt import Doubt, doubts
 from vhost_inflight.recover.record import Change, Recovery, Resubmitted, Store
 
-__all__ = ["FORMAT", "answer", "changed_gaps", "cleared", "committed", "culprit", "rolled_back", "unmarked"]
+__all__ = [
+    "FORMAT",
+    "answer",
+    "answer_line",
+    "as_line",
+    "changed_gaps",
+    "cleared",
+    "committed",
+    "culprit",
+    "rolled_back",
+    "unmarked",
+]
 
 FORMAT: Final = "vhost-inflight recovery 1"
 """What an answer says that it is."""
 
-_CLEARING: Final = frozenset({"split.reconnect.1b", "packed.reconnect.3"})
+as_line: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+"""Writes JSON as a line, without spaces."""
+
+_CLEARING: Final = {"split": "split.reconnect.1b", "packed": "packed.reconnect.3"}
 
 
 def answer(recovery: Recovery, against: Sequence[Doubt] | None = None) -> dict[str, Any]:
@@ -27,12 +43,40 @@ def answer(recovery: Recovery, against: Sequence[Doubt] | None = None) -> dict[s
 
     ``against`` are its doubts, for who has them already.
     """
+    long: dict[str, Any] = {"stores": [_store(store) for store in recovery.stores]}
+    if recovery.refused is None:
+        long |= {"region_after": recovery.after["region"].hex(), "ring_after": _ring_after(recovery) or None}
+    return _answer(recovery, against, long)
+
+
+def answer_line(recovery: Recovery, against: Sequence[Doubt] | None = None) -> str:
+    """Return the JSON of `answer` as a line, for who asks often.
+
+    Nearly all of it is the stores and the bytes. A store's text is kept, since most are those of other answers too, and
+    what is written in hex needs no quoting; so they are put where three zeros were. No string of the rest looks like
+    those: in a string, quotation marks have a backslash before them.
+    """
+    long = f'"stores":[{",".join(map(_store_line, recovery.stores))}]'
+    zeros = dict.fromkeys(("stores", "region_after", "ring_after") if recovery.refused is None else ("stores",), 0)
+    if recovery.refused is None:
+        ring = ",".join(f'"{name}":"{part}"' for name, part in _ring_after(recovery).items())
+        long += f',"region_after":"{recovery.after["region"].hex()}","ring_after":{f"{{{ring}}}" if ring else "null"}'
+    return as_line(_answer(recovery, against, zeros)).replace(as_line(zeros)[1:-1], long, 1)
+
+
+def _ring_after(recovery: Recovery) -> dict[str, str]:
+    """Return the parts of the ring that recovery changed, in hex."""
+    changed = {name: part.hex() for name, part in recovery.after.items() if part != recovery.before[name]}
+    changed.pop("region", None)
+    return changed
+
+
+def _answer(recovery: Recovery, against: Sequence[Doubt] | None, long: dict[str, Any]) -> dict[str, Any]:
+    """Return a recovery as JSON, with what is long as it is given."""
     told = [_doubt(doubt) for doubt in (doubts(recovery) if against is None else against)]
     if recovery.refused is not None:
-        return {"format": FORMAT, "error": _error(recovery, recovery.refused), "doubts": told}
+        return {"format": FORMAT, "error": _error(recovery, recovery.refused, long), "doubts": told}
     given = recovery.given
-    ring_after = {name: part.hex() for name, part in recovery.after.items() if part != recovery.before[name]}
-    ring_after.pop("region", None)
     guest = GuestMemory(GuestRegion(at, memoryview(piece)) for at, piece in given.pieces) if given.pieces else None
     return {
         "format": FORMAT,
@@ -50,9 +94,7 @@ def answer(recovery: Recovery, against: Sequence[Doubt] | None = None) -> dict[s
         "available": recovery.available,
         "signal": recovery.signalled,
         "counter": recovery.counter,
-        "stores": [_store(store) for store in recovery.stores],
-        "region_after": recovery.after["region"].hex(),
-        "ring_after": ring_after or None,
+        **long,
         "doubts": told,
     }
 
@@ -81,25 +123,25 @@ def changed_gaps(recovery: Recovery) -> dict[str, str]:
 
 def cleared(recovery: Recovery) -> list[Store]:
     """Return the stores that set the inflight field of an entry to 0, whatever it was."""
-    return [store for store in recovery.stores if store.step in _CLEARING]
+    return recovery.stores_of(_CLEARING[recovery.given.ring])
 
 
 def committed(recovery: Recovery) -> dict[str, Change]:
     """Return what a commit ("When reconnecting", 1(c)) set; nothing if there was none."""
     ring = recovery.given.ring
-    found = _set_by(recovery.stores, f"{ring}.reconnect.1c")
+    found = _set_by(recovery, f"{ring}.reconnect.1c")
     # a store that is wider than a field writes its neighbours anew, with the values that they have
     return {name: change for name, change in found.items() if ring == "split" or name.startswith("old_")}
 
 
 def rolled_back(recovery: Recovery) -> dict[str, Change]:
     """Return what a roll-back on a packed ring ("When reconnecting", 2) set, whether that changed anything or not."""
-    return _set_by(recovery.stores, "packed.reconnect.2")
+    return _set_by(recovery, "packed.reconnect.2")
 
 
 def unmarked(recovery: Recovery) -> list[Store]:
     """Return the stores that marked a slot available again (hardened)."""
-    return [store for store in recovery.stores if store.step == "packed.reconnect.unmark"]
+    return recovery.stores_of("packed.reconnect.unmark")
 
 
 def culprit(error: InflightError) -> str:
@@ -109,22 +151,23 @@ def culprit(error: InflightError) -> str:
     return "driver" if isinstance(error, DriverError) else "front-end"
 
 
-def _error(recovery: Recovery, error: InflightError) -> dict[str, Any]:
+def _error(recovery: Recovery, error: InflightError, long: dict[str, Any]) -> dict[str, Any]:
     after = recovery.events[-1].step if recovery.events else None
     return {
         "rule": error.rule,
         "culprit": culprit(error),
         "where": {"after": after},
-        "stores": [_store(store) for store in recovery.stores],
+        **long,
     }
 
 
-def _set_by(stores: Iterable[Store], step: str) -> dict[str, Change]:
+def _set_by(recovery: Recovery, step: str) -> dict[str, Change]:
     """Return what the stores of the steps that begin with ``step`` did to each field."""
     found: dict[str, Change] = {}
-    for store in stores:
-        if store.step.startswith(step):
-            found |= store.fields
+    for taken in recovery.stored_by:
+        if taken.startswith(step):
+            for store in recovery.stores_of(taken):
+                found |= store.fields
     return found
 
 
@@ -175,12 +218,17 @@ def _descriptor(desc: Descriptor) -> dict[str, Any]:
     return found
 
 
+@lru_cache(maxsize=1 << 14)
+def _store_line(store: Store) -> str:
+    return as_line(_store(store))
+
+
 def _store(store: Store) -> dict[str, Any]:
     return {
         "step": store.step,
-        "memory": store.place.memory,
+        "memory": store.memory,
         "where": store.place.where,
-        "offset": store.place.offset,
+        "offset": store.offset,
         "width": store.width,
         "from": store.change.old,
         "to": store.change.new,

@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from refimpl.choices import Choices, open_in
 from refimpl.errors import UsageError
-from vhost_inflight.recover.answer import FORMAT, answer
+from vhost_inflight.recover.answer import FORMAT, answer, answer_line, as_line
 from vhost_inflight.recover.did import Fault, faults
 from vhost_inflight.recover.doubt import Doubt, doubts
 from vhost_inflight.recover.given import Given, GivenError, parse
 from vhost_inflight.recover.record import Recovery, recover
 from vhost_inflight.recover.story import story
 
-__all__ = ["BOTH", "Answered", "Question", "document", "stories"]
+__all__ = ["BOTH", "Answered", "Question", "document", "line", "stories"]
 
 BOTH: Final = "both"
 """Asks for the answers of merged and of hardened."""
@@ -49,6 +49,11 @@ class Answered:
                 {name: value for name, value in fault._asdict().items() if value is not None} for fault in self.wrong
             ]
         return told
+
+    @property
+    def line(self) -> str:
+        """As a line of JSON."""
+        return answer_line(self.recovery, self.against) if self.wrong is None else as_line(self.document)
 
     def lines(self) -> list[str]:
         """Say what is wrong, a sentence each."""
@@ -86,8 +91,19 @@ def document(answers: list[Answered]) -> dict[str, Any]:
     """Return one answer as JSON, or two and whether they agree."""
     if len(answers) == 1:
         return answers[0].document
-    agree = not any(doubt.kind == "revisions-disagree" for one in answers for doubt in one.against)
-    return {"format": FORMAT, "agree": agree, "answers": [one.document for one in answers]}
+    return {"format": FORMAT, "agree": _agree(answers), "answers": [one.document for one in answers]}
+
+
+def line(answers: list[Answered]) -> str:
+    """Return `document` as a line of JSON."""
+    if len(answers) == 1:
+        return answers[0].line
+    both = as_line({"format": FORMAT, "agree": _agree(answers), "answers": []})
+    return both.replace('"answers":[]', f'"answers":[{",".join(one.line for one in answers)}]')
+
+
+def _agree(answers: list[Answered]) -> bool:
+    return not any(doubt.kind == "revisions-disagree" for one in answers for doubt in one.against)
 
 
 def stories(answers: list[Answered]) -> str:

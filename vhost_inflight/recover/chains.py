@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from ctypes import sizeof
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from refimpl.errors import DriverError
 from refimpl.layout import DESC_INDIRECT, DESC_NEXT, PackedDesc, VringDesc
@@ -33,6 +33,9 @@ class _NotGivenError(Exception):
     """The bytes of an indirect table were not given, so nothing in it can be checked."""
 
 
+_NOTHING: Final = memoryview(b"")
+
+
 class PiecesOfMemory(GuestMemory):
     """The pieces of the guest's memory that an input has: enough to follow indirect tables, not to move data.
 
@@ -56,7 +59,7 @@ class PiecesOfMemory(GuestMemory):
         if address + length > 1 << 64:
             raise DriverError(f"{length} bytes at {address:#x} leave the 64 bits of an address")
         if (address, length) not in self.tables:
-            return memoryview(b"")
+            return _NOTHING
         if not self.has(address, length):
             raise _NotGivenError
         return super().translate(address, length)

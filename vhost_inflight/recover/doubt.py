@@ -58,9 +58,9 @@ def _disagreements(recovery: Recovery) -> Iterator[Doubt]:
     mine = _results(recovery, layout)
     for revision in REVISIONS:
         given = _as_revision(recovery.given, revision)
-        if given is None or (revision == "merged" and _did_as_merged(recovery)):
+        if given is None:
             continue
-        other = recover(given, recorded=False)
+        other = _seen_from_hardened(recovery, given) or recover(given, recorded=False)
         theirs = _results(other, layout)
         if "error" in mine and "error" in theirs:
             continue  # both refuse, each at its step
@@ -70,19 +70,27 @@ def _disagreements(recovery: Recovery) -> Iterator[Doubt]:
             yield Doubt("revisions-disagree", _otherwise(recovery, other, differs), other=other, differs=differs)
 
 
-def _did_as_merged(recovery: Recovery) -> bool:
-    """Whether hardened did nothing on a packed ring that merged does not: then merged ends with the same.
+def _seen_from_hardened(recovery: Recovery, given: Given) -> Recovery | None:
+    """Return what merged ends with, where the steps that hardened took tell it; None where merged has to be asked.
 
-    What hardened adds is to compare the wrap counters too, to know a batch that was being settled, and to mark slots
-    available again; that it rolls back in another order changes no end.
+    hardened differs from merged in four things. It compares the wrap counters too; where that, or that a batch was
+    being settled, decided something, merged went another way and has to be asked. It rolls back in another order, which
+    changes no end. And it marks slots available again. Those are the only stores to the ring, and the steps after them
+    read the region alone (only the look for the next request reads a slot, and no answers are compared by it): so
+    merged ends with the same, and leaves the ring as it was.
     """
-    if recovery.refused is not None or recovery.given.revision != "hardened" or recovery.given.choices.changed():
-        return False
-    if recovery.steps & {"packed.reconnect.1.settled", "packed.reconnect.unmark"}:
-        return False
-    numbers = next(event.numbers for event in recovery.events if event.step.endswith(".reconnect.1"))
+    hardened, merged = (one.choices for one in (recovery.given, given))
+    if recovery.refused is not None or hardened.changed() or merged.changed():
+        return None
+    if (hardened.ring, hardened.revision, merged.revision) != ("packed", "hardened", "merged"):
+        return None
+    numbers = recovery.numbers_after("packed.reconnect.1")
     same_wrap = numbers["used_wrap_counter"] == numbers["old_used_wrap_counter"]
-    return same_wrap or numbers["used_idx"] != numbers["old_used_idx"]
+    same_place = numbers["used_idx"] == numbers["old_used_idx"]
+    if "packed.reconnect.1.settled" in recovery.steps or (same_place and not same_wrap):
+        return None
+    after = {**recovery.after, "descriptors": recovery.before["descriptors"]}
+    return replace(recovery, given=given, after=after, taken=[], stores=[])
 
 
 def _as_revision(given: Given, revision: str) -> Given | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -188,7 +189,11 @@ class _Fields:
 
     def bytes(self, name: str, encoding: str) -> bytes:
         """Give the bytes that a string stands for; white space is left out."""
-        text = "".join(self.text(name).split())
+        text = self.text(name)
+        if encoding == "hex":
+            with contextlib.suppress(ValueError):
+                return bytes.fromhex(text)  # as most are: without white space, or with some between bytes
+        text = "".join(text.split())
         try:
             return bytes.fromhex(text) if encoding == "hex" else base64.b64decode(text, validate=True)
         except (ValueError, binascii.Error) as error:

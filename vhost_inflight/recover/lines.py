@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, BinaryIO, TextIO
+from typing import BinaryIO, TextIO
 
 from refimpl.documents import DocumentError, read_json, read_lines
 from refimpl.errors import UsageError
-from vhost_inflight.recover.answer import FORMAT
-from vhost_inflight.recover.asking import Question, document
+from vhost_inflight.recover.answer import FORMAT, as_line
+from vhost_inflight.recover.asking import Question, line
 from vhost_inflight.recover.given import GivenError
 
 __all__ = ["answer_lines"]
@@ -21,16 +20,16 @@ def answer_lines(source: BinaryIO, target: TextIO, question: Question) -> bool:
     line is kept. Returns False if an answer does not hold. Raises UsageError, at the end, if a line was no state.
     """
     holds, wrong, first = True, 0, 0
-    for number, line in enumerate(read_lines(source), 1):
+    for number, state in enumerate(read_lines(source), 1):
         try:
-            answers = question.ask(read_json(line))
+            answers = question.ask(read_json(state))
         except (DocumentError, GivenError, UsageError) as error:
             wrong, first = wrong + 1, first or number
-            told: dict[str, Any] = {"format": FORMAT, "line": number, "error": {"rule": error.rule, "culprit": "input"}}
+            told = as_line({"format": FORMAT, "line": number, "error": {"rule": error.rule, "culprit": "input"}})
         else:
             holds = holds and all(answered.holds for answered in answers)
-            told = document(answers)
-        target.write(json.dumps(told, separators=(",", ":")) + "\n")
+            told = line(answers)
+        target.write(told + "\n")
         target.flush()
     if wrong:
         raise UsageError(f"{wrong} of the lines {'is' if wrong == 1 else 'are'} no state, the first is line {first}")

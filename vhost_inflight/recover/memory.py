@@ -1,19 +1,22 @@
-"""The bytes of an input in real shared memory, and the names of the fields in it."""
+"""The bytes of an input in memory, as a back-end has them mapped, and the names of the fields in it."""
 
 from __future__ import annotations
 
 import ctypes
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from refimpl.errors import FrontEndError
 from refimpl.layout import PackedDesc, PackedEvent, VringDesc, avail_type, region_at, region_type, used_type
-from refimpl.memory import SharedMemory
+from refimpl.memory import place
 from refimpl.packed.ring import EVENT_BYTES, PackedRing
 from refimpl.split.ring import SplitRing
 from vhost_inflight.recover.given import Given
 
-__all__ = ["Field", "LaidMemory", "Place", "fields_at", "place_in", "structures"]
+__all__ = ["Field", "LaidMemory", "Layout", "Place", "entry_at", "fields_at", "numbers_of", "place_in", "structures"]
 
 _EVENT_INDEX: Final = 2  # bytes behind the two rings of a split ring, which need not be given
 _APART: Final = 64
@@ -39,11 +42,30 @@ class Place(NamedTuple):
     where: str
 
 
-class LaidMemory:
-    """The parts of an input, each on its own in one mapping.
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where the parts of an input are in its memory, and what lies at the beginning of each, as ctypes has it.
 
-    ``split`` or ``packed`` is the ring, the other one None; ``region`` is the region, laid over the part ``region``;
-    ``structures`` is what lies at the beginning of each part, as ctypes has it.
+    ``parts`` are their names, where they begin (the region first, at 0), and where they end. Inputs of the same sizes
+    have the same one.
+    """
+
+    structures: Mapping[str, Any]
+    parts: tuple[tuple[str, int, int], ...]
+
+    def part_at(self, offset: int) -> tuple[str, int]:
+        """Return which part a byte of the memory is in, and where the part begins."""
+        for name, start, end in self.parts:
+            if start <= offset < end:
+                return name, start
+        raise AssertionError("a store outside the memory that was laid")
+
+
+class LaidMemory:
+    """The parts of an input, each on its own in one piece of memory.
+
+    ``split`` or ``packed`` is the ring, the other one None; ``region`` is the region, laid over the part ``region``.
+    The memory begins at the address ``start`` of this process; ``layout`` says what is where in it.
     """
 
     def __init__(self, given: Given) -> None:
@@ -55,7 +77,8 @@ class LaidMemory:
         lengths = {"region": len(given.region)}
         for name, part in given.parts.items():
             lengths[name] = len(part) + (_EVENT_INDEX if name in {"available", "used"} else 0)
-        self._views = _views(lengths)
+        parts = _parts_of(tuple(lengths.items()))
+        self._views = _views(parts)
         for name, part in (("region", given.region), *given.parts.items()):
             self._views[name][: len(part)] = part
         _check_parts(given)
@@ -69,10 +92,10 @@ class LaidMemory:
         else:
             self.split = SplitRing(given.queue_size, views["descriptors"], views["available"], views["used"])
         self.region: Any = self._lay_region()
-        self.structures = structures(given.ring, given.revision, given.queue_size, given.region_size)
-        spans = ((name, _address(view), len(view)) for name, view in self._views.items() if len(view))
-        self._spans = [(name, start, start + length) for name, start, length in spans]
-        self._header = [name for name, kind in type(self.region)._fields_ if not hasattr(kind, "_length_")]
+        self.start = ctypes.addressof(self.region)
+        self.layout = _layout(given.ring, given.revision, given.queue_size, given.region_size, parts)
+        indexes = (views["used"][2:4], views["available"][2:4]) if given.ring == "split" else ()
+        self._numbers = (views["region"][: type(self.region).desc.offset], *indexes)
 
     def _lay_region(self) -> Any:
         """Lay the region; its size is the front-end's word, as the bytes of the shared buffer are."""
@@ -90,12 +113,11 @@ class LaidMemory:
             raise FrontEndError(f"a region of {entries} entries needs {needed} bytes, there are {there}{hint}")
         return region_at(self._views["region"], given.ring, given.revision, entries)
 
-    def where(self, address: int) -> tuple[str, int]:
-        """Return which part an address of this process is in, and the offset there in bytes."""
-        for name, start, end in self._spans:
-            if start <= address < end:
-                return name, address - start
-        raise AssertionError("a store outside the memory that was laid")
+    def where(self, target: Any, field: str | int) -> tuple[str, int, int]:
+        """Return where a field, or an array's element, is: its part, the offset there and its width, in bytes."""
+        address, width = place(target, field)
+        part, start = self.layout.part_at(address - self.start)
+        return part, address - self.start - start, width
 
     def now(self) -> dict[str, bytes]:
         """Return the bytes of each part, as long as they were given."""
@@ -109,15 +131,23 @@ class LaidMemory:
             raise FrontEndError(f"{len(content)} bytes at byte {offset} of {part} are not all in it")
         view[offset : offset + len(content)] = content
 
-    def header(self) -> dict[str, int]:
-        """Return the numbers that a recovery turns on: the region's header, and the indexes of a split ring."""
-        found: dict[str, int] = {name: getattr(self.region, name) for name in self._header}
-        if self.split is not None:
-            found |= {"used.idx": self.split.used.idx, "avail.idx": self.split.avail.idx}
-        return found
+    def numbers(self) -> bytes:
+        """Return the bytes of the numbers that a recovery turns on; `numbers_of` gives them their names."""
+        return b"".join(self._numbers)
 
 
-def structures(ring: str, revision: str, queue_size: int, region_size: int) -> dict[str, Any]:
+def numbers_of(given: Given, content: bytes) -> dict[str, int]:
+    """Return the numbers that a recovery turns on: the region's header, and the indexes of a split ring."""
+    region = region_type(given.ring, given.revision, given.region_size)
+    found = {
+        name: content[at : at + width] for name, at, width, kind in _parts(region) if not hasattr(kind, "_length_")
+    }
+    if given.ring == "split":
+        found |= {"used.idx": content[-4:-2], "avail.idx": content[-2:]}
+    return {name: int.from_bytes(stored, sys.byteorder) for name, stored in found.items()}
+
+
+def structures(ring: str, revision: str, queue_size: int, region_size: int) -> Mapping[str, Any]:
     """Return what lies at the beginning of each part, as ctypes has it.
 
     Raises UsageError for a ring, a revision or a number of entries that there is not.
@@ -147,19 +177,32 @@ def _check_parts(given: Given) -> None:
             raise FrontEndError(f"{what} needs {needed[name]} bytes, there are {len(part)}")
 
 
-def _views(lengths: dict[str, int]) -> dict[str, memoryview]:
-    """Return a view for each part, in one new mapping that lives as long as they do."""
-    starts, end = {}, 0
-    for name, length in lengths.items():
-        starts[name] = end
-        end += -(-length // _APART) * _APART
-    with SharedMemory.create(end + _APART, "vhost-inflight recover") as memory:
-        return {name: memory.view(starts[name], length) for name, length in lengths.items()}
+@lru_cache(maxsize=64)
+def _parts_of(lengths: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int, int], ...]:
+    """Return where each part begins and ends, given how long they are."""
+    found, start = [], 0
+    for name, length in lengths:
+        found.append((name, start, start + length))
+        start += -(-length // _APART) * _APART
+    return tuple(found)
 
 
-def _address(view: memoryview) -> int:
-    """Return the address of the first byte of a view."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(view))
+@lru_cache(maxsize=64)
+def _layout(
+    ring: str, revision: str, queue_size: int, region_size: int, parts: tuple[tuple[str, int, int], ...]
+) -> Layout:
+    """Return the layout of inputs of these sizes."""
+    return Layout(structures(ring, revision, queue_size, region_size), parts)
+
+
+def _views(parts: tuple[tuple[str, int, int], ...]) -> dict[str, memoryview]:
+    """Return a view for each part, in one piece of memory that lives as long as they do.
+
+    Nobody else sees this memory, so it is the process's own: a shared mapping takes a hundred times as long to get.
+    """
+    memory = memoryview(bytearray(parts[-1][2] + _APART))
+    aligned = memory[-ctypes.addressof(ctypes.c_char.from_buffer(memory)) % _APART :]
+    return {name: aligned[start:end] for name, start, end in parts}
 
 
 def place_in(structure: Any, part: str, offset: int, width: int) -> Place:
@@ -168,6 +211,16 @@ def place_in(structure: Any, part: str, offset: int, width: int) -> Place:
     names = [fields[0].name, *([fields[-1].name] if len(fields) > 1 else [])]
     where = "..".join(f"{part}{'' if name.startswith('[') else '.'}{name}" for name in names)
     return Place(part, offset, fields, where)
+
+
+def entry_at(structure: Any, part: str, offset: int) -> int | None:
+    """Return the number of the entry, or slot, that a place in a part is in; None in another part, or the header."""
+    if part == "descriptors":
+        return offset // 16
+    if part == "region" and offset >= structure.desc.offset:
+        table = _parts(structure)[-1]  # desc, the last field
+        return (offset - table[1]) // ctypes.sizeof(table[3]._type_)
+    return None
 
 
 @lru_cache(maxsize=1024)
@@ -179,15 +232,20 @@ def fields_at(kind: Any, start: int, end: int) -> tuple[Field, ...]:
     if hasattr(kind, "_length_"):
         width = ctypes.sizeof(kind._type_)
         first, last = max(0, start // width), min(kind._length_, -(-end // width))
-        parts = [(f"[{number}]", number * width, kind._type_) for number in range(first, last)]
+        parts = [(f"[{number}]", number * width, width, kind._type_) for number in range(first, last)]
     elif hasattr(kind, "_fields_"):
-        parts = [(name, getattr(kind, name).offset, part) for name, part in kind._fields_]
+        parts = [part for part in _parts(kind) if part[1] < end and start < part[1] + part[2]]
     else:
         return (Field("", 0, ctypes.sizeof(kind)),)
     found = []
-    for name, at, part in parts:
-        if at < end and start < at + ctypes.sizeof(part):
-            for inner in fields_at(part, max(0, start - at), min(ctypes.sizeof(part), end - at)):
-                dot = "." if inner.name and not inner.name.startswith("[") else ""
-                found.append(Field(f"{name}{dot}{inner.name}", at + inner.offset, inner.width))
+    for name, at, width, part in parts:
+        for inner in fields_at(part, max(0, start - at), min(width, end - at)):
+            dot = "." if inner.name and not inner.name.startswith("[") else ""
+            found.append(Field(f"{name}{dot}{inner.name}", at + inner.offset, inner.width))
     return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _parts(structure: Any) -> list[tuple[str, int, int, Any]]:
+    """Return each field of a structure: its name, where it begins, how many bytes it has, and what it is."""
+    return [(name, getattr(structure, name).offset, ctypes.sizeof(kind), kind) for name, kind in structure._fields_]

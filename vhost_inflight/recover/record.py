@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from ctypes import addressof
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import groupby
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from refimpl.errors import DriverError, FrontEndError, InflightError, RegionError
-from refimpl.layout import column
-from refimpl.memory import place
+from refimpl.layout import column, region_type
+from refimpl.memory import field_at, store, store_alone
 from refimpl.packed.queue import PackedQueue
 from refimpl.packed.ring import PackedRing
 from refimpl.split.queue import SplitQueue
 from refimpl.split.ring import SplitRing
 from vhost_inflight.recover.chains import Descriptor, PiecesOfMemory, packed_chain, split_chain
 from vhost_inflight.recover.given import Given
-from vhost_inflight.recover.memory import LaidMemory, Place, place_in
+from vhost_inflight.recover.memory import LaidMemory, Layout, Place, entry_at, numbers_of, place_in
 
 __all__ = ["Change", "Event", "Inflight", "Recovery", "Resubmitted", "Store", "recover"]
 
@@ -31,19 +33,41 @@ class Change(NamedTuple):
     new: int
 
 
-class Store(NamedTuple):
-    """One store: the step, the place, its width in bytes, the numbers there before and after.
+@dataclass(frozen=True, eq=False)
+class Store:
+    """One store: the step, the part of memory, the offset in it and the width in bytes, the numbers before and after.
 
-    ``entry`` is the entry of the region's table that it lies in, or the slot of a packed ring; None elsewhere.
-    ``fields`` are the fields stored to, by their names without their part: one, unless a store is wider.
+    ``structure`` is what lies at the beginning of the part. What follows from these is worked out when somebody asks:
+    an answer has hundreds of stores, of which few are looked at.
     """
 
     step: str
-    place: Place
+    structure: Any
+    memory: str
+    offset: int
     width: int
     change: Change
-    entry: int | None
-    fields: Mapping[str, Change]
+
+    @cached_property
+    def place(self) -> Place:
+        """The place, with the names of its fields."""
+        return place_in(self.structure, self.memory, self.offset, self.width)
+
+    @cached_property
+    def entry(self) -> int | None:
+        """The entry of the region's table that it lies in, or the slot of a packed ring; None elsewhere."""
+        return entry_at(self.structure, self.memory, self.offset)
+
+    @cached_property
+    def fields(self) -> Mapping[str, Change]:
+        """The fields stored to, by their names without their part: one, unless the store is wider."""
+        before, after = (number.to_bytes(self.width, sys.byteorder) for number in self.change)
+        found = {}
+        for one in self.place.fields:
+            begin = one.offset - self.offset
+            end = begin + one.width
+            found[one.name] = Change(_number(before[begin:end]), _number(after[begin:end]))
+        return MappingProxyType(found)
 
 
 class Event(NamedTuple):
@@ -59,6 +83,11 @@ class Event(NamedTuple):
     choice: int | None
     stores: tuple[Store, ...]
     numbers: Mapping[str, int]
+
+
+Taken = tuple[str, int | None, int, int, tuple[bytes, tuple[int, ...]] | None]
+"""A step as it is noted: the step, its choice, the numbers of its first store and of the one after its last, and the
+bytes of `LaidMemory.numbers` with what the back-end knows (None where an event has no numbers)."""
 
 
 class Inflight(NamedTuple):
@@ -90,15 +119,15 @@ class Recovery:
     a packed ring slot and wrap counter), ``counter`` the next value of the global counter (None in v6), ``available``
     whether a request is seen there (None: it is not looked for before a kick). ``inflight`` is what there is to
     resubmit, in the table's order. ``before`` and ``after`` are the bytes of the region and of each part of the ring.
-    ``events`` are the steps, ``stores`` all their stores, in order; of a recovery that was not recorded there are none.
+    ``stores`` are all stores, in order, ``taken`` the steps that were taken besides, of which `events` is made when
+    somebody asks; of a recovery that was not recorded there are none.
     """
 
     given: Given
     before: Mapping[str, bytes]
     after: Mapping[str, bytes]
-    events: list[Event] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
-    inflight: tuple[Inflight, ...] = ()
     resubmitted: list[Resubmitted] = field(default_factory=list)
     signalled: bool = False
     position: tuple[int, ...] = ()
@@ -106,10 +135,37 @@ class Recovery:
     available: bool | None = None
     refused: InflightError | None = None
 
-    @property
+    @cached_property
+    def events(self) -> list[Event]:
+        """The steps, in order."""
+        return list(_events(self))
+
+    @cached_property
+    def stored_by(self) -> dict[str, list[Store]]:
+        """The stores by their steps, both in order."""
+        found: dict[str, list[Store]] = {}
+        for step, stores in groupby(self.stores, attrgetter("step")):
+            found.setdefault(step, []).extend(stores)
+        return found
+
+    def stores_of(self, step: str) -> list[Store]:
+        """Return the stores of a step, in order."""
+        return self.stored_by.get(step, [])
+
+    @cached_property
     def steps(self) -> set[str]:
         """The ids of the steps that were taken."""
-        return {event.step for event in self.events}
+        return {taken[0] for taken in self.taken} | self.stored_by.keys()
+
+    @cached_property
+    def inflight(self) -> tuple[Inflight, ...]:
+        """What there is to resubmit, in the table's order: no store of a recovery changes it any more from there on."""
+        found = any(step.endswith(".position") for step in self.steps)
+        return tuple(_inflight(self.given, self.after["region"])) if found else ()
+
+    def numbers_after(self, step: str) -> Mapping[str, int]:
+        """Return the numbers after a step, as an event has them. Raises StopIteration when it was not taken."""
+        return next(_numbers(self.given, taken[4]) for taken in self.taken if taken[0] == step)
 
 
 _FOR_EACH: Final = frozenset(
@@ -122,82 +178,45 @@ _FOR_EACH: Final = frozenset(
 """Steps that are taken for each entry or slot."""
 
 
+_NAMES: Final = {"split": ("last_avail", "counter"), "packed": ("avail_idx", "avail_wrap", "counter")}
+"""What a back-end knows of positions and the counter, by its names in the reference."""
+
 _NO_NUMBERS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
-class _Recorder:
-    """Notes each store before it is made, and each step when the reference reports it."""
+def _events(recovery: Recovery) -> Iterator[Event]:
+    """Yield the steps: each store is a step of its own, unless a step is noted that made it."""
+    stores, done = recovery.stores, 0
+    for step, choice, begin, end, noted in recovery.taken:
+        yield from (Event(store.step, None, (store,), _NO_NUMBERS) for store in stores[done:begin])
+        yield Event(step, choice, tuple(stores[begin:end]), _numbers(recovery.given, noted))
+        done = end
+    yield from (Event(store.step, None, (store,), _NO_NUMBERS) for store in stores[done:])
 
-    def __init__(self, memory: LaidMemory, recovery: Recovery) -> None:
-        """Begin with nothing noted; ``queue`` is set before the queue starts."""
-        self.memory = memory
-        self.queue: SplitQueue | PackedQueue | None = None
-        self.recovery = recovery
-        self._pending: list[Store] = []
 
-    def hook(self, step: str, choice: int | None) -> None:
-        """Note a step, with the stores that were noted since the one before it."""
-        if self._pending:
-            self.recovery.events.append(Event(step, choice, tuple(self._pending), _NO_NUMBERS))
-            self._pending.clear()
-        elif step in _FOR_EACH:
-            self.recovery.events.append(Event(step, choice, (), _NO_NUMBERS))
-        else:
-            self.recovery.events.append(Event(step, choice, (), {**self.memory.header(), **self._known()}))
-            if step.endswith(".position"):
-                self.recovery.inflight = tuple(self._inflight())
+def _numbers(given: Given, noted: tuple[bytes, tuple[int, ...]] | None) -> Mapping[str, int]:
+    """Return what was noted at a step as numbers with names."""
+    if noted is None:
+        return _NO_NUMBERS
+    content, known = noted
+    return numbers_of(given, content) | dict(zip(_NAMES[given.ring], known, strict=True))
 
-    def call(self) -> None:
-        """Note that the driver is notified."""
-        self.recovery.signalled = True
 
-    def note(self, step: str, target: Any, name: str | int, value: int) -> None:
-        """Note one store that is about to be made."""
-        address, width = place(target, name)
-        part, offset = self.memory.where(address)
-        old = getattr(target, name) if isinstance(name, str) else target[name]
-        store = _store(step, self.memory.structures[part], part, offset, width, old, value)
-        self._pending.append(store)
-        self.recovery.stores.append(store)
-
-    def _known(self) -> dict[str, int]:
-        """Return what the back-end knows of positions and the counter."""
-        queue = self.queue
-        if isinstance(queue, SplitQueue):
-            return {"last_avail": queue.last_avail, "counter": queue.counter.value}
-        assert queue is not None, "a step before the queue was made"
-        return {"avail_idx": queue.avail_idx, "avail_wrap": queue.avail_wrap, "counter": queue.counter.value}
-
-    def _inflight(self) -> Iterator[Inflight]:
-        """Yield the entries that are inflight now."""
-        entries = self.memory.region.desc
-        for number, mark in enumerate(column(entries, "inflight")):
-            if mark:
-                entry = entries[number]
-                yield Inflight(number, getattr(entry, "counter", None), getattr(entry, "num", 1))
+def _inflight(given: Given, content: bytes) -> Iterator[Inflight]:
+    """Yield the inflight entries of a region."""
+    region: Any = region_type(given.ring, given.revision, given.region_size).from_buffer_copy(content)
+    for number, mark in enumerate(column(region.desc, "inflight")):
+        if mark:
+            entry = region.desc[number]
+            yield Inflight(number, getattr(entry, "counter", None), getattr(entry, "num", 1))
 
 
 @lru_cache(maxsize=1 << 14)
-def _store(step: str, structure: Any, part: str, offset: int, width: int, old: int, new: int) -> Store:  # noqa: PLR0917
-    """Return a store to ``structure``, which lies in a part; most stores of a recovery were those of another one."""
-    stored = place_in(structure, part, offset, width)
-    before, after = (number.to_bytes(width, sys.byteorder) for number in (old, new))
-    fields = {}
-    for one in stored.fields:
-        begin = one.offset - offset
-        end = begin + one.width
-        fields[one.name] = Change(_number(before[begin:end]), _number(after[begin:end]))
-    return Store(step, stored, width, Change(old, new), _entry(structure, stored), MappingProxyType(fields))
-
-
-def _entry(structure: Any, stored: Place) -> int | None:
-    """Return the number of the entry, or slot, that a place is in."""
-    if stored.memory == "descriptors":
-        return stored.offset // 16
-    if stored.memory == "region" and stored.offset >= structure.desc.offset:
-        number: int = (stored.offset - structure.desc.offset) // ctypes.sizeof(dict(structure._fields_)["desc"]._type_)
-        return number
-    return None
+def _store(layout: Layout, step: str, base: int, kind: Any, name: str | int, old: int, new: int) -> Store:  # noqa: PLR0917
+    """Return a store to a field of what lies at ``base`` of the memory; most were those of another recovery too."""
+    offset, width = field_at(kind, name)
+    part, start = layout.part_at(base + offset)
+    return Store(step, layout.structures[part], part, base + offset - start, width, Change(old, new))
 
 
 def _number(stored: bytes) -> int:
@@ -205,32 +224,42 @@ def _number(stored: bytes) -> int:
     return int.from_bytes(stored, sys.byteorder)
 
 
-class _RecordedSplit(SplitQueue):
-    """A split queue of the reference that notes its stores."""
+def _record(queue: SplitQueue | PackedQueue, memory: LaidMemory, recovery: Recovery) -> None:
+    """Let a queue note its steps and stores in a recovery, where it would report them to a hook.
 
-    recorder: _Recorder
+    As cheaply as can be, since there are hundreds of them and few are asked about: what they mean is found out later.
+    """
+    taken, stores, layout, start = recovery.taken, recovery.stores, memory.layout, memory.start
 
-    def store(self, target: Any, field: str | int, value: int, step: str) -> None:
-        """Note the store, and make it."""
-        self.recorder.note(step, target, field, value)
-        super().store(target, field, value, step)
+    def report(step: str, choice: int | None = None) -> None:
+        here = len(stores)
+        taken.append((step, choice, here, here, None if step in _FOR_EACH else (memory.numbers(), _known(queue))))
 
+    def make(target: Any, field: str | int, value: int, step: str) -> None:
+        if isinstance(field, str):
+            old = getattr(target, field)
+            store_alone(target, field, value)
+        else:
+            old = target[field]
+            store(target, field, value)
+        stores.append(_store(layout, step, addressof(target) - start, target.__class__, field, old, value))
 
-class _RecordedPacked(PackedQueue):
-    """A packed queue of the reference that notes its stores."""
-
-    recorder: _Recorder
-
-    def store(self, target: Any, field: str | int, value: int, step: str) -> None:
-        """Note the store, and make it."""
-        self.recorder.note(step, target, field, value)
-        super().store(target, field, value, step)
-
-    def store_together(self, step: str, target: Any, values: dict[str, int]) -> None:
-        """Note the stores, and make them."""
+    def make_together(step: str, target: Any, values: dict[str, int]) -> None:
+        begin = len(stores)
         for name, value in values.items():
-            self.recorder.note(step, target, name, value)
-        super().store_together(step, target, values)
+            make(target, name, value, step)
+        taken.append((step, None, begin, len(stores), None))
+
+    queue.report, queue.store = report, make  # type: ignore[method-assign]
+    if isinstance(queue, PackedQueue):
+        queue.store_together = make_together  # type: ignore[method-assign]
+
+
+def _known(queue: SplitQueue | PackedQueue) -> tuple[int, ...]:
+    """Return what the back-end knows of positions and the counter."""
+    if isinstance(queue, SplitQueue):
+        return queue.last_avail, queue.counter.value
+    return queue.avail_idx, queue.avail_wrap, queue.counter.value
 
 
 def recover(given: Given, *, recorded: bool = True) -> Recovery:
@@ -246,7 +275,7 @@ def recover(given: Given, *, recorded: bool = True) -> Recovery:
     except FrontEndError as error:
         recovery.refused = error
         return recovery
-    recovery.before = memory.now()
+    recovery.before = {"region": given.region, **given.parts}
     try:
         if memory.split is not None:
             _run_split(memory, memory.split, pieces, recovery, recorded=recorded)
@@ -268,16 +297,12 @@ def _run_split(
         counter = entries[head].counter if queue.merged else None
         recovery.resubmitted.append(Resubmitted(head, None, counter, split_chain(ring, pieces, head)))
 
-    queue: SplitQueue
-    choices = recovery.given.choices
+    def call() -> None:
+        recovery.signalled = True
+
+    queue = SplitQueue(ring, memory.region, recovery.given.choices, submit=submit, call=call)
     if recorded:
-        recorder = _Recorder(memory, recovery)
-        queue = recorder.queue = _RecordedSplit(
-            ring, memory.region, choices, recorder.hook, submit=submit, call=recorder.call
-        )
-        queue.recorder = recorder
-    else:
-        queue = SplitQueue(ring, memory.region, choices, submit=submit)
+        _record(queue, memory, recovery)
     _start(queue, recovery, lambda: (queue.last_avail,))
 
 
@@ -292,15 +317,12 @@ def _run_packed(
         descriptors = packed_chain(queue.given, pieces, entry, ring.size)
         recovery.resubmitted.append(Resubmitted(entry, queue.id_of(entry), counter, descriptors))
 
-    queue: PackedQueue
+    def call() -> None:
+        recovery.signalled = True
+
+    queue = PackedQueue(ring, memory.region, choices, submit=submit, call=call)
     if recorded:
-        recorder = _Recorder(memory, recovery)
-        queue = recorder.queue = _RecordedPacked(
-            ring, memory.region, choices, recorder.hook, submit=submit, call=recorder.call
-        )
-        queue.recorder = recorder
-    else:
-        queue = PackedQueue(ring, memory.region, choices, submit=submit)
+        _record(queue, memory, recovery)
     _start(queue, recovery, lambda: (queue.avail_idx, queue.avail_wrap))
 
 

@@ -6,7 +6,6 @@ case and tells its stores. Nothing here knows the model, nor what a vector expec
 
 from __future__ import annotations
 
-import ctypes
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -136,15 +135,6 @@ class _Life:
         for one in due:
             self._driver(one["stores"])
 
-    def place(self, target: Any, name: str | int) -> tuple[str, int, int]:
-        """Give the part, the offset and the width of a field that is stored to."""
-        if isinstance(name, str):
-            offset, width = getattr(type(target), name).offset, getattr(type(target), name).size
-        else:
-            width = ctypes.sizeof(target) // len(target)
-            offset = name * width
-        return *self.memory.where(ctypes.addressof(target) + offset), width
-
 
 class _Split(SplitQueue):
     """A split queue of the reference whose stores are told."""
@@ -167,7 +157,7 @@ class _Split(SplitQueue):
 
     def store(self, target: Any, field: str | int, value: int, step: str) -> None:
         """Make a store, and tell it."""
-        part, offset, width = self.life.place(target, field)
+        part, offset, width = self.life.memory.where(target, field)
         self.life.before(part, offset, width)
         super().store(target, field, value, step)
         self.life.stores.append([part, offset, value.to_bytes(width, "little").hex()])
@@ -197,7 +187,7 @@ class _Packed(PackedQueue):
 
     def store(self, target: Any, field: str | int, value: int, step: str) -> None:
         """Make a store, and tell it."""
-        part, offset, width = self.life.place(target, field)
+        part, offset, width = self.life.memory.where(target, field)
         self.life.before(part, offset, width)
         super().store(target, field, value, step)
         self.life.stores.append([part, offset, value.to_bytes(width, "little").hex()])
