@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from refimpl.errors import DriverError, FrontEndError, UsageError
 from refimpl.layout import DESC_INDIRECT, DESC_NEXT, DESC_WRITE, RING_SIZE_MAX, VringDesc
@@ -96,11 +96,13 @@ class Buffer:
     writable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MappedBuffer(Buffer):
-    """A buffer whose bytes were found: ``view``."""
+class MappedBuffer(NamedTuple):
+    """A buffer whose bytes were found: as `Buffer`, and ``view``."""
 
-    view: memoryview = memoryview(b"")  # noqa: RUF009  # immutable and empty
+    address: int
+    length: int
+    writable: bool
+    view: memoryview
 
 
 def read_chain(ring: SplitRing, memory: GuestMemory, head: int) -> list[MappedBuffer]:

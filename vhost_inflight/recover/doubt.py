@@ -90,7 +90,9 @@ def _seen_from_hardened(recovery: Recovery, given: Given) -> Recovery | None:
     if "packed.reconnect.1.settled" in recovery.steps or (same_place and not same_wrap):
         return None
     after = {**recovery.after, "descriptors": recovery.before["descriptors"]}
-    return replace(recovery, given=given, after=after, taken=[], stores=[])
+    found = Recovery(given, recovery.before, after, resubmitted=recovery.resubmitted, signalled=recovery.signalled)
+    found.position, found.counter = recovery.position, recovery.counter
+    return found
 
 
 def _as_revision(given: Given, revision: str) -> Given | None:
@@ -147,12 +149,13 @@ def _otherwise(mine: Recovery, other: Recovery, differs: tuple[str, ...]) -> str
     elif mine.refused is not None:
         what = f"it recovers: it {_resubmits(other)}, and fetches on at {_position(other)}"
     else:
-        told = {
-            "resubmit": f"it {_resubmits(other)}, not {_entries(mine)}",
-            "fetch_position": f"it fetches on at {_position(other)}, not at {_position(mine)}",
-        }
+        told = []
+        if "resubmit" in differs:
+            told.append(f"it {_resubmits(other)}, not {_entries(mine)}")
+        if "fetch_position" in differs:
+            told.append(f"it fetches on at {_position(other)}, not at {_position(mine)}")
         left = " and ".join(place.removesuffix("_after") for place in differs if place.endswith("_after"))
-        what = "; ".join(told[name] for name in differs if name in told) or f"it leaves other bytes in the {left}"
+        what = "; ".join(told) or f"it leaves other bytes in the {left}"
     used = "; that would give the device what the ring shows as used" if shown_as_used(other) else ""
     revision, proved = other.given.revision, [r.given.revision for r in (mine, other) if _is_proved(r.given)]
     which = f"{' and '.join(proved)} {'is' if len(proved) == 1 else 'are'}" if proved else "neither is"
