@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given as drawn
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from refimpl.choices import Choices
@@ -31,11 +32,11 @@ def asked(recovery: Recovery, revision: str) -> bool:
     return _results(recovery, "merged") == _results(other, "merged")
 
 
-def damaged(ring: str, revision: str) -> list[dict[str, Any]]:
+def damaged(ring: str, revision: str, gaps: dict[str, str] | None = None) -> list[dict[str, Any]]:
     """Return states of crashes, some with a few bytes of the region or the ring changed at random."""
     found = []
     dice = random.Random(f"{ring} {revision}")
-    for rig in crash_points(ring, revision, {}):
+    for rig in crash_points(ring, revision, gaps or {}):
         document = state(rig)
         found.append(document)
         for place, name in ((document, "region"), (document["ring_memory"], "descriptors")):
@@ -69,33 +70,36 @@ def seen_as_asked(recovery: Recovery) -> str:
     return "unmarked" if "packed.reconnect.unmark" in recovery.steps else "seen"
 
 
-def test_what_hardened_saw_of_merged() -> None:
+@pytest.mark.parametrize("gaps", [{}, {"settle": "wide"}])
+def test_what_hardened_saw_of_merged(gaps: dict[str, str]) -> None:
     """At each crash, and where bytes were changed, merged ends with what is known of it; of some nothing is."""
-    how = [seen_as_asked(recover(parse(document))) for document in damaged("packed", "hardened")]
+    how = [seen_as_asked(recover(parse(document))) for document in damaged("packed", "hardened", gaps)]
     assert how.count("seen") > 200
     assert how.count("unmarked") > 10
-    assert how.count("asked") > 20
+    assert how.count("asked") > 10
 
 
+@settings(deadline=None)
 @drawn(
+    st.sampled_from(({}, {"settle": "wide"}, {"event-kind": "index"})),
     st.integers(3, 9),
     st.lists(st.integers(1, 3), min_size=1, max_size=4),
-    st.integers(1, 60),
-    st.integers(0, 12),
+    st.tuples(st.integers(1, 60), st.integers(0, 12)),
     st.lists(st.tuples(st.booleans(), st.integers(0, 1 << 16), st.sampled_from((0, 1, 2, 3, 0x80, 0xFF))), max_size=3),
 )
-def test_any_life(size: int, chains: list[int], first: int, second: int, changes: list[tuple[bool, int, int]]) -> None:
-    """Rings of any size, a crash at any store, another one in what came after, and a few bytes changed."""
-    rig = PackedRig(None, "hardened", size=size)
+def test_any_life(
+    gaps: dict[str, str], size: int, chains: list[int], crashes: tuple[int, int], changes: list[tuple[bool, int, int]]
+) -> None:
+    """Either gap of hardened, rings of any size, a crash at any store, another one after it, a few bytes changed."""
+    rig = PackedRig(gaps, "hardened", size=size)
     left = size
     for number, length in enumerate(chains):
-        if length <= left:
+        if length <= left and number < size:  # an id is less than the size
             rig.make((number, length))
             left -= length
-    crashed(rig, first)
-    if second:
+    for crash in crashes:
         with contextlib.suppress(InflightError):
-            crashed(rig, second)
+            crashed(rig, crash)
     document = state(rig)
     region, slots = bytearray.fromhex(document["region"]), bytearray.fromhex(document["ring_memory"]["descriptors"])
     for in_region, place, value in changes:

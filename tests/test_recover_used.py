@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refimpl.layout import DESC_AVAIL, DESC_USED, PackedDesc
@@ -54,6 +54,7 @@ def one_by_one(
             return
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.builds(Slot, FLAGS, st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=9),
     st.integers(0, 8),
@@ -80,6 +81,7 @@ def test_any_packed_ring(slots: list[Slot], first: int, wrap: int, inflight: dic
     assert [(shown.request.entry, shown.slot, shown.visible) for shown in found] == list(wanted.values())
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5), st.integers(0, 65535))
 def test_newest_first(power: int, idx: int) -> None:
     """What was put at one less than the index comes first, whatever was put where."""
@@ -88,6 +90,7 @@ def test_newest_first(power: int, idx: int) -> None:
     assert _newest_first(elements, idx) == [elements[(idx - back) % 65536 % size] for back in range(1, size + 1)]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(0, 8), st.integers(0, 1))
 def test_lap_after(size: int, slot: int, wrap: int) -> None:
     """Each slot after one, as `advance` counts on."""

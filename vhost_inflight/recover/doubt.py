@@ -77,12 +77,12 @@ def _seen_from_hardened(recovery: Recovery, given: Given) -> Recovery | None:
     being settled, decided something, merged went another way and has to be asked. It rolls back in another order, which
     changes no end. And it marks slots available again. Those are the only stores to the ring, and the steps after them
     read the region alone (only the look for the next request reads a slot, and no answers are compared by it): so
-    merged ends with the same, and leaves the ring as it was.
+    merged ends with the same, and leaves the ring as it was. No gap that hardened leaves open changes an end.
     """
     hardened, merged = (one.choices for one in (recovery.given, given))
-    if recovery.refused is not None or hardened.changed() or merged.changed():
-        return None
     if (hardened.ring, hardened.revision, merged.revision) != ("packed", "hardened", "merged"):
+        return None
+    if recovery.refused is not None:
         return None
     numbers = recovery.numbers_after("packed.reconnect.1")
     same_wrap = numbers["used_wrap_counter"] == numbers["old_used_wrap_counter"]
