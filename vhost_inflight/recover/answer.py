@@ -218,7 +218,7 @@ def _descriptor(desc: Descriptor) -> dict[str, Any]:
     return found
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 16)  # the largest ring has half as many
 def _store_line(store: Store) -> str:
     return as_line(_store(store))
 

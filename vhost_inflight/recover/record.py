@@ -211,7 +211,7 @@ def _inflight(given: Given, content: bytes) -> Iterator[Inflight]:
             yield Inflight(number, getattr(entry, "counter", None), getattr(entry, "num", 1))
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 16)  # the largest ring has half as many
 def _store(layout: Layout, step: str, base: int, kind: Any, name: str | int, old: int, new: int) -> Store:  # noqa: PLR0917
     """Return a store to a field of what lies at ``base`` of the memory; most were those of another recovery too."""
     offset, width = field_at(kind, name)
