@@ -180,6 +180,27 @@ def test_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
         crash_test(revision="merged", kills=1)
 
 
+def test_a_signal_at_a_fork_is_neither_lost_nor_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM right after the fork is heard once somebody has the process, so that it is ended."""
+    pids, fork = [], os.fork
+
+    def notes() -> int:
+        if pid := fork():
+            pids.append(pid)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return pid
+
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    monkeypatch.setattr(os, "fork", notes)
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            crash_test(revision="merged", kills=1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert pids
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
 def test_nothing_of_the_parent_s_is_open(tmp_path: Path) -> None:
     """A back-end has its own files, its streams, and what it is told to keep: none of those that the parent has."""
     read, write = os.pipe()

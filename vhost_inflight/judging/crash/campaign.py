@@ -99,7 +99,7 @@ def _kill_again_and_again(rig: Rig, judge: CrashJudge, outcome: Outcome, kills: 
         judge.died(outcome.kills, kill.text(), rig.record(), rig.lines(), rig.region())
         in_progress = rig.in_progress()
         if outcome.free:
-            rig.control.send("go")
+            rig.tell_driver("go")
         yield kill
 
 

@@ -21,16 +21,46 @@ from vhost_inflight.telling import STDIO, write_json
 __all__ = ["run"]
 
 
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end this program as an exception, so that the processes and files of the test go too."""
-    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup's stays
-    before = {n: signal.signal(n, lambda number, _frame: sys.exit(128 + number)) for n in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+class _Ending:
+    """Lets Ctrl-C, SIGTERM and SIGHUP end this program as an exception, so that processes and files of the test go too.
+
+    What is raised in a finalizer or at a fork Python prints and ignores: `again` raises it once more.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has come."""
+        self.came: int | None = None
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Hear the signals, but those that this program was started to ignore, as nohup does."""
+        numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+        before, printed = {n: signal.signal(n, self._hears) for n in numbers}, sys.unraisablehook
+        sys.unraisablehook = lambda ignored: None if self.came and self._is_its(ignored.exc_value) else printed(ignored)
+        try:
+            yield
+        except (CrashTestError, OSError):
+            self.again()  # a process of the test had the signal too
+            raise
+        finally:
+            sys.unraisablehook = printed
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hears(self, number: int, _frame: object) -> None:
+        self.came = number
+        self.again()
+
+    def again(self) -> None:
+        """Raise what has come, if anything has: it may have been lost."""
+        if self.came == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.came is not None:
+            sys.exit(128 + self.came)
+
+    @staticmethod
+    def _is_its(error: BaseException | None) -> bool:
+        return isinstance(error, (KeyboardInterrupt, SystemExit))
 
 
 def run(
@@ -54,13 +84,15 @@ def run(
     schedule, CrashTestError and OSError when the test cannot go on or a file cannot be written; after Ctrl-C
     KeyboardInterrupt, when all is printed.
     """
-    with _ended_by_signals():
+    ending = _Ending()
+    with ending.heard():
         if schedule is not None:
             outcome = _crashes_of(schedule)
         else:
-            outcome = _with_a_bar(
-                ring=ring, revision=revision, queue_size=queue_size, kills=kills, seed=seed, gaps=gaps or {}, free=free
-            )
+            options: dict[str, Any] = {"ring": ring, "revision": revision, "queue_size": queue_size, "seed": seed}
+            outcome = _with_a_bar(ending, kills=kills, gaps=gaps or {}, free=free, **options)
+        if not outcome.interrupted:
+            ending.again()
     if json_file != STDIO:
         for line in _report(outcome):
             print(line)
@@ -83,7 +115,7 @@ def _crashes_of(file: Path) -> Outcome:
     return crashes_of(load(file), file)
 
 
-def _with_a_bar(*, kills: int, **options: Any) -> Outcome:
+def _with_a_bar(ending: _Ending, *, kills: int, **options: Any) -> Outcome:
     """Run the crash test, with a progress bar on a terminal; the options are those of `crash_test`."""
     from rich.console import Console  # noqa: PLC0415  # what prints needs it, what imports this may not
     from rich.progress import Progress  # noqa: PLC0415
@@ -94,6 +126,7 @@ def _with_a_bar(*, kills: int, **options: Any) -> Outcome:
         task = bar.add_task("killing", total=kills)
 
         def progress(kill: Kill) -> None:
+            ending.again()
             bar.update(task, advance=1, description=f"killed at {kill.text()}", refresh=True)
 
         return crash_test(kills=kills, progress=progress, **options)

@@ -9,45 +9,61 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from refimpl.backend.process import main
 
-__all__ = ["ForkedBackEnd", "held_interrupts"]
+__all__ = ["ForkedBackEnd", "held_signals"]
 
 _ENDED = 60.0
 """Seconds in which a process that was killed has ended."""
 
 
-class held_interrupts:  # noqa: N801  # used as a function is
-    """Keep Ctrl-C from a process that is being forked: it goes to every process of a terminal."""
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""What ends this program, by an exception."""
 
-    def __enter__(self) -> None:
-        """Hold SIGINT back."""
-        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
-    def __exit__(self, *_: object) -> None:
-        """Let it come as before."""
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+@contextlib.contextmanager
+def held_signals() -> Iterator[None]:
+    """Hold back what ends this program while it forks a process, and until somebody knows of that.
+
+    Python ignores what is raised in the functions that it calls at a fork: a SIGTERM then would be lost. And Ctrl-C
+    goes to every process of a terminal: to one that is not yet what it will be, too, which does not hear it. (A mask
+    would not do: it is one thread's, and Python handles in the main thread what came to any.)
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone handles signals
+        yield
+        return
+    came: list[int] = []
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in ENDING:
+            before[number] = signal.signal(number, lambda sent, _: came.append(sent))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for sent in dict.fromkeys(came):
+            signal.raise_signal(sent)
 
 
 class ForkedBackEnd:
     """What ``python -m refimpl.backend.process ARGUMENTS`` would be, in a group of its own.
 
     Its standard error is ``said``; of the open files it has those named by ``keep`` and standard output. Raises
-    OSError when the system refuses another process. To be closed, once it has ended.
+    OSError when the system refuses another process. To be made with signals held, and closed once it has ended.
     """
 
     def __init__(self, arguments: Sequence[str], said: IO[bytes], keep: Collection[int] = ()) -> None:
         """Start it."""
         self.code: int | None = None
-        with held_interrupts():
-            self.pid = os.fork()
-            if not self.pid:
-                _be(arguments, said.fileno(), keep)
+        self.pid = os.fork()
+        if not self.pid:
+            _be(arguments, said.fileno(), keep)
         try:
             self._ended = os.pidfd_open(self.pid)
         except OSError:
@@ -108,7 +124,6 @@ def _begin_anew(said: int, keep: Collection[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _close(fd: int) -> None:

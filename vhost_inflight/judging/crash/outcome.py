@@ -135,7 +135,7 @@ def drained(rig: Rig, judge: CrashJudge) -> None:
     """Let everything come back from a back-end that lives, and judge that it did; the driver runs free."""
     quiet, waiting = 0, True
     while waiting and quiet < DRAIN:
-        rig.control.send("drain")
+        rig.tell_driver("drain")
         rig.wait(0.01)
         record = rig.record()
         judge.follow(record)

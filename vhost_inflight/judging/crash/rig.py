@@ -22,7 +22,7 @@ from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
 from refimpl.wire.features import EVENT_IDX, WANTED
 from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, blames_memory, check_socket
-from vhost_inflight.judging.crash.forked import ForkedBackEnd, held_interrupts
+from vhost_inflight.judging.crash.forked import ForkedBackEnd, held_signals
 from vhost_inflight.judging.crash.guest import SECTOR, CrashGuest, Record
 from vhost_inflight.judging.crash.judge_packed import PackedCrashJudge
 from vhost_inflight.judging.crash.judge_split import CrashJudge
@@ -102,10 +102,9 @@ class Rig:
         self.guest = context.Process(
             target=_guest, args=arguments, kwargs={"by_index": by_index}, name="driver", daemon=True
         )
-        # who is interrupted here ends the driver too
-        with held_interrupts(), theirs:
+        with held_signals(), theirs:
             self.guest.start()
-        stack.callback(self._end_driver)
+            stack.callback(self._end_driver)
         if issubclass(kind, SteeredGuest):
             self.driver = DriverReins(self.control)
 
@@ -174,8 +173,8 @@ class Rig:
         """Let the driver rest, and return what it did since it was asked last. Raises CrashTestError if it is gone."""
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
+        self.tell_driver("record")
         try:
-            self.control.send("record")
             answers(poll, "the driver")
             record: Record = self.control.recv()
         except (EOFError, ConnectionError) as error:
@@ -185,9 +184,16 @@ class Rig:
     def free_driver(self) -> None:
         """Let the driver go on by itself, and make nothing more."""
         if self.driver is not None:
-            self.control.send("free")
+            self.tell_driver("free")
             self.driver = None
-        self.control.send("drain")
+        self.tell_driver("drain")
+
+    def tell_driver(self, order: str) -> None:
+        """Give the driver an order (see CrashGuest). Raises CrashTestError if it is gone."""
+        try:
+            self.control.send(order)
+        except ConnectionError as error:
+            raise CrashTestError("the driver ended by itself") from error
 
     # The back-end
 
@@ -229,7 +235,7 @@ class Rig:
         self.front_end.path.unlink(missing_ok=True)
         if self.back_end is not None:
             self.back_end.close()
-        with self.log.open("wb") as log:
+        with self.log.open("wb") as log, held_signals():
             self.back_end = ForkedBackEnd(command, log, fds)
 
     def _come(self) -> None:
@@ -288,8 +294,12 @@ class Rig:
 
 
 def _guest(kind: type[CrashGuest], theirs: Connection, *arguments: Any, by_index: bool) -> None:
-    """Run the driver in its process; the other end of the pipe is closed here, so that it is gone with its owner."""
+    """Run the driver in its process; the other end of the pipe is closed here, so that it is gone with its owner.
+
+    Who is interrupted at a terminal ends it: Ctrl-C, which comes to it too, is ignored.
+    """
     theirs.close()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     kind(*arguments, by_index=by_index).run()
