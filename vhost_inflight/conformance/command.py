@@ -31,7 +31,10 @@ SECOND: Final = "mixed"
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for: see the command's options. ``second`` and ``kills`` are how many cases of their kind."""
+    """What was asked for: see the command's options. ``second`` and ``kills`` are how many cases of their kind.
+
+    After so many ``failures`` a load is left; 0 is never.
+    """
 
     command: str
     ring: str | None = None
@@ -42,6 +45,7 @@ class Asked:
     random: bool = False
     kills: int = 100
     patience: float = 0.5
+    failures: int = 50
 
 
 def run(
@@ -124,9 +128,13 @@ def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], tol
                 ring.unsteady.append(load.name)
             second = campaign.second(load, asked.second) if asked.second and load.name == SECOND else iter(())
             cases, total = itertools.chain(first, second), len(first) + (asked.second if load.name == SECOND else 0)
+        failures = 0
         for number, one in enumerate(cases):
-            campaign.run(one)
+            failures += campaign.run(one).bad
             told(str(one), max(total - number - 1, 0))
+            if failures == asked.failures:
+                ring.left.append(load.name)
+                break
 
 
 def _how(campaign: Campaign, load: Load, *, forced: bool) -> str:

@@ -105,8 +105,8 @@ def served_by(connection: int) -> int:
 
 
 def resting(pid: int) -> bool:
-    """Return whether each thread of a process sleeps: none runs, waits for a disk, or is stopped by a tracer."""
-    return all(state == "S" for state in _states(pid))
+    """Return whether each thread of a process sleeps: none runs, waits for a disk, is traced to a stop, or is gone."""
+    return set(_states(pid)) == {"S"}
 
 
 def threads_of(pid: int) -> set[int]:

@@ -36,7 +36,11 @@ _TOLD: Final = 20
 
 @dataclass
 class Ring:
-    """What was tried on one ring. ``points`` counts the crash points of each load; ``note`` says why there are none."""
+    """What was tried on one ring.
+
+    ``points`` counts the crash points of each load; ``note`` says why there are none; ``unsteady`` are loads of which
+    two lives were not the same, ``left`` those that were left after so many failures.
+    """
 
     ring: str
     revision: str
@@ -44,6 +48,7 @@ class Ring:
     note: str = ""
     points: dict[str, int] = field(default_factory=dict)
     unsteady: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -142,6 +147,8 @@ def _ring_lines(ring: Ring) -> Iterator[str]:
     )
     for load in ring.unsteady:
         yield f"{ring.ring} {load}: two lives were not the same, so cases may be skipped"
+    for load in ring.left:
+        yield f"{ring.ring} {load}: left after so many failures, not all cases were tried (--failures)"
     properties = Counter(name for v in ring.verdicts for name in {one.property for one in v.broken})
     if properties:
         yield f"{ring.ring}: broken: " + ", ".join(f"{name} {number}" for name, number in properties.most_common())
@@ -156,7 +163,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "rings": [
             {
                 "ring": ring.ring, "revision": ring.revision, "how": ring.how, "note": ring.note or None,
-                "points": ring.points, "unsteady": ring.unsteady, "seconds": round(ring.seconds, 3),
+                "points": ring.points, "unsteady": ring.unsteady, "left": ring.left, "seconds": round(ring.seconds, 3),
                 "counts": {word: sum(v.word == word for v in ring.verdicts) for word in WORDS},
                 "cases": [_case(report, verdict) for verdict in ring.verdicts],
             }

@@ -140,8 +140,9 @@ class Tracer:
             pass
         except Exception as error:  # noqa: BLE001  # whoever asked has to be told, whatever it was
             self.failure = error
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+            if self._threads:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
         finally:
             self._attached.set()
             self._reap()
