@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import vhost_inflight.conformance
 
-__all__ = ["SOURCE", "built", "command"]
+__all__ = ["SOURCE", "built", "command", "inflight"]
 
 SOURCE: Final = Path(vhost_inflight.conformance.__file__).with_name("backend.c")
 
@@ -29,3 +30,9 @@ def built(folder: Path, mistake: str = "", *, sanitized: bool = False) -> Path:
 def command(folder: Path, mistake: str = "", *, sanitized: bool = False) -> str:
     """Give the command that starts it."""
     return f"{built(folder, mistake, sanitized=sanitized)} {{socket}} {{image}}"
+
+
+def inflight(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours."""
+    program = [sys.executable, "-m", "vhost_inflight", *arguments]
+    return subprocess.run(program, check=False, capture_output=True, text=True, timeout=120)

@@ -18,6 +18,9 @@ from vhost_inflight.conformance.points import Case, Point, points
 
 __all__ = ["Campaign", "Verdict"]
 
+_GOLDEN: Final = (5**0.5 - 1) / 2
+"""Multiples of it, without their whole part, are spread evenly from 0 to 1 however many there are."""
+
 _AGAIN: Final = 3
 """How often a case is tried that came otherwise than expected."""
 
@@ -86,10 +89,10 @@ class Campaign:
         """
         served = self.points(load)
         firsts = _each_instruction(served)
+        room = most // max(1, len(firsts))
         for number, first in enumerate(firsts):
             death = first.number, True
-            left = (most - most * number // len(firsts)) // max(1, len(firsts) - number)
-            for point in _chosen(self.points(load, (death,)), served, left):
+            for point in _chosen(self.points(load, (death,)), served, room, number):
                 yield self._case(load, death, (point.number, True))
 
     def random(self, load: Load, number: int) -> list[Case]:
@@ -238,11 +241,14 @@ def _each_instruction(found: Sequence[Point]) -> list[Point]:
     return sorted((group[len(group) // 2] for group in groups.values()), key=lambda point: point.number)
 
 
-def _chosen(found: Sequence[Point], served: Sequence[Point], most: int) -> list[Point]:
-    """Give the stores of instructions that have not ``served``, and of the others as many as there is room for."""
+def _chosen(found: Sequence[Point], served: Sequence[Point], most: int, turn: int) -> list[Point]:
+    """Give the stores of instructions that have not ``served``, and of the others as many as there is room for.
+
+    Those are spread over the life evenly, each ``turn`` at other places.
+    """
     known = {(point.seen.module, point.seen.offset) for point in served}
     new = [point for point in found if (point.seen.module, point.seen.offset) not in known]
     others = [point for point in found if (point.seen.module, point.seen.offset) in known]
-    room = max(1, most - len(new))
-    spread = {round(at * (len(others) - 1) / max(1, room - 1)) for at in range(room)} if others else set()
-    return sorted([*new, *(others[at] for at in sorted(spread))], key=lambda point: point.number)
+    room = max(1, most - len(new)) if others else 0
+    spread = {int((turn * room + each) * _GOLDEN % 1 * len(others)) for each in range(room)}
+    return sorted([*new, *(others[at] for at in spread)], key=lambda point: point.number)

@@ -41,6 +41,10 @@ class UnsupportedError(InflightError):
     """The back-end does not offer what has to be there for anything to be judged."""
 
 
+class _StartError(InflightError):
+    """The back-end does not listen."""
+
+
 @dataclass(frozen=True)
 class Setup:
     """What is tested: the command, the ring, and how many seconds a back-end may rest while it owes something."""
@@ -202,6 +206,10 @@ class Rig:
             self._start()
         except (UnsupportedError, TracingError):
             raise
+        except _StartError as error:
+            if not again:
+                raise
+            return Ending("refused", str(error))
         except InflightError as error:
             missing = self.front_end.needed & ~(-1 if self.front_end.offered is None else self.front_end.offered)
             if missing & RING_PACKED:
@@ -222,9 +230,9 @@ class Rig:
             time.sleep(0.0002)
         if self.process.ended():
             self.process.close()
-            raise InflightError(f"the back-end {self.process.how()} before it listened; {self.process.said()}")
+            raise _StartError(f"the back-end {self.process.how()} before it listened; {self.process.said()}")
         if not self.front_end.path.exists():
-            raise InflightError(f"the back-end does not listen at {self.front_end.path} in {_STARTS:g} seconds")
+            raise _StartError(f"the back-end does not listen at {self.front_end.path} in {_STARTS:g} seconds")
         self.front_end.connect(again=again)
         assert self.front_end.connection is not None
         self.serving = served_by(self.front_end.connection.fileno())

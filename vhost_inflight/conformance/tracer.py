@@ -230,24 +230,22 @@ class Tracer:
         before = self._now()
         self._protect(thread, pages, _READ_WRITE)
         self._step(thread)
-        changes = self._changes(before)
+        changes = _changes(before)
         self._protect(thread, pages, _READ)
         if changes:
             self.seen.append(Seen(*self._place(where), changes))
         self._let_go(others)
 
-    def _now(self) -> list[bytes]:
-        return [bytes(area.view) for area in self._areas]
-
-    def _changes(self, before: list[bytes]) -> tuple[Change, ...]:
-        """Return which areas differ from what they were."""
-        now = zip(self._areas, before, self._now(), strict=True)
-        return tuple(Change(area.name, old, new) for area, old, new in now if old != new)
+    def _now(self) -> list[tuple[Area, bytes]]:
+        """Return what is watched, with its bytes."""
+        return [(area, bytes(area.view)) for area in self._areas]
 
     def _at_syscall(self, thread: int) -> None:
         """Look at the mappings again where they may have changed, or where other areas are watched now."""
         told = ptrace.registers(thread)
-        if self._look or (told.orig_rax in _MAPPING and told.rax != _BEGINS):
+        if told.rax == _BEGINS:
+            return  # a thread can be made to do something else at the end of a system call, and not at its begin
+        if self._look or told.orig_rax in _MAPPING:
             self._look = False
             self._protect_all(thread)
 
@@ -394,13 +392,19 @@ class Tracer:
         os.pwrite(self._memory, self._byte, self._break_at)
         before = self._now()
         self._step(thread)
-        changes = self._changes(before)
+        changes = _changes(before)
         self._count += bool(changes)
         if not changes or self._count != self.aim.occurrence:
             return False
         self.hit = Seen(self.aim.module, self.aim.offset, changes)
         if not self.aim.after:  # nobody runs, so this is the memory as it was right before the instruction
-            for area, old in zip(self._areas, before, strict=True):
+            for area, old in before:
                 area.view[:] = old
         os.kill(self.pid, signal.SIGKILL)
         return True
+
+
+def _changes(before: Sequence[tuple[Area, bytes]]) -> tuple[Change, ...]:
+    """Return which areas differ from what they were."""
+    now = ((area, old, bytes(area.view)) for area, old in before)
+    return tuple(Change(area.name, old, new) for area, old, new in now if old != new)
