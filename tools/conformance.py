@@ -1,0 +1,154 @@
+"""Measure which defects `conformance` finds: ``python -m tools.conformance [PATTERN...]``; a row is measured anew.
+
+A defect is a revision or a choice of our own back-end, or a mistake of the one in C. What came is written to
+vhost_inflight/conformance/measured.json, row by row; docs/conformance.md has it as a table, beside what is proved.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+import vhost_inflight.conformance
+from refimpl.choices import GAPS, PACKED_GAPS, Choices
+from refimpl.errors import UsageError
+from vhost_inflight.conformance.command import Asked, tried
+from vhost_inflight.conformance.report import Report
+
+__all__ = ["FILE", "MISTAKES", "Row", "main", "rows"]
+
+FOLDER: Final = Path(vhost_inflight.conformance.__file__).parent
+FILE: Final = FOLDER / "measured.json"
+
+MISTAKES: Final[Mapping[str, tuple[str, ...]]] = {
+    "split": (
+        "COUNTER_RESTARTS",
+        "COUNTER_WINDOW",
+        "FRESH_USED_IDX_ZERO",
+        "LAST_AVAIL_FROM_BASE",
+        "MARKED_BEFORE_COUNTER",
+        "SETTLED_BEFORE_CLEARED",
+    ),
+    "packed": (
+        "COUNTER_RESTARTS",
+        "COUNTER_WINDOW",
+        "FIRST_FLAGS_FIRST",
+        "FREE_NOT_CLEARED",
+        "FRESH_USED_IDX_ZERO",
+        "INFLIGHT_INSTEAD_OF_FLAGS",
+        "LAST_AVAIL_FROM_BASE",
+        "PLAIN_HEADER",
+        "WHOLE_FLAGS",
+    ),
+}
+"""The mistakes of the back-end in C, by ring."""
+
+SCHEDULE: Final = {"hold": 4, "order": "shuffle", "batch": 2, "idle": 0.002}
+"""What our own back-end holds back."""
+
+_PROVED: Final = {"split": "merged", "packed": "hardened"}
+_FAILURES: Final = 15
+
+
+@dataclass(frozen=True)
+class Row:
+    """One back-end: ours by a revision and a choice, or the one in C with a mistake."""
+
+    ring: str
+    revision: str
+    gaps: Mapping[str, str] = field(default_factory=dict)
+    mistake: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How it is called."""
+        if self.mistake is not None:
+            return f"C {self.ring} {self.mistake or 'right'}"
+        return " ".join(["ours", self.ring, self.revision, *(f"{gap}={choice}" for gap, choice in self.gaps.items())])
+
+    def command(self, folder: Path) -> str:
+        """Give the command that starts it; what it needs is made in a folder."""
+        if self.mistake is not None:
+            program = folder / (self.mistake or "right")
+            macro = [f"-DMISTAKE_{self.mistake}"] if self.mistake else []
+            subprocess.run(["cc", "-std=c99", "-g", "-O1", *macro, "-o", program, FOLDER / "backend.c"], check=True)
+            return f"{program} {{socket}} {{image}}"
+        schedule = folder / "schedule.json"
+        schedule.write_text(json.dumps(SCHEDULE), encoding="utf-8")
+        told = [sys.executable, "-m", "refimpl.backend.process", "--socket", "{socket}", "--image", "{image}"]
+        told += ["--queues", "2", "--revision", self.revision, "--schedule", str(schedule)]
+        told += ["--packed"] if self.ring == "packed" else []
+        for gap, choice in self.gaps.items():
+            told += ["--gap", f"{self.ring}.{gap}={choice}"]
+        return " ".join(told)
+
+
+def rows() -> Iterator[Row]:
+    """Give all rows: what is right first."""
+    for ring, names in MISTAKES.items():
+        yield from (Row(ring, _PROVED[ring], mistake=name) for name in ("", *names))
+    for ring, gaps in (("split", GAPS), ("packed", PACKED_GAPS)):
+        for revision in ("hardened", "merged", "v6"):
+            yield Row(ring, revision)
+        for revision in ("merged",) if ring == "split" else ("hardened",):
+            for gap, choices in gaps.items():
+                for choice in list(choices)[1:]:
+                    try:
+                        Choices.from_mapping({gap: choice}, revision, ring)
+                    except UsageError:
+                        continue
+                    yield Row(ring, revision, {gap: choice})
+
+
+def measured(row: Row) -> dict[str, Any]:
+    """Try a back-end, and give what came of it."""
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        asked = Asked(
+            row.command(Path(folder)),
+            ring=row.ring,
+            revision=row.revision,
+            second=200,
+            patience=0.3,
+            failures=_FAILURES,
+        )
+        report = tried(asked)
+    (ring,) = report.rings
+    return {
+        "ring": row.ring, "revision": row.revision, "gaps": dict(row.gaps), "mistake": row.mistake,
+        "points": ring.points, "left": ring.left, "unsteady": ring.unsteady, "seconds": round(ring.seconds, 1),
+        "counts": dict(Counter(verdict.word for verdict in ring.verdicts)), "found": _found(report),
+    }  # fmt: skip
+
+
+def _found(report: Report) -> dict[str, str]:
+    """Give each property that was broken, and the shortest case that broke it."""
+    found: dict[str, str] = {}
+    for verdict in report.bad:
+        for one in verdict.broken:
+            found.setdefault(one.property, str(verdict.case))
+    return found
+
+
+def main(patterns: Sequence[str]) -> int:
+    """Measure the rows whose names match, and write what came."""
+    known: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    for row in rows():
+        if not patterns or any(fnmatchcase(row.name, pattern) for pattern in patterns):
+            known[row.name] = measured(row)
+            print(row.name, known[row.name]["counts"], known[row.name]["found"], known[row.name]["seconds"], flush=True)
+            order = [each.name for each in rows()]
+            kept = {name: known[name] for name in order if name in known}
+            FILE.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
