@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from refimpl.choices import Choices
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.guest import Guest
 from refimpl.frontend.memory import GuestRam
@@ -22,7 +23,7 @@ from vhost_inflight.conformance.process import Command
 @pytest.mark.parametrize("ring", ["split", "packed"])
 @pytest.mark.parametrize("load", LOADS)
 def test_each_load_comes_back_whole(programs: Path, tmp_path: Path, ring: str, load: str) -> None:
-    setup = Setup(Command(c.command(programs, sanitized=True)), ring, patience=5)
+    setup = Setup(Command(c.command(programs, sanitized=True)), Choices(ring=ring), patience=5)
     with Rig(setup, LOADS[load], tmp_path) as rig:
         ending = rig.live()
         assert (ending.how, ending.why) == ("done", "")
@@ -37,7 +38,7 @@ def test_a_disk_client_reads_what_it_wrote_and_stops(programs: Path, tmp_path: P
     """With a stop and a start in between, which take SET_VRING_BASE from GET_VRING_BASE."""
     image = tmp_path / "image"
     image.write_bytes(bytes(64 * 512))
-    command = [c.built(programs, sanitized=True), tmp_path / "socket", image, "3"]
+    command: list[Path | str] = [c.built(programs, sanitized=True), tmp_path / "socket", image, "3"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     with GuestRam(1, 4, 1024, packed=packed) as ram:
         features = WANTED & ~EVENT_IDX if packed else WANTED

@@ -11,11 +11,12 @@ import pytest
 from refimpl.choices import Choices
 from refimpl.errors import UsageError
 from tests.conformance import c
-from vhost_inflight.conformance.campaign import Campaign, Verdict
+from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.life import Setup, UnsupportedError
 from vhost_inflight.conformance.load import LOADS
 from vhost_inflight.conformance.points import Case
 from vhost_inflight.conformance.process import Command
+from vhost_inflight.conformance.trying import Verdict
 
 FOUND = {
     ("split", "LAST_AVAIL_FROM_BASE"): ("split-mixed-3-after", "reject", "drains"),
@@ -29,7 +30,7 @@ FOUND = {
 
 def campaign(programs: Path, ring: str, mistake: str = "") -> Campaign:
     """Give a campaign of the back-end in C."""
-    return Campaign(Setup(Command(c.command(programs, mistake)), ring, 0.3), Choices(ring=ring))
+    return Campaign(Setup(Command(c.command(programs, mistake)), Choices(ring=ring), 0.3))
 
 
 def told(verdict: Verdict) -> tuple[object, ...]:
@@ -95,7 +96,7 @@ def test_a_back_end_that_tracks_nothing_is_unsupported(tmp_path: Path) -> None:
     source.parent.mkdir()
     source.write_text(text.replace('"../vectors/', f'"{c.SOURCE.parents[1]}/vectors/'), encoding="utf-8")
     subprocess.run(["cc", "-std=c99", "-o", tmp_path / "program", source], check=True)
-    tried = Campaign(Setup(Command(f"{tmp_path / 'program'} {{socket}} {{image}}"), "split"), Choices())
+    tried = Campaign(Setup(Command(f"{tmp_path / 'program'} {{socket}} {{image}}"), Choices()))
     with pytest.raises(UnsupportedError, match="no INFLIGHT_SHMFD"):
         tried.calm(LOADS["mixed"])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +35,7 @@ SECOND: Final = "mixed"
 class Asked:
     """What was asked for: see the command's options. ``second`` and ``kills`` are how many cases of their kind.
 
-    After so many ``failures`` a load is left; 0 is never.
+    After so many ``failures`` a load is left; 0 is never. ``jobs`` are processes that try cases, 0: one for each core.
     """
 
     command: str
@@ -46,6 +48,7 @@ class Asked:
     kills: int = 100
     patience: float = 0.5
     failures: int = 50
+    jobs: int = 0
 
 
 def run(
@@ -91,12 +94,11 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
             ring = Ring(name, asked.revision or PROVED[name])
             report.rings.append(ring)
             choices = Choices(ring=name, revision=ring.revision)
-            campaign = Campaign(Setup(command, name, asked.patience), choices)
-            campaign.verdicts = ring.verdicts
+            campaign = Campaign(Setup(command, choices, asked.patience))
             begin = time.monotonic()
             try:
                 if case is not None:
-                    campaign.run(case)
+                    ring.verdicts.append(campaign.run(case))
                 else:
                     _on(campaign, ring, asked, [LOADS[load] for load in loads], told)
             except UnsupportedError as error:
@@ -105,8 +107,7 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
                 ring.seconds = time.monotonic() - begin
     except KeyboardInterrupt:
         report.interrupted = True
-    seen = [(point.seen.module, point.seen.offset) for verdict in report.verdicts for point in verdict.points]
-    report.symbols = symbols(seen)
+    report.symbols = symbols(point.instruction for verdict in report.verdicts for point in verdict.points)
     return report
 
 
@@ -114,8 +115,9 @@ def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], tol
     """Try one ring: each load without a crash, then with one, then with two."""
     for load in loads:
         verdict = campaign.calm(load)
+        ring.verdicts.append(verdict)
         if verdict.bad:
-            return  # who does not serve need not be killed
+            continue  # who does not serve need not be killed
         ring.how = _how(campaign, load, forced=asked.random)
         cases: Iterator[Case]
         if ring.how != "exact":
@@ -129,12 +131,14 @@ def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], tol
             second = campaign.second(load, asked.second) if asked.second and load.name == SECOND else iter(())
             cases, total = itertools.chain(first, second), len(first) + (asked.second if load.name == SECOND else 0)
         failures = 0
-        for number, one in enumerate(cases):
-            failures += campaign.run(one).bad
-            told(str(one), max(total - number - 1, 0))
-            if failures == asked.failures:
-                ring.left.append(load.name)
-                break
+        with contextlib.closing(campaign.run_all(cases, asked.jobs or len(os.sched_getaffinity(0)))) as verdicts:
+            for number, one in enumerate(verdicts):
+                ring.verdicts.append(one)
+                failures += one.bad
+                told(str(one.case), max(total - number - 1, 0))
+                if failures == asked.failures:
+                    ring.left.append(load.name)
+                    break
 
 
 def _how(campaign: Campaign, load: Load, *, forced: bool) -> str:

@@ -41,6 +41,7 @@ def conformance(
         float, typer.Option(min=0.05, metavar="SECONDS", help="that it may rest while it owes something")
     ] = 0.5,
     failures: Annotated[int, typer.Option(min=0, metavar="N", help="leave a load after so many; 0: never")] = 50,
+    jobs: Annotated[int, typer.Option(min=0, metavar="N", help="how many cases at a time; 0: one for each core")] = 0,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write a report in JUnit's XML, too", callback=writable)
     ] = None,
@@ -69,5 +70,5 @@ def conformance(
 
     from vhost_inflight.conformance.command import Asked, run
 
-    asked = Asked(command, ring, revision or "", load or (), at, second, random, kills, patience, failures)
+    asked = Asked(command, ring, revision or "", load or (), at, second, random, kills, patience, failures, jobs)
     raise typer.Exit(0 if run(asked, json_file=json_file, junit=junit, html=html, state=state) else 1)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from html import escape
 from typing import Final
 
-from vhost_inflight.conformance.campaign import Verdict
 from vhost_inflight.conformance.judge import RULES, SECTIONS
 from vhost_inflight.conformance.report import CANNOT, Report, lines, where
+from vhost_inflight.conformance.trying import Verdict
 
 __all__ = ["as_html"]
 

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from refimpl.backend.dump import ring_parts
+from refimpl.choices import Choices
 from refimpl.errors import InflightError
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.inflight import HeldInflight
@@ -47,11 +48,16 @@ class _StartError(InflightError):
 
 @dataclass(frozen=True)
 class Setup:
-    """What is tested: the command, the ring, and how many seconds a back-end may rest while it owes something."""
+    """What is tested: the command, the text that it is judged by, how many seconds it may rest and owe something."""
 
     command: Command
-    ring: str
+    choices: Choices
     patience: float = 0.5
+
+    @property
+    def ring(self) -> str:
+        """The kind of ring."""
+        return self.choices.ring
 
 
 @dataclass

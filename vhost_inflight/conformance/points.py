@@ -15,7 +15,10 @@ from vhost_inflight.conformance.load import LOADS, QUEUE_SIZE
 from vhost_inflight.conformance.tracer import Aim, Change, Seen
 from vhost_inflight.recover.memory import fields_at, structures
 
-__all__ = ["CALM", "RANDOM", "Case", "Point", "Said", "points", "stores"]
+__all__ = ["CALM", "RANDOM", "Case", "Deaths", "Point", "Said", "points", "stores"]
+
+Deaths = tuple[tuple[int, bool], ...]
+"""Where lives end: numbers of stores, each with whether it is after that store."""
 
 CALM: Final = "calm"
 """The case without a crash."""
@@ -44,12 +47,18 @@ class Point:
 
     number: int
     occurrence: int
-    seen: Seen
+    module: str
+    offset: int
     said: tuple[Said, ...]
 
     def aim(self, *, after: bool) -> Aim:
         """Give where a process has to die."""
-        return Aim(self.seen.module, self.seen.offset, self.occurrence, after)
+        return Aim(self.module, self.offset, self.occurrence, after)
+
+    @property
+    def instruction(self) -> tuple[str, int]:
+        """Give the file that the instruction is in, and where in it."""
+        return self.module, self.offset
 
     def __str__(self) -> str:
         """Say what is stored."""
@@ -65,7 +74,7 @@ class Case:
 
     ring: str
     load: str
-    deaths: tuple[tuple[int, bool], ...] = ()
+    deaths: Deaths = ()
     random: bool = False
 
     def __str__(self) -> str:
@@ -106,7 +115,7 @@ def points(seen: Sequence[Seen], ring: str, revision: str, entries: int = QUEUE_
     for number, store in enumerate(seen, 1):
         counts[store.module, store.offset] += 1
         told = tuple(stores(store.changes, ring, revision, entries))
-        found.append(Point(number, counts[store.module, store.offset], store, told))
+        found.append(Point(number, counts[store.module, store.offset], store.module, store.offset, told))
     return found
 
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from refimpl.names import counted
-from vhost_inflight.conformance.campaign import Verdict
 from vhost_inflight.conformance.judge import RULES, SECTIONS, WORDS
 from vhost_inflight.conformance.points import Point
 from vhost_inflight.conformance.symbols import Symbol
+from vhost_inflight.conformance.trying import Verdict
 
 __all__ = ["CANNOT", "FORMAT", "Report", "Ring", "as_json", "as_junit", "case_lines", "lines", "shipped_schema"]
 
@@ -79,7 +79,7 @@ class Report:
 
     def symbol(self, point: Point) -> Symbol:
         """Give what the instruction of a store belongs to."""
-        return self.symbols.get((point.seen.module, point.seen.offset), Symbol())
+        return self.symbols.get(point.instruction, Symbol())
 
     def again(self, verdict: Verdict) -> str:
         """Give the command that does a case again."""
@@ -99,8 +99,8 @@ def _quoted(command: str) -> str:
 def where(report: Report, point: Point) -> str:
     """Say which instruction makes a store: function and line, or file and offset."""
     symbol = report.symbol(point)
-    module = point.seen.module.rpartition("/")[2] or "no file"
-    return f"{symbol} in {module}" if symbol.function else f"{module}+{point.seen.offset:#x}"
+    module = point.module.rpartition("/")[2] or "no file"
+    return f"{symbol} in {module}" if symbol.function else f"{module}+{point.offset:#x}"
 
 
 def case_lines(report: Report, verdict: Verdict) -> Iterator[str]:
@@ -179,7 +179,7 @@ def _case(report: Report, verdict: Verdict) -> dict[str, Any]:
         "deaths": [
             {
                 "after": after, "store": point.number, "stores": [str(said) for said in point.said],
-                "module": point.seen.module, "offset": point.seen.offset,
+                "module": point.module, "offset": point.offset,
                 "function": report.symbol(point).function or None, "line": report.symbol(point).line or None,
             }
             for point, (_, after) in zip(verdict.points, verdict.case.deaths, strict=False)
