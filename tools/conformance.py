@@ -51,7 +51,7 @@ MISTAKES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The mistakes of the back-end in C, by ring."""
 
-SCHEDULE: Final = {"hold": 4, "order": "shuffle", "batch": 2, "idle": 0.002}
+SCHEDULE: Final = {"hold": 4, "order": "shuffle", "batch": 2, "idle": 0.01}
 """What our own back-end holds back."""
 
 _PROVED: Final = {"split": "merged", "packed": "hardened"}

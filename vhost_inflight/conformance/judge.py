@@ -12,7 +12,6 @@ from refimpl.layout import DESC_WRITE
 from vhost_inflight.conformance.driver import Request, next_place
 from vhost_inflight.conformance.life import Ending, Rig
 from vhost_inflight.conformance.load import QUEUE_SIZE
-from vhost_inflight.recover.answer import culprit
 from vhost_inflight.recover.chains import Descriptor
 from vhost_inflight.recover.given import FORMAT, Given
 from vhost_inflight.recover.record import Recovery, Resubmitted, recover
@@ -53,10 +52,13 @@ SEVERITIES: Final[Mapping[str, str]] = {
     "order": "corrupts",
     "nothing-lost": "loses",
     "ring-position": "loses",
-    "well-formed": "hangs",
     "drains": "hangs",
+    "well-formed": "strands",
 }
-"""What a guest suffers where a rule is broken, the worst first."""
+"""What a guest suffers where a rule is broken, the worst first.
+
+strands: nobody else who follows the text can go on with the region that was left; its own next process may.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def judge_memory(rig: Rig, choices: Choices) -> Iterator[Broken]:
 
 def _refused(recovery: Recovery) -> Iterator[tuple[str, str]]:
     assert recovery.refused is not None
-    yield "well-formed", f"a rule that the {culprit(recovery.refused)} broke: {recovery.refused.rule}"
+    yield "well-formed", f"a right recovery refuses these bytes: {recovery.refused.rule}"
 
 
 def _judge(
