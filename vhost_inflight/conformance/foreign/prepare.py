@@ -22,7 +22,7 @@ from refimpl.names import no_such
 from vhost_inflight.guest.prepare import MissingError, default_folder, run_program
 from vhost_inflight.telling import ended
 
-__all__ = ["BACK_ENDS", "backend_command", "main"]
+__all__ = ["BACK_ENDS", "backend_command", "built", "main"]
 
 _HERE: Final = Path(__file__).parent
 _FLAGS: Final = ("-O2", "-g", "-pthread")
@@ -148,6 +148,12 @@ def backend_command(name: str) -> str:
     if name not in BACK_ENDS:
         raise UsageError(no_such("back-end", name, list(BACK_ENDS)))
     return BACK_ENDS[name]()
+
+
+def built(name: str) -> bool:
+    """Return whether a back-end is there already."""
+    file = {"qemu": "vhost-user-blk", "dpdk": "dpdk"}.get(name)
+    return shutil.which("qemu-storage-daemon") is not None if file is None else (_folder() / file).exists()
 
 
 def main(names: Sequence[str]) -> bool:
