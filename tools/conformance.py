@@ -2,6 +2,7 @@
 
 A defect is a revision or a choice of our own back-end, or a mistake of the one in C. What came is written to
 vhost_inflight/conformance/measured.json, row by row; docs/conformance.md has it as a table, beside what is proved.
+Somebody else's back-ends are rows too (*foreign ...*), for docs/implementations.md.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import vhost_inflight.conformance
 from refimpl.choices import GAPS, PACKED_GAPS, Choices
 from refimpl.errors import UsageError
 from vhost_inflight.conformance.command import Asked, tried
+from vhost_inflight.conformance.foreign.prepare import backend_command
 from vhost_inflight.conformance.report import Report
 
-__all__ = ["FILE", "MISTAKES", "Row", "main", "rows"]
+__all__ = ["FILE", "MISTAKES", "Row", "foreign", "main", "rows"]
 
 FOLDER: Final = Path(vhost_inflight.conformance.__file__).parent
 FILE: Final = FOLDER / "measured.json"
@@ -60,22 +62,27 @@ _FAILURES: Final = 15
 
 @dataclass(frozen=True)
 class Row:
-    """One back-end: ours by a revision and a choice, or the one in C with a mistake."""
+    """One back-end: ours by a revision and a choice, the one in C with a mistake, or one of somebody else's."""
 
     ring: str
     revision: str
     gaps: Mapping[str, str] = field(default_factory=dict)
     mistake: str | None = None
+    foreign: str | None = None
 
     @property
     def name(self) -> str:
         """How it is called."""
+        if self.foreign is not None:
+            return f"foreign {self.foreign} {self.ring}"
         if self.mistake is not None:
             return f"C {self.ring} {self.mistake or 'right'}"
         return " ".join(["ours", self.ring, self.revision, *(f"{gap}={choice}" for gap, choice in self.gaps.items())])
 
     def command(self, folder: Path) -> str:
         """Give the command that starts it; what it needs is made in a folder."""
+        if self.foreign is not None:
+            return backend_command(self.foreign)
         if self.mistake is not None:
             program = folder / (self.mistake or "right")
             macro = [f"-DMISTAKE_{self.mistake}"] if self.mistake else []
@@ -89,6 +96,12 @@ class Row:
         for gap, choice in self.gaps.items():
             told += ["--gap", f"{self.ring}.{gap}={choice}"]
         return " ".join(told)
+
+
+def foreign() -> Iterator[Row]:
+    """Give the rows of other people's back-ends."""
+    for name, ring in (("qemu", "split"), ("dpdk", "split"), ("dpdk", "packed"), ("storage", "split")):
+        yield Row(ring, _PROVED[ring], foreign=name)
 
 
 def rows() -> Iterator[Row]:
@@ -109,15 +122,17 @@ def rows() -> Iterator[Row]:
 
 
 def measured(row: Row) -> dict[str, Any]:
-    """Try a back-end, and give what came of it."""
+    """Try a back-end, and give what came of it; of somebody else's all cases are tried, and it may take its time."""
+    theirs = row.foreign is not None
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         asked = Asked(
             row.command(Path(folder)),
             ring=row.ring,
             revision=row.revision,
-            second=200,
-            patience=0.3,
-            failures=_FAILURES,
+            second=100 if theirs else 200,
+            patience=1 if theirs else 0.3,
+            failures=0 if theirs else _FAILURES,
+            jobs=8 if theirs else 0,
         )
         report = tried(asked)
     (ring,) = report.rings
@@ -125,6 +140,7 @@ def measured(row: Row) -> dict[str, Any]:
         "ring": row.ring, "revision": row.revision, "gaps": dict(row.gaps), "mistake": row.mistake,
         "points": ring.points, "left": ring.left, "unsteady": ring.unsteady, "seconds": round(ring.seconds, 1),
         "counts": dict(Counter(verdict.word for verdict in ring.verdicts)), "found": _found(report),
+        "note": ring.note,
     }  # fmt: skip
 
 
@@ -140,12 +156,12 @@ def _found(report: Report) -> dict[str, str]:
 def main(patterns: Sequence[str]) -> int:
     """Measure the rows whose names match, and write what came."""
     known: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-    for row in rows():
+    every = [*rows(), *foreign()]
+    for row in every:
         if not patterns or any(fnmatchcase(row.name, pattern) for pattern in patterns):
             known[row.name] = measured(row)
             print(row.name, known[row.name]["counts"], known[row.name]["found"], known[row.name]["seconds"], flush=True)
-            order = [each.name for each in rows()]
-            kept = {name: known[name] for name in order if name in known}
+            kept = {each.name: known[each.name] for each in every if each.name in known}
             FILE.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return 0
 

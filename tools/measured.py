@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proofs.verdicts import recorded, recorded_folder, recorded_readings
-from tools.conformance import FILE, Row, rows
+from tools.conformance import FILE, Row, foreign, rows
 
 __all__ = ["HEAD", "part", "told_otherwise"]
 
@@ -29,8 +29,23 @@ ALIKE: Final[Mapping[tuple[str, str], str | tuple[str, str]]] = {
 
 
 def part(name: str) -> tuple[tuple[str, ...], Iterator[tuple[str, ...]]] | None:
-    """Give head and rows of the part ``conformance``; None for another name."""
+    """Give head and rows of the part ``conformance`` or ``implementations``; None for another name."""
+    if name == "implementations":
+        return ("back-end", "ring", "points", "cases", "verdicts", "broken, and the shortest case"), _foreign()
     return (HEAD, _rows()) if name == "conformance" else None
+
+
+def _foreign() -> Iterator[tuple[str, ...]]:
+    known = json.loads(FILE.read_text(encoding="utf-8"))
+    for row in foreign():
+        if row.name not in known:
+            continue
+        measured = known[row.name]
+        words = ", ".join(f"{number} {word}" for word, number in measured["counts"].items())
+        found = "; ".join(f"{name} (`{case}`)" for name, case in measured["found"].items())
+        points, cases = sum(measured["points"].values()), sum(measured["counts"].values())
+        told = measured.get("note") or words
+        yield str(row.foreign), row.ring, str(points or "-"), str(cases or "-"), told, found or "nothing"
 
 
 def measurements() -> Iterator[tuple[Row, Mapping[str, Any]]]:

@@ -31,6 +31,7 @@ PAGES = (
     "docs/conformance.md",
     "docs/errata.md",
     "docs/gaps.md",
+    "docs/implementations.md",
     "docs/properties.md",
     "docs/tour.md",
     "docs/trust.md",
@@ -51,7 +52,7 @@ def block(name: str) -> str:
     They are ``verdicts``, ``properties``, ``firsts``, ``runs first``, ``readings``, ``gaps RING``, ``bounded RING``,
     ``run NAME`` and ``end of NAME``; or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``;
     or of the tour: ``pictures``, ``crashes RING``; or of docs/trust.md: ``believed``, ``assumed``, ``sabotages``; or
-    of docs/conformance.md: ``conformance``.
+    of docs/conformance.md and docs/implementations.md: ``conformance``, ``implementations``.
     """
     told = sentences.part(name) or tour.part(name) or trust.part(name) or measured.part(name)
     return _recorded(name) if told is None else _table(*told)
