@@ -6,18 +6,20 @@ door tells (`vhost_inflight.__main__`).
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from refimpl.documents import STDIO
 from refimpl.errors import InflightError, UsageError
 
-__all__ = ["STDIO", "ended", "refuse", "write_json"]
+__all__ = ["STDIO", "ended", "ended_by_signals", "refuse", "write_json"]
 
 
 def write_json(file: Path, document: Any) -> None:
@@ -27,6 +29,18 @@ def write_json(file: Path, document: Any) -> None:
         sys.stdout.write(text)
     else:
         file.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end this program as an exception, so that the processes and files of a test go too."""
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup's stays
+    before = {n: signal.signal(n, lambda number, _frame: sys.exit(128 + number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def ended(run: Callable[[], bool | None], expected: type[Exception] = InflightError) -> NoReturn:

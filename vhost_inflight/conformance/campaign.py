@@ -138,8 +138,10 @@ class Campaign:
 
 
 def _leave_interrupts() -> None:
-    """Let Ctrl-C be for the process that asks."""
+    """Let Ctrl-C be for the process that asks; it ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _each_instruction(found: Sequence[Point]) -> list[Point]:

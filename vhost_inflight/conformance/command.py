@@ -23,7 +23,7 @@ from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.ptrace import TracingError
 from vhost_inflight.conformance.report import Report, Ring, as_json, as_junit, lines
 from vhost_inflight.conformance.symbols import symbols
-from vhost_inflight.telling import write_json
+from vhost_inflight.telling import ended_by_signals, write_json
 
 __all__ = ["Asked", "run", "tried"]
 
@@ -60,7 +60,8 @@ def run(
     state: Path | None = None,
 ) -> bool:
     """Try a back-end, tell what came of it, and return whether it passed. Raises InflightError where it cannot be."""
-    report = _with_a_bar(asked)
+    with ended_by_signals():
+        report = _with_a_bar(asked)
     if json_file != STDIO:
         for line in lines(report):
             print(line)

@@ -16,10 +16,10 @@ import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from vhost_inflight.conformance import ptrace
+from vhost_inflight.conformance.mappings import Mappings
 from vhost_inflight.conformance.process import threads_of
 from vhost_inflight.conformance.ptrace import TracingError
 
@@ -172,11 +172,11 @@ class Tracer:
         stopped, status = os.waitpid(self.pid, _ALL)
         if not os.WIFSTOPPED(status):
             raise ProcessLookupError(f"process {stopped} ended")
-        self._maps()
+        self._mappings = Mappings(self.pid)
         if self.aim is None:
-            self._gate = self._find_syscall()
+            self._gate = self._mappings.syscall(self._memory)
         else:
-            self._break_at = self._address(self.aim)
+            self._break_at = self._mappings.address(self.aim.module, self.aim.offset)
             self._byte = os.pread(self._memory, 1, self._break_at)
             os.pwrite(self._memory, _BREAK, self._break_at)
         self._go_on(self.pid)
@@ -233,7 +233,7 @@ class Tracer:
         changes = _changes(before)
         self._protect(thread, pages, _READ)
         if changes:
-            self.seen.append(Seen(*self._place(where), changes))
+            self.seen.append(Seen(*self._mappings.place(where), changes))
         self._let_go(others)
 
     def _now(self) -> list[tuple[Area, bytes]]:
@@ -252,58 +252,14 @@ class Tracer:
     def _protect_all(self, thread: int) -> None:
         """Make all pages of watched areas read-only, wherever they are mapped."""
         self._ranges = []
-        for start, end, writable, offset, device, inode in self._maps():
-            for dev, ino, first, last in self._watched:
-                low, high = max(first, offset), min(last, offset + end - start)
-                if (device, inode) == (dev, ino) and low < high:
-                    pages = start + low - offset, start + high - offset
+        self._mappings.read()
+        for mapping in self._mappings.shared:
+            for file in self._watched:
+                pages = mapping.pages(*file)
+                if pages is not None:
                     self._ranges.append(pages)
-                    if writable:
+                    if mapping.writable:
                         self._protect(thread, pages, _READ)
-
-    def _maps(self) -> list[tuple[int, int, bool, int, int, int]]:
-        """Read the mappings: shared ones are returned, those of code are kept in mind."""
-        self._modules: list[tuple[int, int, int, str]] = []
-        shared = []
-        with Path(f"/proc/{self.pid}/maps").open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                words = line.split(None, 5)
-                start, end = (int(number, 16) for number in words[0].split("-"))
-                offset, path = int(words[2], 16), words[5].rstrip("\n") if len(words) == 6 else ""
-                major, minor = (int(number, 16) for number in words[3].split(":"))
-                if words[1][2] == "x":
-                    self._modules.append((start, end, offset, path))
-                if words[1][3] == "s":
-                    device = os.makedev(major, minor)
-                    shared.append((start, end, words[1][1] == "w", offset, device, int(words[4])))
-        return shared
-
-    def _place(self, address: int) -> tuple[str, int]:
-        """Return the file that an instruction is in, and where in it."""
-        for _ in range(2):
-            for start, end, offset, path in self._modules:
-                if start <= address < end:
-                    return path, address - start + offset
-            self._maps()
-        return "", address
-
-    def _address(self, aim: Aim) -> int:
-        """Return where an instruction is now."""
-        if not aim.module:
-            return aim.offset
-        for start, end, offset, path in self._modules:
-            if path == aim.module and offset <= aim.offset < offset + end - start:
-                return start + aim.offset - offset
-        raise TracingError(f"{aim.module} is not mapped, as it was when its stores were looked for")
-
-    def _find_syscall(self) -> int:
-        """Return where a syscall instruction is, to borrow."""
-        for start, end, _, path in sorted(self._modules, key=lambda module: module[3] != "[vdso]"):
-            with contextlib.suppress(OSError):
-                at = os.pread(self._memory, min(end - start, 1 << 22), start).find(b"\x0f\x05")
-                if at >= 0 and path != "[vsyscall]":
-                    return start + at
-        raise TracingError("the process has no syscall instruction to borrow")
 
     def _protect(self, thread: int, pages: tuple[int, int], how: int) -> None:
         """Let a stopped thread do an mprotect, and be as it was."""
@@ -321,16 +277,22 @@ class Tracer:
     # Stopping
 
     def _step(self, thread: int) -> None:
-        """Let a stopped thread do one instruction; signals that come meanwhile come again later."""
+        """Let a stopped thread do one instruction; signals that come meanwhile come again after it."""
+        came = []
         while True:
             ptrace.step(thread)
             _, status = os.waitpid(thread, _ALL)
             if not os.WIFSTOPPED(status):
                 raise ProcessLookupError(f"thread {thread} ended")
-            if os.WSTOPSIG(status) == signal.SIGTRAP and not status >> 16:
-                return
-            if not status >> 16:
-                os.kill(self.pid, os.WSTOPSIG(status))
+            told, event = os.WSTOPSIG(status), status >> 16
+            if told == signal.SIGTRAP and not event:
+                break
+            if told == signal.SIGSEGV:
+                raise TracingError("an instruction stores to two places that are watched, or fails by itself")
+            if not event:
+                came.append(told)
+        for told in came:
+            os.kill(self.pid, told)
 
     def _hold_others(self, thread: int) -> list[tuple[int, int]]:
         """Stop all other threads; return them with the signals that are to go to them."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,21 +13,9 @@ from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.faults import CrashTestError
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.plan import Kill, stores
-from vhost_inflight.telling import STDIO, write_json
+from vhost_inflight.telling import STDIO, ended_by_signals, write_json
 
 __all__ = ["run"]
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end this program as an exception, so that the processes and files of the test go too."""
-    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup's stays
-    before = {n: signal.signal(n, lambda number, _frame: sys.exit(128 + number)) for n in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def run(
@@ -54,7 +39,7 @@ def run(
     schedule, CrashTestError and OSError when the test cannot go on or a file cannot be written; after Ctrl-C
     KeyboardInterrupt, when all is printed.
     """
-    with _ended_by_signals():
+    with ended_by_signals():
         if schedule is not None:
             outcome = _crashes_of(schedule)
         else:
