@@ -93,6 +93,12 @@ def test_without_tracing_it_dies_at_random_times(programs: Path, monkeypatch: py
     assert report.passed
 
 
+def test_no_limit_of_failures_is_no_limit(programs: Path) -> None:
+    asked = Asked(c.command(programs, "SETTLED_BEFORE_CLEARED"), ring="split", loads=["in-use"], failures=0)
+    (ring,) = command.tried(asked).rings
+    assert (len(ring.verdicts), ring.left) == (79, [])
+
+
 def test_random_kills_find_a_bad_mistake(programs: Path) -> None:
     """Most of a life with this mistake is fatal."""
     asked = Asked(c.command(programs, "LAST_AVAIL_FROM_BASE"), ring="split", loads=["mixed"], random=True, kills=40)

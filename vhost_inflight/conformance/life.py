@@ -34,6 +34,9 @@ __all__ = ["Ending", "Rig", "Setup", "UnsupportedError"]
 _STARTS: Final = 10.0
 """Seconds in which a back-end listens."""
 
+_LOOK: Final = 0.02
+"""Seconds from one look at a back-end that owes something to the next."""
+
 _BUSY: Final = 10.0
 """Seconds in which one that does not rest has to give something back."""
 
@@ -274,28 +277,27 @@ class Rig:
         assert self.front_end.connection is not None
         poll.register(self.process.ended_fd, select.POLLIN)
         poll.register(self.front_end.connection.fileno(), select.POLLIN)
-        active = rested = time.monotonic()
+        active, rests = time.monotonic(), 0
         while True:
             waiting = bool(self.client.outstanding) and not self.client.wrong
-            events = poll.poll(20 if waiting else 0)
-            now = time.monotonic()
+            events = poll.poll(_LOOK * 1000 if waiting else 0)
             for fd, _ in events:
                 if fd not in calls:
                     return self._lost("it closed the connection")
                 with self.tracer.looking if self.tracer is not None else contextlib.nullcontext():
                     self.client.drivers[calls[fd]].wake()
                     self.client.collect(calls[fd])
-                active = rested = now
             if events:
+                active, rests = time.monotonic(), 0
                 continue
-            rests = self._rests()
-            if not waiting and (rests or now - active > self.setup.patience):
+            rests = rests + 1 if self._rests() else 0
+            idle = time.monotonic() - active
+            if not waiting and (rests or idle > self.setup.patience):
                 return None if not self.client.wrong else Ending("done")
             if not waiting:
                 time.sleep(0.0001)
-            elif not rests:
-                rested = now
-            if waiting and (now - rested > self.setup.patience or now - active > _BUSY):
+            # looks are counted, not time alone: on a busy machine this process may get no look for a while
+            elif (rests * _LOOK > self.setup.patience and idle > self.setup.patience) or idle > _BUSY:
                 return self._hung()
 
     def _rests(self) -> bool:
