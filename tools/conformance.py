@@ -129,7 +129,7 @@ def measured(row: Row) -> dict[str, Any]:
             row.command(Path(folder)),
             ring=row.ring,
             revision=row.revision,
-            second=100 if theirs else 200,
+            second=100,
             patience=1 if theirs else 0.3,
             failures=0 if theirs else _FAILURES,
             jobs=8 if theirs else 0,
