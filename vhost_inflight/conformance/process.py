@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from refimpl.errors import InflightError, UsageError
+from vhost_inflight.forked import fork
 
 __all__ = ["Command", "Process", "resting", "served_by", "threads_of"]
 
@@ -60,23 +61,9 @@ def _is_ours(words: Sequence[str]) -> bool:
 
 
 def _forked(words: Sequence[str], log: Path) -> int:
-    """Fork this process, which has all that our own back-end needs; it starts ten times as fast so."""
-    from refimpl.backend import process  # noqa: PLC0415  # nobody else needs it
-
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        os.setpgid(0, 0)
-        for number in (*_IGNORED_BY_PYTHON, signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        said = os.open(log, _WRITE_ANEW, 0o600)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
-        os._exit(process.main(words[3:]))
-    finally:
-        os._exit(2)
+    """Fork this process, which has all that our own back-end needs: it starts ten times as fast so."""
+    with log.open("wb") as said:
+        return fork(words[3:], said.fileno())
 
 
 class Process:

@@ -16,7 +16,7 @@ from typing import IO, NoReturn
 
 from refimpl.backend.process import main
 
-__all__ = ["ForkedBackEnd", "held_interrupts"]
+__all__ = ["ForkedBackEnd", "fork", "held_interrupts"]
 
 _ENDED = 60.0
 """Seconds in which a process that was killed has ended."""
@@ -44,10 +44,7 @@ class ForkedBackEnd:
     def __init__(self, arguments: Sequence[str], said: IO[bytes], keep: Collection[int] = ()) -> None:
         """Start it."""
         self.code: int | None = None
-        with held_interrupts():
-            self.pid = os.fork()
-            if not self.pid:
-                _be(arguments, said.fileno(), keep)
+        self.pid = fork(arguments, said.fileno(), keep)
         try:
             self._ended = os.pidfd_open(self.pid)
         except OSError:
@@ -76,6 +73,15 @@ class ForkedBackEnd:
             self.kill()
             os.close(self._ended)
             self._ended = -1
+
+
+def fork(arguments: Sequence[str], said: int, keep: Collection[int] = ()) -> int:
+    """Start one as `ForkedBackEnd` says, and return its process, which is the caller's to wait for."""
+    with held_interrupts():
+        pid = os.fork()
+        if not pid:
+            _be(arguments, said, keep)
+    return pid
 
 
 def _be(arguments: Sequence[str], said: int, keep: Collection[int]) -> NoReturn:
