@@ -41,8 +41,8 @@ def test_the_right_one_passes_before_and_after_each_store(programs: Path, ring: 
 @pytest.mark.parametrize("ring", ["split", "packed"])
 def test_the_right_one_passes_second_crashes(programs: Path, ring: str) -> None:
     tried = campaign(programs, ring)
-    cases = list(itertools.islice(tried.second(LOADS["mixed"], 60), 60))
-    assert len(cases) == 60
+    cases = list(itertools.islice(tried.second(LOADS["mixed"], 60), 30))
+    assert len(cases) == 30
     bad = [(str(case), told(verdict)) for case in cases if (verdict := tried.run(case)).word != "pass"]
     assert bad == []
 
@@ -80,6 +80,16 @@ def test_a_back_end_that_tracks_nothing_is_unsupported(tmp_path: Path) -> None:
     tried = Campaign(Setup(Command(f"{tmp_path / 'program'} {{socket}} {{image}}"), Choices()))
     with pytest.raises(UnsupportedError, match="no INFLIGHT_SHMFD"):
         tried.calm(LOADS["mixed"])
+
+
+@pytest.mark.parametrize(
+    "script", ["{program} {{socket}} {{image}}; true", "{program} {{socket}} {{image}} & sleep 60"]
+)
+def test_what_serves_may_be_a_child_of_what_was_started(programs: Path, script: str) -> None:
+    """It is found at the other end of the connection, and all of the group is ended."""
+    told = f"sh -c '{script.format(program=c.built(programs))}'"
+    tried = Campaign(Setup(Command(told), Choices(), 0.5))
+    assert [tried.run(Case.read(f"split-in-use-{n}-after")).word for n in (1, 20)] == ["pass", "pass"]
 
 
 @pytest.mark.parametrize(
