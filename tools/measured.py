@@ -55,8 +55,11 @@ def measurements() -> Iterator[tuple[Row, Mapping[str, Any]]]:
 
 
 def told_otherwise(row: Row, found: Mapping[str, str]) -> list[str]:
-    """Give the properties that were found broken, and that are proved of the same."""
-    proved = {name for name, verdict in _verdicts(row).items() if verdict == "proved"}
+    """Give the properties that were found broken, and that are proved of the same.
+
+    But for well-formed: a region is judged here by the text's recovery, there by what the choice itself makes of it.
+    """
+    proved = {name for name, verdict in _verdicts(row).items() if verdict == "proved"} - {"well-formed"}
     return sorted(proved & set(found))
 
 
