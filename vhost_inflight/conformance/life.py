@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from refimpl.backend.dump import ring_parts
 from refimpl.choices import Choices
-from refimpl.errors import InflightError
+from refimpl.errors import InflightError, UsageError
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.inflight import HeldInflight
 from refimpl.frontend.memory import GuestRam
@@ -213,7 +213,7 @@ class Rig:
                 self._timer = Timer(self._seconds, self._kill)
                 self._timer.start()
             self._start()
-        except (UnsupportedError, TracingError):
+        except (UnsupportedError, TracingError, UsageError):
             raise
         except _StartError as error:
             if not again:

@@ -115,10 +115,12 @@ class Process:
 
 
 def served_by(connection: int) -> int:
-    """Return the process that listens at the other end of a connection."""
+    """Return the process that listens at the other end of a connection. Raises UsageError where it cannot be seen."""
     with socket.socket(fileno=os.dup(connection)) as sock:
         told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid: int = struct.unpack("iII", told)[0]
+    if not pid:
+        raise UsageError("what serves cannot be seen from here: it is in a container; run this in there, too")
     return pid
 
 
