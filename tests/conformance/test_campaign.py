@@ -93,7 +93,14 @@ def test_what_serves_may_be_a_child_of_what_was_started(programs: Path, script: 
 
 
 @pytest.mark.parametrize(
-    "name", ["split-mixed-23-after", "packed-in-use-1-before-7-after", "split-queues-calm", "packed-mixed-random-4"]
+    "name",
+    [
+        "split-mixed-23-after",
+        "packed-in-use-1-before-7-after",
+        "split-queues-7-asleep",
+        "split-queues-calm",
+        "packed-mixed-random-4",
+    ],
 )
 def test_a_name_is_read_as_it_is_written(name: str) -> None:
     assert str(Case.read(name)) == name

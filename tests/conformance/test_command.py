@@ -22,13 +22,13 @@ def test_a_right_one_is_told_so(programs: Path, tmp_path: Path) -> None:
     options = [word for form, file in files.items() for word in (f"--{form}", str(file))]
     ran = inflight("conformance", "--backend-cmd", c.command(programs), "--ring", "split", "--load", "in-use", *options)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.startswith("split, judged as merged: 79 cases, 79 pass")
+    assert ran.stdout.startswith("split, judged as merged: 118 cases, 118 pass")
     document = json.loads(files["json"].read_text(encoding="utf-8"))
     jsonschema.validate(document, shipped_schema())
     (ring,) = document["rings"]
-    assert (ring["how"], ring["points"], len(ring["cases"])) == ("exact", {"in-use": 39}, 79)
+    assert (ring["how"], ring["points"], len(ring["cases"])) == ("exact", {"in-use": 39}, 118)
     assert ring["cases"][1]["deaths"][0]["function"] == "split_start"
-    assert ET.fromstring(files["junit"].read_text(encoding="utf-8")).get("tests") == "79"  # noqa: S314  # our own
+    assert ET.fromstring(files["junit"].read_text(encoding="utf-8")).get("tests") == "118"  # noqa: S314  # our own
     assert "No failure" in files["html"].read_text(encoding="utf-8")
 
 
@@ -96,7 +96,7 @@ def test_without_tracing_it_dies_at_random_times(programs: Path, monkeypatch: py
 def test_no_limit_of_failures_is_no_limit(programs: Path) -> None:
     asked = Asked(c.command(programs, "SETTLED_BEFORE_CLEARED"), ring="split", loads=["in-use"], failures=0)
     (ring,) = command.tried(asked).rings
-    assert (len(ring.verdicts), ring.left) == (79, [])
+    assert (len(ring.verdicts), ring.left) == (118, [])
 
 
 def test_random_kills_find_a_bad_mistake(programs: Path) -> None:

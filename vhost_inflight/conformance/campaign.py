@@ -13,7 +13,7 @@ from typing import Final
 
 from vhost_inflight.conformance.life import Setup
 from vhost_inflight.conformance.load import LOADS, Load
-from vhost_inflight.conformance.points import Case, Deaths, Point
+from vhost_inflight.conformance.points import ENDS, Case, Deaths, Point
 from vhost_inflight.conformance.trying import Verdict, stores_after, try_case
 
 __all__ = ["Campaign"]
@@ -46,8 +46,8 @@ class Campaign:
         return self._points[key]
 
     def cases(self, load: Load) -> list[Case]:
-        """Give the cases with one crash: before and after each store."""
-        return [self._case(load, (point.number, after)) for point in self.points(load) for after in (False, True)]
+        """Give the cases with one crash: at each store, with each of ENDS."""
+        return [self._case(load, (point.number, end)) for point in self.points(load) for end in ENDS]
 
     def second(self, load: Load, most: int) -> Iterator[Case]:
         """Give cases with a second crash, about so many at most: in the life after one crash at each instruction.
@@ -59,9 +59,9 @@ class Campaign:
         firsts = _each_instruction(served)
         room = most // max(1, len(firsts))
         for number, first in enumerate(firsts):
-            death = first.number, True
+            death = first.number, "after"
             for point in _chosen(self.points(load, (death,)), served, room, number):
-                yield self._case(load, death, (point.number, True))
+                yield self._case(load, death, (point.number, "after"))
 
     def random(self, load: Load, number: int) -> list[Case]:
         """Give cases that die at a random time."""
@@ -72,7 +72,7 @@ class Campaign:
         first = self._points.pop((load.name, ()), [])
         return first == self.points(load)
 
-    def _case(self, load: Load, *deaths: tuple[int, bool]) -> Case:
+    def _case(self, load: Load, *deaths: tuple[int, str]) -> Case:
         return Case(self.setup.ring, load.name, deaths)
 
     def _aims(self, case: Case) -> list[Point] | None:

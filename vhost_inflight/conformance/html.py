@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from vhost_inflight.conformance.judge import RULES, SECTIONS
-from vhost_inflight.conformance.report import CANNOT, Report, lines, where
+from vhost_inflight.conformance.report import CANNOT, HOW, Report, lines, where
 from vhost_inflight.conformance.trying import Verdict
 
 __all__ = ["as_html"]
@@ -44,7 +44,7 @@ def as_html(report: Report) -> str:
 
 def _row(report: Report, verdict: Verdict) -> str:
     deaths = zip(verdict.points, verdict.case.deaths, strict=False)
-    killed = "<br>".join(escape(f"{'after' if after else 'before'} {point}") for point, (_, after) in deaths)
+    killed = "<br>".join(escape(HOW[end].format(point)) for point, (_, end) in deaths)
     by = "<br>".join(escape(where(report, point)) for point in verdict.points)
     rules = "<br>".join(
         escape(f"{name}: {SECTIONS[name]}") for name in dict.fromkeys(b.property for b in verdict.broken)
@@ -64,7 +64,7 @@ def _failure(report: Report, verdict: Verdict) -> str:
 
 
 def _lives(report: Report, verdict: Verdict) -> Iterator[str]:
-    for number, (point, (_, after)) in enumerate(zip(verdict.points, verdict.case.deaths, strict=False)):
+    for number, (point, (_, end)) in enumerate(zip(verdict.points, verdict.case.deaths, strict=False)):
         life = verdict.lives[number] if number < len(verdict.lives) else ()
         before = life[max(0, point.number - 1 - _SHOWN) : point.number - 1]
         yield f"<p>Life {number + 1}, its stores up to its death:</p><ol class=life>"
@@ -74,7 +74,7 @@ def _lives(report: Report, verdict: Verdict) -> Iterator[str]:
         told = f"{point.number}. <code>{escape(str(point))}</code>, by {escape(where(report, point))}"
         yield (
             f"<li>{told}</li><li class=kill>SIGKILL</li>"
-            if after
+            if end != "before"
             else f"<li class=kill>SIGKILL</li><li class=no>{told}</li>"
         )
         yield "</ol>"

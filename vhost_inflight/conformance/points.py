@@ -15,10 +15,16 @@ from vhost_inflight.conformance.load import LOADS, QUEUE_SIZE
 from vhost_inflight.conformance.tracer import Aim, Change, Seen
 from vhost_inflight.recover.memory import fields_at, structures
 
-__all__ = ["CALM", "RANDOM", "Case", "Deaths", "Point", "Said", "points", "stores"]
+__all__ = ["CALM", "ENDS", "RANDOM", "Case", "Deaths", "Point", "Said", "points", "stores"]
 
-Deaths = tuple[tuple[int, bool], ...]
-"""Where lives end: numbers of stores, each with whether it is after that store."""
+Deaths = tuple[tuple[int, str], ...]
+"""Where lives end: numbers of stores, each with one of ENDS."""
+
+ENDS: Final = ("before", "after", "asleep")
+"""A death before a store, or after it; with the third the driver sleeps on, and with the second it looks at once.
+
+Before a store it sleeps on, too: what was published by then can only be found out by a notification.
+"""
 
 CALM: Final = "calm"
 """The case without a crash."""
@@ -51,9 +57,9 @@ class Point:
     offset: int
     said: tuple[Said, ...]
 
-    def aim(self, *, after: bool) -> Aim:
+    def aim(self, end: str) -> Aim:
         """Give where a process has to die."""
-        return Aim(self.module, self.offset, self.occurrence, after)
+        return Aim(self.module, self.offset, self.occurrence, end != "before")
 
     @property
     def instruction(self) -> tuple[str, int]:
@@ -67,7 +73,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case: a ring, a load, and where the lives end: numbers of stores, each with whether it is after that store.
+    """A case: a ring, a load, and where the lives end: numbers of stores, each with one of ENDS.
 
     One that is ``random`` dies at a time that the number draws, instead of at a store.
     """
@@ -81,13 +87,13 @@ class Case:
         """Give its name, which `read` reads."""
         if self.random:
             return f"{self.ring}-{self.load}-{RANDOM}-{self.deaths[0][0]}"
-        ends = [f"{number}-{'after' if after else 'before'}" for number, after in self.deaths]
+        ends = [f"{number}-{end}" for number, end in self.deaths]
         return "-".join([self.ring, self.load, *(ends or [CALM])])
 
     @classmethod
     def drawn(cls, ring: str, load: str, number: int) -> Case:
         """Give the case that dies at a time drawn by a number."""
-        return cls(ring, load, ((number, bool(number % 2)),), random=True)
+        return cls(ring, load, ((number, ENDS[1 + number % 2]),), random=True)
 
     @classmethod
     def read(cls, name: str) -> Case:
@@ -96,7 +102,7 @@ class Case:
         load = next((load for load in LOADS if rest.startswith(f"{load}-")), None)
         words = rest[len(load or "") + 1 :].split("-")
         ends = list(zip(words[::2], words[1::2], strict=False))
-        known = all(number.isdecimal() and int(number) and end in {"before", "after"} for number, end in ends)
+        known = all(number.isdecimal() and int(number) and end in ENDS for number, end in ends)
         if ring not in {"split", "packed"} or load is None:
             raise UsageError(f"{name} is no case: a name is like split-mixed-23-after; loads are {', '.join(LOADS)}")
         if words == [CALM]:
@@ -104,8 +110,8 @@ class Case:
         if len(words) == 2 and words[0] == RANDOM and words[1].isdecimal():
             return cls.drawn(ring, load, int(words[1]))
         if len(words) % 2 or not known:
-            raise UsageError(f"{name} is no case: wanted is a store's number and before or after, like 23-after")
-        return cls(ring, load, tuple((int(number), end == "after") for number, end in ends))
+            raise UsageError(f"{name} is no case: wanted is a store's number and {', '.join(ENDS)}, like 23-after")
+        return cls(ring, load, tuple((int(number), end) for number, end in ends))
 
 
 def points(seen: Sequence[Seen], ring: str, revision: str, entries: int = QUEUE_SIZE) -> list[Point]:

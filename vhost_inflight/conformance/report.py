@@ -16,7 +16,7 @@ from vhost_inflight.conformance.points import Point
 from vhost_inflight.conformance.symbols import Symbol
 from vhost_inflight.conformance.trying import Verdict
 
-__all__ = ["CANNOT", "FORMAT", "Report", "Ring", "as_json", "as_junit", "case_lines", "lines", "shipped_schema"]
+__all__ = ["CANNOT", "FORMAT", "HOW", "Report", "Ring", "as_json", "as_junit", "case_lines", "lines", "shipped_schema"]
 
 FORMAT: Final = "vhost-inflight conformance 1"
 """What a report says that it is."""
@@ -29,6 +29,9 @@ CANNOT: Final = (
     "A process that forks what serves after it was connected to, and one that runs as another user.",
 )
 """What such a test cannot find, whatever it says."""
+
+HOW: Final = {"before": "before {}", "after": "after {}", "asleep": "after {}, while the driver sleeps"}
+"""How a death is said, with its store."""
 
 _NO_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TOLD: Final = 20
@@ -107,8 +110,8 @@ def case_lines(report: Report, verdict: Verdict) -> Iterator[str]:
     """Tell one verdict."""
     severity = f", {verdict.severity} in a guest" if verdict.severity else ""
     yield f"{verdict.case}: {verdict.word}{severity}"
-    for point, (_, after) in zip(verdict.points, verdict.case.deaths, strict=False):
-        yield f"  killed {'after' if after else 'before'} {point}, by {where(report, point)}"
+    for point, (_, end) in zip(verdict.points, verdict.case.deaths, strict=False):
+        yield f"  killed {HOW[end].format(point)}, by {where(report, point)}"
     if verdict.why and not verdict.broken:
         yield f"  {verdict.why}"
     for one in verdict.broken:
@@ -178,11 +181,11 @@ def _case(report: Report, verdict: Verdict) -> dict[str, Any]:
         "id": str(verdict.case), "verdict": verdict.word, "severity": verdict.severity or None,
         "deaths": [
             {
-                "after": after, "store": point.number, "stores": [str(said) for said in point.said],
+                "end": end, "store": point.number, "stores": [str(said) for said in point.said],
                 "module": point.module, "offset": point.offset,
                 "function": report.symbol(point).function or None, "line": report.symbol(point).line or None,
             }
-            for point, (_, after) in zip(verdict.points, verdict.case.deaths, strict=False)
+            for point, (_, end) in zip(verdict.points, verdict.case.deaths, strict=False)
         ],
         "broken": [
             {

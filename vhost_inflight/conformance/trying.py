@@ -98,25 +98,25 @@ def stores_after(setup: Setup, case: Case, aims: Sequence[Point]) -> list[Point]
 
 def _deaths(rig: Rig, load: Load, case: Case, aims: Sequence[Point], broken: list[Broken]) -> str | None:
     """Live through the deaths of a case, judging each; say why it could not be, None if it could."""
-    for point, (store, after) in zip(aims, case.deaths, strict=True):
-        ending = rig.live(point.aim(after=after))
+    for point, (store, end) in zip(aims, case.deaths, strict=True):
+        ending = rig.live(point.aim(end))
         if ending.how != "killed":
             return f"it did not come to store {store}, {point}: {ending.how} {ending.why}".rstrip()
         if _other(ending, point, rig.setup):
             return f"store {store} was another one than {point}"
         broken += judge_memory(rig, rig.setup.choices)
-        _between(rig, load, active=after)
+        _between(rig, load, active=end == "after")
     return None
 
 
 def _random(rig: Rig, load: Load, case: Case, broken: list[Broken], seconds: float) -> str | None:
     """Live until a random time; say why that did not come, None if it did."""
-    number, after = case.deaths[0]
+    number, end = case.deaths[0]
     ending = rig.live(seconds=random.Random(number).uniform(0, seconds))  # noqa: S311  # no secret
     if ending.how != "killed":
         return f"it was not killed in time: {ending.how} {ending.why}".rstrip()
     broken += judge_memory(rig, rig.setup.choices)
-    _between(rig, load, active=after)
+    _between(rig, load, active=end == "after")
     return None
 
 
