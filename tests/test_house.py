@@ -111,6 +111,7 @@ def test_no_module_is_too_long() -> None:
 MODULES = {
     "### model/": "model", "### proofs/": "proofs", "### refimpl/": "refimpl",
     "### vhost_inflight/judging/": "vhost_inflight/judging", "### vhost_inflight/live/": "vhost_inflight/live",
+    "### vhost_inflight/conformance/": "vhost_inflight/conformance",
     "### diagrams/": "diagrams",
 }  # fmt: skip
 

@@ -22,11 +22,20 @@ from proofs.induction.kits import kit
 from proofs.search.bounds import Bounds
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, recorded_readings
 from proofs.verdicts import readings as all_readings
-from tools import claims, firsts, readings, sentences, tour, trust
+from tools import claims, firsts, measured, readings, sentences, tour, trust
 
 __all__ = ["PAGES", "block", "filled"]
 
-PAGES = ("README.md", "docs/errata.md", "docs/gaps.md", "docs/properties.md", "docs/tour.md", "docs/trust.md")
+PAGES = (
+    "README.md",
+    "docs/conformance.md",
+    "docs/errata.md",
+    "docs/gaps.md",
+    "docs/implementations.md",
+    "docs/properties.md",
+    "docs/tour.md",
+    "docs/trust.md",
+)
 """The documents that have such parts."""
 
 _PART = re.compile(r"(<!-- generated: ([\w. -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -42,9 +51,10 @@ def block(name: str) -> str:
 
     They are ``verdicts``, ``properties``, ``firsts``, ``runs first``, ``readings``, ``gaps RING``, ``bounded RING``,
     ``run NAME`` and ``end of NAME``; or sentences: ``steps RING REVISION ID...``, ``proposed RING``, ``mended NAME``;
-    or of the tour: ``pictures``, ``crashes RING``; or of docs/trust.md: ``believed``, ``assumed``, ``sabotages``.
+    or of the tour: ``pictures``, ``crashes RING``; or of docs/trust.md: ``believed``, ``assumed``, ``sabotages``; or
+    of docs/conformance.md and docs/implementations.md: ``conformance``, ``implementations``.
     """
-    told = sentences.part(name) or tour.part(name) or trust.part(name)
+    told = sentences.part(name) or tour.part(name) or trust.part(name) or measured.part(name)
     return _recorded(name) if told is None else _table(*told)
 
 

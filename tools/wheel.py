@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["main", "missing"]
 
-SUFFIXES = (".py", ".json", ".jsonl", ".c", ".rs", ".go")
+SUFFIXES = (".py", ".json", ".jsonl", ".c", ".h", ".rs", ".go")
 PACKAGES = ("vhost_inflight", "model", "proofs", "refimpl", "diagrams")
 
 

@@ -15,6 +15,7 @@ import typer
 from model.terms import ModelError
 from refimpl.choices import PROVED, parse_gaps
 from refimpl.names import no_such
+from vhost_inflight.conformance.commands import conformance
 from vhost_inflight.live.commands import dump, proxy
 from vhost_inflight.options import (
     Gaps,
@@ -342,6 +343,7 @@ def crash_test(
 app.command(short_help="Read region and ring out of a live process.")(dump)
 app.command(short_help="Stand between front-end and back-end, and tell.")(proxy)
 app.command(short_help="Write test vectors for other back-ends.")(vectors)
+app.command(short_help="Kill somebody's back-end at its stores, and judge.")(conformance)
 app.command("check-vectors", short_help="Test somebody's back-end with vectors.")(check_vectors)
 
 

@@ -6,18 +6,20 @@ door tells (`vhost_inflight.__main__`).
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 from refimpl.documents import STDIO
 from refimpl.errors import InflightError, UsageError
 
-__all__ = ["STDIO", "ended", "refuse", "write_json"]
+__all__ = ["STDIO", "Ending", "ended", "refuse", "write_json"]
 
 
 def write_json(file: Path, document: Any) -> None:
@@ -27,6 +29,48 @@ def write_json(file: Path, document: Any) -> None:
         sys.stdout.write(text)
     else:
         file.write_text(text, encoding="utf-8")
+
+
+class Ending:
+    """Lets Ctrl-C, SIGTERM and SIGHUP end this program as an exception, so that processes and files of a test go too.
+
+    What is raised in a finalizer or at a fork Python prints and ignores: `again` raises it once more.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has come."""
+        self.came: int | None = None
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Hear the signals, but those that this program was started to ignore, as nohup does."""
+        numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+        before, printed = {n: signal.signal(n, self._hears) for n in numbers}, sys.unraisablehook
+        sys.unraisablehook = lambda ignored: None if self.came and self._is_its(ignored.exc_value) else printed(ignored)
+        try:
+            yield
+        except Exception:
+            self.again()  # a process of the test had the signal too
+            raise
+        finally:
+            sys.unraisablehook = printed
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hears(self, number: int, _frame: object) -> None:
+        self.came = number
+        self.again()
+
+    def again(self) -> None:
+        """Raise what has come, if anything has: it may have been lost."""
+        if self.came == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.came is not None:
+            sys.exit(128 + self.came)
+
+    @staticmethod
+    def _is_its(error: BaseException | None) -> bool:
+        return isinstance(error, (KeyboardInterrupt, SystemExit))
 
 
 def ended(run: Callable[[], bool | None], expected: type[Exception] = InflightError) -> NoReturn:

@@ -55,7 +55,8 @@ class FrontEnd:
     """A front-end for the rings of one guest.
 
     ``kicks``, ``calls`` and ``errs`` are an eventfd for each queue; they and the shared buffer, which is ``held``,
-    outlive a connection. ``config`` is the configuration space as last read.
+    outlive a connection. ``config`` is the configuration space as last read, ``offered`` are the features that the
+    back-end offered last, None before it was asked.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class FrontEnd:
         self.wanted_protocol = protocol_features
         self.connection: Connection | None = None
         self.held = HeldInflight()
+        self.offered: int | None = None
         self.features = 0
         self.protocol_features = 0
         self.config = b""
@@ -257,9 +259,9 @@ class FrontEnd:
 
     def _negotiate(self, *, again: bool) -> None:
         """Say what QEMU says when a connection is new: 1, 15, 16, 17, 36, 21, 3, 1, 13, 14, and 24 the first time."""
-        offered = self._ask_number(Request.GET_FEATURES)
-        if self.needed & ~offered:
-            raise BackEndError(f"the features {self.needed & ~offered:#x} are not offered")
+        self.offered = self._ask_number(Request.GET_FEATURES)
+        if self.needed & ~self.offered:
+            raise BackEndError(f"the features {self.needed & ~self.offered:#x} are not offered")
         offered_protocol = self._ask_number(Request.GET_PROTOCOL_FEATURES)
         self.protocol_features = offered_protocol & self.wanted_protocol
         self._send(Request.SET_PROTOCOL_FEATURES, Number(self.protocol_features))

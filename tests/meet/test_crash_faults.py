@@ -18,7 +18,8 @@ import pytest
 
 from refimpl.choices import Choices
 from refimpl.memory import SharedMemory
-from vhost_inflight.judging.crash import command, forked, steering
+from vhost_inflight import forked
+from vhost_inflight.judging.crash import command, steering
 from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.faults import CrashTestError, blames_memory
 from vhost_inflight.judging.crash.outcome import Outcome

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,51 +13,9 @@ from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.faults import CrashTestError
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.plan import Kill, stores
-from vhost_inflight.telling import STDIO, write_json
+from vhost_inflight.telling import STDIO, Ending, write_json
 
 __all__ = ["run"]
-
-
-class _Ending:
-    """Lets Ctrl-C, SIGTERM and SIGHUP end this program as an exception, so that processes and files of the test go too.
-
-    What is raised in a finalizer or at a fork Python prints and ignores: `again` raises it once more.
-    """
-
-    def __init__(self) -> None:
-        """Nothing has come."""
-        self.came: int | None = None
-
-    @contextlib.contextmanager
-    def heard(self) -> Iterator[None]:
-        """Hear the signals, but those that this program was started to ignore, as nohup does."""
-        numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
-        before, printed = {n: signal.signal(n, self._hears) for n in numbers}, sys.unraisablehook
-        sys.unraisablehook = lambda ignored: None if self.came and self._is_its(ignored.exc_value) else printed(ignored)
-        try:
-            yield
-        except (CrashTestError, OSError):
-            self.again()  # a process of the test had the signal too
-            raise
-        finally:
-            sys.unraisablehook = printed
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _hears(self, number: int, _frame: object) -> None:
-        self.came = number
-        self.again()
-
-    def again(self) -> None:
-        """Raise what has come, if anything has: it may have been lost."""
-        if self.came == signal.SIGINT:
-            raise KeyboardInterrupt
-        if self.came is not None:
-            sys.exit(128 + self.came)
-
-    @staticmethod
-    def _is_its(error: BaseException | None) -> bool:
-        return isinstance(error, (KeyboardInterrupt, SystemExit))
 
 
 def run(
@@ -84,7 +39,7 @@ def run(
     schedule, CrashTestError and OSError when the test cannot go on or a file cannot be written; after Ctrl-C
     KeyboardInterrupt, when all is printed.
     """
-    ending = _Ending()
+    ending = Ending()
     with ending.heard():
         if schedule is not None:
             outcome = _crashes_of(schedule)
@@ -115,7 +70,7 @@ def _crashes_of(file: Path) -> Outcome:
     return crashes_of(load(file), file)
 
 
-def _with_a_bar(ending: _Ending, *, kills: int, **options: Any) -> Outcome:
+def _with_a_bar(ending: Ending, *, kills: int, **options: Any) -> Outcome:
     """Run the crash test, with a progress bar on a terminal; the options are those of `crash_test`."""
     from rich.console import Console  # noqa: PLC0415  # what prints needs it, what imports this may not
     from rich.progress import Progress  # noqa: PLC0415

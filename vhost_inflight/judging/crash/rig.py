@@ -21,8 +21,8 @@ from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
 from refimpl.wire.features import EVENT_IDX, WANTED
+from vhost_inflight.forked import ForkedBackEnd, held_signals
 from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, blames_memory, check_socket
-from vhost_inflight.judging.crash.forked import ForkedBackEnd, held_signals
 from vhost_inflight.judging.crash.guest import SECTOR, CrashGuest, Record
 from vhost_inflight.judging.crash.judge_packed import PackedCrashJudge
 from vhost_inflight.judging.crash.judge_split import CrashJudge

@@ -21,6 +21,9 @@
  * Numbers in the ring and the region are little-endian here, as on x86-64 and ARM; main() says so where they are not.
  *
  * Each MISTAKE_... macro puts a mistake in that real back-ends have made. The vectors find every one of them.
+ *
+ * A program that includes this file with WITH_A_DEVICE defined gets the first half alone, and has a device and stores of its
+ * own: vhost_inflight/conformance/backend.c does.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -205,6 +208,9 @@ static void *allocate(size_t number, size_t size)
     return memory;
 }
 
+#ifdef WITH_A_DEVICE
+#define STORE(field, value) ((field) = (value))
+#else
 /* Every store to shared memory, so that a test can see them. A back-end needs no more than the line in the middle. */
 static void before_store(const volatile void *field, size_t width);
 static void after_store(const volatile void *field, size_t width);
@@ -214,6 +220,7 @@ static void after_store(const volatile void *field, size_t width);
         (field) = (value);                     \
         after_store(&(field), sizeof(field));  \
     } while (0)
+#endif
 
 /* ---------------------------------------------------------------------------------------------- descriptor chains */
 
@@ -353,6 +360,10 @@ static int check_packed_chain(struct queue *q, uint32_t first)
 
 /* --------------------------------------------------------------------------------- both rings: what is resubmitted */
 
+#ifdef WITH_A_DEVICE
+static void notify_driver(struct queue *q);
+static void give_to_device(struct queue *q, uint32_t first);
+#else
 static void notify_driver(struct queue *q)
 {
     STORE(*q->call, 1); /* a back-end writes to the call eventfd here */
@@ -363,6 +374,7 @@ static void give_to_device(struct queue *q, uint32_t first)
     (void)q; /* begin to read or write the buffers of the chain, here */
     (void)first;
 }
+#endif
 
 /* Which request was fetched earlier. Of equal counters, which no back-end leaves, the lower entry is first. */
 static int by_counter(const void *left, const void *right)
@@ -961,6 +973,7 @@ static int packed_supply(struct queue *q, struct finished *batch, size_t number)
     return 0;
 }
 
+#ifndef WITH_A_DEVICE
 /* ============================================================================================ the adapter: messages */
 
 enum { REGION, DESCRIPTORS, AVAILABLE, USED, DRIVER_EVENT, DEVICE_EVENT, CALL, PARTS };
@@ -1597,3 +1610,5 @@ int main(void)
     free(answer.text);
     return status;
 }
+
+#endif

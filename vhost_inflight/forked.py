@@ -17,7 +17,7 @@ from typing import IO, Any, NoReturn
 
 from refimpl.backend.process import main
 
-__all__ = ["ForkedBackEnd", "held_signals"]
+__all__ = ["ForkedBackEnd", "fork", "held_signals"]
 
 _ENDED = 60.0
 """Seconds in which a process that was killed has ended."""
@@ -61,9 +61,7 @@ class ForkedBackEnd:
     def __init__(self, arguments: Sequence[str], said: IO[bytes], keep: Collection[int] = ()) -> None:
         """Start it."""
         self.code: int | None = None
-        self.pid = os.fork()
-        if not self.pid:
-            _be(arguments, said.fileno(), keep)
+        self.pid = fork(arguments, said.fileno(), keep)
         try:
             self._ended = os.pidfd_open(self.pid)
         except OSError:
@@ -92,6 +90,13 @@ class ForkedBackEnd:
             self.kill()
             os.close(self._ended)
             self._ended = -1
+
+
+def fork(arguments: Sequence[str], said: int, keep: Collection[int] = ()) -> int:
+    """Start one as `ForkedBackEnd` says, and return its process, which is the caller's to wait for."""
+    if not (pid := os.fork()):
+        _be(arguments, said, keep)
+    return pid
 
 
 def _be(arguments: Sequence[str], said: int, keep: Collection[int]) -> NoReturn:

@@ -1,0 +1,1 @@
+"""Back-ends that are killed at each of their stores."""

@@ -1,0 +1,38 @@
+"""The back-end in C, built for tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import vhost_inflight.conformance
+
+__all__ = ["SOURCE", "built", "command", "inflight"]
+
+SOURCE: Final = Path(vhost_inflight.conformance.__file__).with_name("backend.c")
+
+_FLAGS: Final = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-g")
+_SANITIZED: Final = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+@cache
+def built(folder: Path, mistake: str = "", *, sanitized: bool = False) -> Path:
+    """Build it, with a mistake if one is named, and give the program."""
+    program = folder / f"backend-{mistake or 'right'}{'-sanitized' * sanitized}"
+    more = [*(_SANITIZED if sanitized else ("-O1",)), *([f"-DMISTAKE_{mistake}"] if mistake else [])]
+    subprocess.run(["cc", *_FLAGS, *more, "-o", program, SOURCE], check=True)
+    return program
+
+
+def command(folder: Path, mistake: str = "", *, sanitized: bool = False) -> str:
+    """Give the command that starts it."""
+    return f"{built(folder, mistake, sanitized=sanitized)} {{socket}} {{image}}"
+
+
+def inflight(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours."""
+    program = [sys.executable, "-m", "vhost_inflight", *arguments]
+    return subprocess.run(program, check=False, capture_output=True, text=True, timeout=120)

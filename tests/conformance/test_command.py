@@ -1,0 +1,105 @@
+"""The command: exit codes, reports in three forms, a case again, and what it says where it cannot try anything."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from tests.conformance import c
+from tests.conformance.c import inflight
+from vhost_inflight.conformance import command, ptrace
+from vhost_inflight.conformance.command import Asked
+from vhost_inflight.conformance.report import shipped_schema
+
+
+def test_a_right_one_is_told_so(programs: Path, tmp_path: Path) -> None:
+    files = {form: tmp_path / f"report.{form}" for form in ("json", "junit", "html")}
+    options = [word for form, file in files.items() for word in (f"--{form}", str(file))]
+    ran = inflight("conformance", "--backend-cmd", c.command(programs), "--ring", "split", "--load", "in-use", *options)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("split, judged as merged: 118 cases, 118 pass")
+    document = json.loads(files["json"].read_text(encoding="utf-8"))
+    jsonschema.validate(document, shipped_schema())
+    (ring,) = document["rings"]
+    assert (ring["how"], ring["points"], len(ring["cases"])) == ("exact", {"in-use": 39}, 118)
+    assert ring["cases"][1]["deaths"][0]["function"] == "split_start"
+    assert ET.fromstring(files["junit"].read_text(encoding="utf-8")).get("tests") == "118"  # noqa: S314  # our own
+    assert "No failure" in files["html"].read_text(encoding="utf-8")
+
+
+def test_a_failure_is_told_and_repeated_and_shown(programs: Path, tmp_path: Path) -> None:
+    files = {form: tmp_path / f"report.{form}" for form in ("json", "junit", "html", "state")}
+    options = [word for form, file in files.items() for word in (f"--{form}", str(file))]
+    told = c.command(programs, "SETTLED_BEFORE_CLEARED")
+    ran = inflight(
+        "conformance", "--backend-cmd", told, "--ring", "split", "--load", "in-use", "--failures", "3", *options
+    )
+    assert ran.returncode == 1
+    assert "split in-use: left after so many failures" in ran.stdout
+    assert "killed after region.used_idx := 65535, by split_supply (recover.c:" in ran.stdout
+    document = json.loads(files["json"].read_text(encoding="utf-8"))
+    jsonschema.validate(document, shipped_schema())
+    (ring,) = document["rings"]
+    bad = [case for case in ring["cases"] if case["verdict"] != "pass"]
+    assert [case["verdict"] for case in bad] == ["fail"] * 3
+    suite = ET.fromstring(files["junit"].read_text(encoding="utf-8"))  # noqa: S314  # our own
+    assert suite.get("failures") == "3"
+    picture = files["html"].read_text(encoding="utf-8")
+    assert picture.count("<details>") == 3
+    assert "SIGKILL" in picture
+    assert "http" not in picture, "a single file, that loads nothing"
+    again = ran.stdout.splitlines()[-1].removeprefix("again: vhost-inflight ")
+    repeated = inflight(*shlex.split(again))
+    assert repeated.returncode == 1
+    assert "split, judged as merged: 1 case, 1 fail" in repeated.stdout
+    shown = inflight("recover", "--explain", str(files["state"]))
+    assert "used_idx" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--backend-cmd", "x {socket}"], "the command has no {image}"),
+        (["--backend-cmd", "'x {socket} {image}"], "the command cannot be read"),
+        (["--backend-cmd", "/nowhere/x {socket} {image}"], "the back-end does not start: No such file"),
+        (["--backend-cmd", "true {socket} {image}"], "ended with exit status 0 before it listened"),
+        (["--backend-cmd", "x {socket} {image}", "--at", "mixed-1"], "mixed-1 is no case"),
+        (["--backend-cmd", "x {socket} {image}", "--load", "heavy"], "there is no load 'heavy'"),
+        (["--backend-cmd", "x {socket} {image}", "--html", "-"], "need a file"),
+    ],
+)
+def test_what_cannot_be_tried_is_told_in_a_line(options: list[str], told: str) -> None:
+    ran = inflight("conformance", *options)
+    assert ran.returncode == 2
+    assert told in " ".join(ran.stderr.replace("│", " ").split())
+    assert "Traceback" not in ran.stderr
+
+
+def test_without_tracing_it_dies_at_random_times(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_thread: int) -> None:
+        raise ptrace.TracingError("Operation not permitted")
+
+    monkeypatch.setattr(ptrace, "attach", refused)
+    asked = Asked(c.command(programs), ring="split", loads=["mixed"], kills=6)
+    report = command.tried(asked)
+    (ring,) = report.rings
+    assert "Operation not permitted" in ring.how
+    assert [str(verdict.case) for verdict in ring.verdicts[1:]] == [f"split-mixed-random-{n}" for n in range(1, 7)]
+    assert report.passed
+
+
+def test_no_limit_of_failures_is_no_limit(programs: Path) -> None:
+    asked = Asked(c.command(programs, "SETTLED_BEFORE_CLEARED"), ring="split", loads=["in-use"], failures=0)
+    (ring,) = command.tried(asked).rings
+    assert (len(ring.verdicts), ring.left) == (118, [])
+
+
+def test_random_kills_find_a_bad_mistake(programs: Path) -> None:
+    """Most of a life with this mistake is fatal."""
+    asked = Asked(c.command(programs, "LAST_AVAIL_FROM_BASE"), ring="split", loads=["mixed"], random=True, kills=40)
+    assert not command.tried(asked).passed

@@ -1,0 +1,165 @@
+"""All cases of a back-end: its stores are found, and it is killed before and after each of them."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import signal
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Final
+
+from vhost_inflight.conformance.life import Setup
+from vhost_inflight.conformance.load import LOADS, Load
+from vhost_inflight.conformance.points import ENDS, Case, Deaths, Point
+from vhost_inflight.conformance.trying import Verdict, stores_after, try_case
+
+__all__ = ["Campaign"]
+
+_GOLDEN: Final = (5**0.5 - 1) / 2
+"""Multiples of it, without their whole part, are spread evenly from 0 to 1 however many there are."""
+
+_AHEAD: Final = 4
+"""Cases for each process that are begun before the first of them is asked for."""
+
+
+class Campaign:
+    """All cases of a back-end on a ring."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Prepare: nothing runs yet."""
+        self.setup = setup
+        self._points: dict[tuple[str, Deaths], list[Point]] = {}
+        self._seconds: dict[str, float] = {}
+
+    # What there is to try
+
+    def points(self, load: Load, deaths: Deaths = ()) -> list[Point]:
+        """Give the stores of the life after some deaths. Raises TracingError where it cannot be traced."""
+        key = load.name, deaths
+        if key not in self._points:
+            case = self._case(load, *deaths)
+            aims = self._aims(case)
+            self._points[key] = [] if aims is None else stores_after(self.setup, case, aims)
+        return self._points[key]
+
+    def cases(self, load: Load) -> list[Case]:
+        """Give the cases with one crash: at each store, with each of ENDS."""
+        return [self._case(load, (point.number, end)) for point in self.points(load) for end in ENDS]
+
+    def second(self, load: Load, most: int) -> Iterator[Case]:
+        """Give cases with a second crash, about so many at most: in the life after one crash at each instruction.
+
+        There it is each store of an instruction that the life before did not come to, which is recovery, and some of
+        each other one.
+        """
+        served = self.points(load)
+        firsts = _each_instruction(served)
+        room = most // max(1, len(firsts))
+        for number, first in enumerate(firsts):
+            death = first.number, "after"
+            for point in _chosen(self.points(load, (death,)), served, room, number):
+                yield self._case(load, death, (point.number, "after"))
+
+    def random(self, load: Load, number: int) -> list[Case]:
+        """Give cases that die at a random time."""
+        return [Case.drawn(self.setup.ring, load.name, each) for each in range(1, number + 1)]
+
+    def steady(self, load: Load) -> bool:
+        """Look for the stores once more, and return whether they are the same."""
+        first = self._points.pop((load.name, ()), [])
+        return first == self.points(load)
+
+    def _case(self, load: Load, *deaths: tuple[int, str]) -> Case:
+        return Case(self.setup.ring, load.name, deaths)
+
+    def _aims(self, case: Case) -> list[Point] | None:
+        """Give the stores that a case's lives end at; None, where there is none of such a number."""
+        found = []
+        for number, (store, _) in enumerate(() if case.random else case.deaths):
+            known = self.points(LOADS[case.load], case.deaths[:number])
+            if store > len(known):
+                return None
+            found.append(known[store - 1])
+        return found
+
+    # Trying it
+
+    def run(self, case: Case) -> Verdict:
+        """Try a case, and judge it. Raises InflightError where there is nothing to judge."""
+        aims = self._aims(case)
+        if aims is None:
+            return Verdict(case, "skip", why="there are fewer stores in this life")
+        verdict = try_case(self.setup, case, aims, self._time_of(case))
+        return self._with_lives(verdict)
+
+    def run_all(self, cases: Iterable[Case], jobs: int) -> Generator[Verdict, None, None]:
+        """Try cases in so many processes at once, and give the verdicts in the order of the cases."""
+        if jobs == 1:
+            yield from map(self.run, cases)
+            return
+        context = multiprocessing.get_context("fork")
+        pool = ProcessPoolExecutor(jobs, context, initializer=_leave_interrupts)
+        try:
+            begun: deque[Future[Verdict]] = deque()
+            left = iter(cases)
+            while True:
+                for case in itertools.islice(left, _AHEAD * jobs - len(begun)):
+                    aims = self._aims(case)
+                    if aims is not None:
+                        told = self.setup, case, aims, self._time_of(case)
+                        begun.append(pool.submit(try_case, *told))
+                if not begun:
+                    return
+                yield self._with_lives(begun.popleft().result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def calm(self, load: Load) -> Verdict:
+        """Try a load without a crash: how long it takes is what random times are drawn from."""
+        begin = time.monotonic()
+        verdict = self.run(self._case(load))
+        self._seconds[load.name] = time.monotonic() - begin
+        return verdict
+
+    def _time_of(self, case: Case) -> float:
+        if case.random and case.load not in self._seconds:
+            self.calm(LOADS[case.load])
+        return self._seconds.get(case.load, 0.0)
+
+    def _with_lives(self, verdict: Verdict) -> Verdict:
+        """Add the stores of the lives that ended."""
+        if verdict.bad and not verdict.case.random:
+            deaths = verdict.case.deaths
+            verdict.lives = tuple(self.points(LOADS[verdict.case.load], deaths[:n]) for n in range(len(deaths)))
+        return verdict
+
+
+def _leave_interrupts() -> None:
+    """Let Ctrl-C be for the process that asks; it ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _each_instruction(found: Sequence[Point]) -> list[Point]:
+    """Give one store of each instruction: the one in the middle, when most is in flight."""
+    groups: dict[tuple[str, int], list[Point]] = {}
+    for point in found:
+        groups.setdefault(point.instruction, []).append(point)
+    return sorted((group[len(group) // 2] for group in groups.values()), key=lambda point: point.number)
+
+
+def _chosen(found: Sequence[Point], served: Sequence[Point], most: int, turn: int) -> list[Point]:
+    """Give the stores of instructions that have not ``served``, and of the others as many as there is room for.
+
+    Those are spread over the life evenly, each ``turn`` at other places.
+    """
+    known = {point.instruction for point in served}
+    new = [point for point in found if point.instruction not in known]
+    others = [point for point in found if point.instruction in known]
+    room = max(1, most - len(new)) if others else 0
+    spread = {int((turn * room + each) * _GOLDEN % 1 * len(others)) for each in range(room)}
+    return sorted([*new, *(others[at] for at in spread)], key=lambda point: point.number)

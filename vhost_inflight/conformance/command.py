@@ -1,0 +1,175 @@
+"""The command conformance: exit 0 where a back-end passes every case, 1 where not, 2 where it cannot be tried."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from refimpl.choices import PROVED, RINGS, Choices
+from refimpl.documents import STDIO
+from vhost_inflight.conformance import ptrace
+from vhost_inflight.conformance.campaign import Campaign
+from vhost_inflight.conformance.html import as_html
+from vhost_inflight.conformance.life import Setup, UnsupportedError
+from vhost_inflight.conformance.load import LOADS, Load
+from vhost_inflight.conformance.points import Case
+from vhost_inflight.conformance.process import Command
+from vhost_inflight.conformance.ptrace import TracingError
+from vhost_inflight.conformance.report import Report, Ring, as_json, as_junit, lines
+from vhost_inflight.conformance.symbols import symbols
+from vhost_inflight.telling import Ending, write_json
+
+__all__ = ["Asked", "run", "tried"]
+
+SECOND: Final = "mixed"
+"""The load that second crashes are tried on."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for: see the command's options. ``second`` and ``kills`` are how many cases of their kind.
+
+    After so many ``failures`` a load is left; 0 is never. ``jobs`` are processes that try cases, 0: one for each core.
+    """
+
+    command: str
+    ring: str | None = None
+    revision: str = ""
+    loads: Sequence[str] = ()
+    at: str | None = None
+    second: int = 400
+    random: bool = False
+    kills: int = 100
+    patience: float = 0.5
+    failures: int = 50
+    jobs: int = 0
+
+
+def run(
+    asked: Asked,
+    *,
+    json_file: Path | None = None,
+    junit: Path | None = None,
+    html: Path | None = None,
+    state: Path | None = None,
+) -> bool:
+    """Try a back-end, tell what came of it, and return whether it passed. Raises InflightError where it cannot be."""
+    ending = Ending()
+    with ending.heard():
+        report = _with_a_bar(asked)
+        ending.again()
+    if json_file != STDIO:
+        for line in lines(report):
+            print(line)
+    if json_file is not None:
+        write_json(json_file, as_json(report))
+    if junit is not None:
+        junit.write_text(as_junit(report), encoding="utf-8")
+    if html is not None:
+        html.write_text(as_html(report), encoding="utf-8")
+    if state is not None:
+        found = next((verdict.state for verdict in report.bad if verdict.state is not None), None)
+        if found is not None:
+            write_json(state, found)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return report.passed
+
+
+def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: None) -> Report:
+    """Try a back-end; ``told`` hears of each case, and how many are left of its kind."""
+    command = Command(asked.command)
+    if asked.at is not None:
+        case = Case.read(asked.at)
+        rings, loads = [case.ring], [case.load]
+    else:
+        case = None
+        rings, loads = [asked.ring] if asked.ring else list(RINGS), list(asked.loads or LOADS)
+    report = Report(asked.command, [])
+    try:
+        for name in rings:
+            ring = Ring(name, asked.revision or PROVED[name])
+            report.rings.append(ring)
+            choices = Choices(ring=name, revision=ring.revision)
+            campaign = Campaign(Setup(command, choices, asked.patience))
+            begin = time.monotonic()
+            try:
+                if case is not None:
+                    ring.verdicts.append(campaign.run(case))
+                else:
+                    _on(campaign, ring, asked, [LOADS[load] for load in loads], told)
+            except UnsupportedError as error:
+                ring.note = str(error)
+            finally:
+                ring.seconds = time.monotonic() - begin
+    except KeyboardInterrupt:
+        report.interrupted = True
+    report.symbols = symbols(point.instruction for verdict in report.verdicts for point in verdict.points)
+    return report
+
+
+def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], told: Callable[[str, int], None]) -> None:
+    """Try one ring: each load without a crash, then with one, then with two."""
+    for load in loads:
+        verdict = campaign.calm(load)
+        ring.verdicts.append(verdict)
+        if verdict.bad:
+            continue  # who does not serve need not be killed
+        ring.how = _how(campaign, load, forced=asked.random)
+        cases: Iterator[Case]
+        if ring.how != "exact":
+            cases = iter(campaign.random(load, asked.kills))
+            total = asked.kills
+        else:
+            first = campaign.cases(load)
+            ring.points[load.name] = len(campaign.points(load))
+            if not campaign.steady(load):
+                ring.unsteady.append(load.name)
+            second = campaign.second(load, asked.second) if asked.second and load.name == SECOND else iter(())
+            cases, total = itertools.chain(first, second), len(first) + (asked.second if load.name == SECOND else 0)
+        failures = 0
+        with contextlib.closing(campaign.run_all(cases, asked.jobs or len(os.sched_getaffinity(0)))) as verdicts:
+            for number, one in enumerate(verdicts):
+                ring.verdicts.append(one)
+                failures += one.bad
+                told(str(one.case), max(total - number - 1, 0))
+                if asked.failures and failures >= asked.failures:
+                    ring.left.append(load.name)
+                    break
+
+
+def _how(campaign: Campaign, load: Load, *, forced: bool) -> str:
+    """Find out whether stores can be found; say "exact", or why processes die at random times instead."""
+    if forced:
+        return "as asked for"
+    if why := ptrace.supported():
+        return why
+    try:
+        campaign.points(load)
+    except TracingError as error:
+        return str(error)
+    return "exact"
+
+
+def _with_a_bar(asked: Asked) -> Report:
+    """Try a back-end, with a progress bar on a terminal."""
+    from rich.console import Console  # noqa: PLC0415  # what prints needs it, what imports this may not
+    from rich.progress import Progress  # noqa: PLC0415
+
+    terminal = Console(stderr=True)
+    with Progress(console=terminal, auto_refresh=False, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task("looking for stores", total=None)
+        done = 0
+
+        def told(what: str, left: int) -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, completed=done, total=done + left, description=what, refresh=done % 10 == 0)
+
+        return tried(asked, told)

@@ -1,0 +1,74 @@
+"""The command conformance, for `vhost_inflight.cli`; it imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vhost_inflight.options import JsonFile, check, writable
+from vhost_inflight.telling import STDIO
+
+__all__ = ["conformance"]
+
+
+def conformance(
+    *,
+    command: Annotated[
+        str,
+        typer.Option(
+            "--backend-cmd",
+            metavar="COMMAND",
+            help="starts it; {socket} and {image} stand for paths; no shell reads it",
+        ),
+    ],
+    ring: Annotated[str | None, typer.Option(help="split or packed (each that it offers, if left out)")] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(help="the text that it follows (what is proved, if left out: split merged, packed hardened)"),
+    ] = None,
+    load: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="mixed, queues, in-use (all, if left out)")
+    ] = None,
+    at: Annotated[str | None, typer.Option(metavar="CASE", help="try this case alone, as a report names it")] = None,
+    second: Annotated[int, typer.Option(min=0, metavar="N", help="how many cases with a second crash, about")] = 400,
+    random: Annotated[
+        bool, typer.Option("--random", help="kill at random times, as where processes may not be traced")
+    ] = False,
+    kills: Annotated[int, typer.Option(min=1, metavar="N", help="of each load, at random times")] = 100,
+    patience: Annotated[
+        float, typer.Option(min=0.05, metavar="SECONDS", help="that it may rest while it owes something")
+    ] = 0.5,
+    failures: Annotated[int, typer.Option(min=0, metavar="N", help="leave a load after so many; 0: never")] = 50,
+    jobs: Annotated[int, typer.Option(min=0, metavar="N", help="how many cases at a time; 0: one for each core")] = 0,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a report in JUnit's XML, too", callback=writable)
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a report as one HTML file, too", callback=writable)
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="write the memory of the shortest failure, for `recover`", callback=writable),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Kill somebody's vhost-user-blk back-end at each of its stores, and judge what a guest would see.
+
+    Exit 0: it passes every case. Exit 1: it does not. Exit 2: it cannot be tried. See docs/conformance.md.
+    """
+    from refimpl.choices import REVISIONS, RINGS
+    from vhost_inflight.conformance.load import LOADS
+
+    check("ring", ring, RINGS)
+    check("revision", revision, REVISIONS)
+    for name in load or ():
+        check("load", name, LOADS)
+    if STDIO in {junit, html, state}:
+        raise typer.BadParameter("--junit, --html and --state need a file: standard output is for words, or --json")
+
+    from vhost_inflight.conformance.command import Asked, run
+
+    asked = Asked(command, ring, revision or "", load or (), at, second, random, kills, patience, failures, jobs)
+    raise typer.Exit(0 if run(asked, json_file=json_file, junit=junit, html=html, state=state) else 1)

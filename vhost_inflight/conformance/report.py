@@ -1,0 +1,240 @@
+"""What came of the cases: in words, as JSON (report.schema.json), and as JUnit's XML."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+from refimpl.names import counted
+from vhost_inflight.conformance.judge import RULES, SECTIONS, WORDS
+from vhost_inflight.conformance.points import Point
+from vhost_inflight.conformance.symbols import Symbol
+from vhost_inflight.conformance.trying import Verdict
+
+__all__ = ["CANNOT", "FORMAT", "HOW", "Report", "Ring", "as_json", "as_junit", "case_lines", "lines", "shipped_schema"]
+
+FORMAT: Final = "vhost-inflight conformance 1"
+"""What a report says that it is."""
+
+CANNOT: Final = (
+    "An order that a processor could turn round: what is left is what one thread stored, in its program's order.",
+    "Writes that go on when the process is dead: here the disk is a file, and who is dead writes no more.",
+    "The order in which requests are resubmitted is seen in the memory that is left, not in what the device gets.",
+    "Long lives: a few dozen requests on rings of 8 entries, so no counter of 2048 and no ring of 32768.",
+    "A process that forks what serves after it was connected to, and one that runs as another user.",
+)
+"""What such a test cannot find, whatever it says."""
+
+HOW: Final = {"before": "before {}", "after": "after {}", "asleep": "after {}, while the driver sleeps"}
+"""How a death is said, with its store."""
+
+_NO_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TOLD: Final = 20
+
+
+@dataclass
+class Ring:
+    """What was tried on one ring.
+
+    ``points`` counts the crash points of each load; ``note`` says why there are none; ``unsteady`` are loads of which
+    two lives were not the same, ``left`` those that were left after so many failures.
+    """
+
+    ring: str
+    revision: str
+    how: str = "exact"
+    note: str = ""
+    points: dict[str, int] = field(default_factory=dict)
+    unsteady: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass
+class Report:
+    """What was tried on all rings, and the symbols of the instructions."""
+
+    command: str
+    rings: list[Ring]
+    symbols: dict[tuple[str, int], Symbol] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """All verdicts."""
+        return [verdict for ring in self.rings for verdict in ring.verdicts]
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was tried, and nothing counts against the back-end."""
+        return any(verdict.word == "pass" for verdict in self.verdicts) and not self.bad
+
+    @property
+    def bad(self) -> list[Verdict]:
+        """What counts against the back-end, the shortest first: fewest deaths, then earliest."""
+        return sorted((verdict for verdict in self.verdicts if verdict.bad), key=_shortness)
+
+    def symbol(self, point: Point) -> Symbol:
+        """Give what the instruction of a store belongs to."""
+        return self.symbols.get(point.instruction, Symbol())
+
+    def again(self, verdict: Verdict) -> str:
+        """Give the command that does a case again."""
+        revision = next(ring.revision for ring in self.rings if ring.ring == verdict.case.ring)
+        told = f"--backend-cmd {_quoted(self.command)} --revision {revision} --at {verdict.case}"
+        return f"vhost-inflight conformance {told}"
+
+
+def _shortness(verdict: Verdict) -> tuple[int, list[int]]:
+    return len(verdict.case.deaths), [number for number, _ in verdict.case.deaths]
+
+
+def _quoted(command: str) -> str:
+    return "'" + command.replace("'", "'\\''") + "'"
+
+
+def where(report: Report, point: Point) -> str:
+    """Say which instruction makes a store: function and line, or file and offset."""
+    symbol = report.symbol(point)
+    module = point.module.rpartition("/")[2] or "no file"
+    return f"{symbol} in {module}" if symbol.function else f"{module}+{point.offset:#x}"
+
+
+def case_lines(report: Report, verdict: Verdict) -> Iterator[str]:
+    """Tell one verdict."""
+    severity = f", {verdict.severity} in a guest" if verdict.severity else ""
+    yield f"{verdict.case}: {verdict.word}{severity}"
+    for point, (_, end) in zip(verdict.points, verdict.case.deaths, strict=False):
+        yield f"  killed {HOW[end].format(point)}, by {where(report, point)}"
+    if verdict.why and not verdict.broken:
+        yield f"  {verdict.why}"
+    for one in verdict.broken:
+        yield f"  {one.property} ({one.seen_by}): {one.text}"
+    for name in dict.fromkeys(one.property for one in verdict.broken):
+        yield f"  rule: {RULES[name]} ({SECTIONS[name]})"
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Give the summary, and the verdicts that count against the back-end, the shortest first."""
+    for ring in report.rings:
+        yield from _ring_lines(ring)
+    bad = report.bad
+    for verdict in bad[:_TOLD]:
+        yield from case_lines(report, verdict)
+    if len(bad) > _TOLD:
+        yield f"and {len(bad) - _TOLD} more; --json or --html has them all"
+    if bad:
+        yield f"again: {report.again(bad[0])}"
+    if report.interrupted:
+        yield "interrupted: this is what was found so far"
+
+
+def _ring_lines(ring: Ring) -> Iterator[str]:
+    if ring.note:
+        yield f"{ring.ring}: {ring.note}"
+        return
+    words = Counter(verdict.word for verdict in ring.verdicts)
+    told = ", ".join(f"{words[word]} {word}" for word in WORDS if words[word]) or "nothing was tried"
+    rate = len(ring.verdicts) / ring.seconds if ring.seconds else 0.0
+    points = ", ".join(f"{load} {number}" for load, number in ring.points.items())
+    how = f"stores by load: {points}" if ring.how == "exact" else f"killed at random times ({ring.how})"
+    yield (
+        f"{ring.ring}, judged as {ring.revision}: {counted(len(ring.verdicts), 'case')}, {told} "
+        f"({ring.seconds:.1f} seconds, {rate:.0f} a second; {how})"
+    )
+    for load in ring.unsteady:
+        yield f"{ring.ring} {load}: two lives were not the same, so cases may be skipped"
+    for load in ring.left:
+        yield f"{ring.ring} {load}: left after so many failures, not all cases were tried (--failures)"
+    properties = Counter(name for v in ring.verdicts for name in {one.property for one in v.broken})
+    if properties:
+        yield f"{ring.ring}: broken: " + ", ".join(f"{name} {number}" for name, number in properties.most_common())
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Give the report as JSON."""
+    return {
+        "format": FORMAT,
+        "command": report.command,
+        "interrupted": report.interrupted,
+        "rings": [
+            {
+                "ring": ring.ring, "revision": ring.revision, "how": ring.how, "note": ring.note or None,
+                "points": ring.points, "unsteady": ring.unsteady, "left": ring.left, "seconds": round(ring.seconds, 3),
+                "counts": {word: sum(v.word == word for v in ring.verdicts) for word in WORDS},
+                "cases": [_case(report, verdict) for verdict in ring.verdicts],
+            }
+            for ring in report.rings
+        ],
+        "cannot": list(CANNOT),
+    }  # fmt: skip
+
+
+def _case(report: Report, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "id": str(verdict.case), "verdict": verdict.word, "severity": verdict.severity or None,
+        "deaths": [
+            {
+                "end": end, "store": point.number, "stores": [str(said) for said in point.said],
+                "module": point.module, "offset": point.offset,
+                "function": report.symbol(point).function or None, "line": report.symbol(point).line or None,
+            }
+            for point, (_, end) in zip(verdict.points, verdict.case.deaths, strict=False)
+        ],
+        "broken": [
+            {
+                "property": one.property, "seen_by": one.seen_by, "text": one.text,
+                "rule": RULES[one.property], "section": SECTIONS[one.property],
+            }
+            for one in verdict.broken
+        ],
+        "why": verdict.why or None, "seconds": round(verdict.seconds, 6), "again": report.again(verdict),
+    }  # fmt: skip
+
+
+def as_junit(report: Report) -> str:
+    """Give the report as JUnit's XML: a suite for each ring and load."""
+    root = ET.Element("testsuites", name=f"vhost-inflight conformance: {_clean(report.command)}")
+    suites: dict[str, ET.Element] = {}
+    for verdict in report.verdicts:
+        name = f"{verdict.case.ring} {verdict.case.load}"
+        if name not in suites:
+            suites[name] = ET.SubElement(root, "testsuite", name=name)
+        told = {"classname": name, "name": str(verdict.case), "time": f"{verdict.seconds:.6f}"}
+        case = ET.SubElement(suites[name], "testcase", told)
+        if verdict.bad:
+            first = verdict.broken[0].text if verdict.broken else verdict.why
+            failure = ET.SubElement(case, "failure", type=verdict.word, message=_clean(first))
+            failure.text = _clean("\n".join([*case_lines(report, verdict), report.again(verdict)]))
+        elif verdict.word == "skip":
+            ET.SubElement(case, "skipped", message=_clean(verdict.why))
+    for ring in report.rings:
+        if ring.note:
+            suites[ring.ring] = ET.SubElement(root, "testsuite", name=ring.ring)
+            case = ET.SubElement(suites[ring.ring], "testcase", classname=ring.ring, name=ring.ring, time="0")
+            ET.SubElement(case, "skipped", message=_clean(ring.note))
+    for element in (*suites.values(), root):
+        for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("skipped", "skipped")):
+            element.set(attribute, str(len(element.findall(f".//{tag}"))))
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _clean(said: str) -> str:
+    """Leave out what XML has no way to write."""
+    return _NO_XML.sub("?", said)
+
+
+def shipped_schema() -> dict[str, Any]:
+    """Give the JSON Schema of the report."""
+    from importlib.resources import files  # noqa: PLC0415  # nobody needs it to write a report
+
+    text = files("vhost_inflight.conformance").joinpath("report.schema.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
