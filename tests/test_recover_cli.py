@@ -150,6 +150,16 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+def test_a_chain_longer_than_its_region_is_an_answer() -> None:
+    """It is seen when recovery is done, in the look for the next request: what was recovered is told."""
+    rig = PackedRig({"region-size": "smaller"}, revision="merged", size=4, entries=2)
+    rig.started()
+    rig.make((0, 3))
+    said = answered(state(rig) | {"region_size": 2})["error"]
+    assert said["culprit"] == "front-end"
+    assert said["rule"].startswith("a chain has 3 descriptors, the region 2 entries")
+
+
 @pytest.mark.parametrize(("document", "culprit", "rule"), BROKEN)
 def test_broken_bytes_are_exit_1(ask: Ask, document: dict[str, Any], culprit: str, rule: str) -> None:
     """The rule and who broke it: as JSON with --json, in words on standard error, and at the end of the story."""

@@ -281,7 +281,7 @@ def recover(given: Given, *, recorded: bool = True) -> Recovery:
             _run_split(memory, memory.split, pieces, recovery, recorded=recorded)
         elif memory.packed is not None:
             _run_packed(memory, memory.packed, pieces, recovery, recorded=recorded)
-    except (RegionError, DriverError) as error:
+    except (RegionError, DriverError, FrontEndError) as error:
         recovery.refused = error
     recovery.after = memory.now()
     return recovery
