@@ -71,6 +71,8 @@ class Vars(Mapping[str, Var]):
         self._by_name = {v.name: v for v in variables}
         if len(self._by_name) != len(variables):
             raise ModelError("a variable is declared twice")
+        self.recorded: dict[Any, Any] = {}
+        """What was recorded of steps over these variables, by their functions (`model.steps.Table.record`)."""
         self._groups = frozenset(name[:end] for name in self._by_name for end, char in enumerate(name) if char in ".[")
 
     def __getitem__(self, name: str) -> Var:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Protocol
 
 from model.record import SHARED, Assign, State, Vars, record, record_term, refuse_ghost
@@ -269,7 +268,18 @@ class Table:
         return table
 
     def record(self, step: Step) -> Recorded:
-        """Record a step as terms; raise `ModelError` where it breaks a rule of the model."""
+        """Record a step as terms; raise `ModelError` where it breaks a rule of the model.
+
+        Tables share variables and most steps: what was recorded of these functions before is given again.
+        """
+        key = (step, self.guards[step.procedure], self.history.get(step.id))
+        known = self.vars.recorded
+        if key not in known:
+            known[key] = self._record(step)
+        told: Recorded = known[key]
+        return told
+
+    def _record(self, step: Step) -> Recorded:
         args = (choice(),) if step.choice else ()
         label = variable(f"{step.procedure}.at") if step.at else None
         parts: list[Operand] = []
@@ -290,9 +300,5 @@ class Table:
         return Recorded(step, guard, assigns, history)
 
     def recorded(self) -> list[Recorded]:
-        """Record every step, in order; once, as a table does not change."""
-        return list(self._recorded)
-
-    @cached_property
-    def _recorded(self) -> tuple[Recorded, ...]:
-        return tuple(self.record(s) for s in self.steps.values())
+        """Record every step, in order."""
+        return [self.record(s) for s in self.steps.values()]

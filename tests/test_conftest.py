@@ -78,7 +78,7 @@ def test_steps_that_are_not_reached(tmp_path: Path) -> None:
     assert "not reached: split.start.adopt" in said
 
 
-@pytest.mark.parametrize(("ci", "ended"), [("", "skipped"), ("true", "errors")])
+@pytest.mark.parametrize(("ci", "ended"), [("", "skipped"), ("true", "(?:errors|failed)")])
 def test_without_qemu(tmp_path: Path, ci: str, ended: str) -> None:
     """README asks for Python, make and a C compiler: without QEMU the tests with a guest skip; in CI they fail."""
     programs = tmp_path / "programs"
@@ -88,9 +88,8 @@ def test_without_qemu(tmp_path: Path, ci: str, ended: str) -> None:
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as scratch:  # the names of sockets are short
         said = run_pytest(ROOT, "tests/interop", Path(scratch), PATH=str(programs), CI=ci,
                           VHOST_INFLIGHT_GUEST=str(tmp_path / "guest"))  # fmt: skip
-    total = re.search(rf"(\d+) {ended}", said.splitlines()[-1])
-    assert total
-    assert int(total[1]) >= 9
-    assert "failed" not in said.splitlines()[-1]
+    last = said.splitlines()[-1]
+    assert sum(int(number) for number in re.findall(rf"(\d+) {ended}", last)) >= 12
+    assert ci or not re.search("failed|errors", last)
     assert "a guest needs more programs: apt-get install" in said
     assert "qemu-system-x86_64 not found" in said

@@ -6,11 +6,12 @@ module (`vhost_inflight.__main__`); here they are listed among the others.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.main import get_command
 
 from model.terms import ModelError
 from refimpl.choices import PROVED, parse_gaps
@@ -362,4 +363,10 @@ def diagrams(out: Annotated[Path, typer.Option(file_okay=False, help="the folder
 
 def main() -> NoReturn:
     """Run the command line; what a user can mend is said in one line."""
-    ended(app, ModelError)
+    ended(_command(), ModelError)
+
+
+@cache
+def _command() -> Any:
+    """Make the commands of their signatures; once in a process, as it takes a while."""
+    return get_command(app)

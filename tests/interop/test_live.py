@@ -52,7 +52,7 @@ def ran(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("major", "ring"),
     [
-        (7, "packed"),
+        pytest.param(7, "packed", marks=pytest.mark.campaign),
         (10, "split"),
         pytest.param(7, "split", marks=pytest.mark.campaign),
         pytest.param(10, "packed", marks=pytest.mark.campaign),

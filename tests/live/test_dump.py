@@ -101,11 +101,13 @@ def test_found(live: Live) -> None:
     before = open_fds()
     for pid in (live.back_end.pid, os.getpid()):
         result = found(Asked(pid))
-        (buffer,) = result.buffers
+        assert live.front_end.inflight is not None
+        kept = bytes(live.front_end.inflight.view())
+        buffer = next(buffer for buffer in result.buffers if buffer.content == kept)  # tests before may have left some
+        assert pid == os.getpid() or result.buffers == [buffer]
         reading = buffer.readings[0]
         assert (reading.ring, reading.layout, reading.entries, reading.queues) == (live.ring, "merged", SIZE, QUEUES)
-        assert live.front_end.inflight is not None
-        assert (buffer.content, result.state, result.torn) == (bytes(live.front_end.inflight.view()), None, False)
+        assert (result.state, result.torn) == (None, False)
         text = "\n".join(dump.report(pid, result))
         assert "queue 0, at byte 0: version 1, desc_num 8, " in text
         assert "; 4 inflight: 0 1 2 3\n" in text

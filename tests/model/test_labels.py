@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -58,15 +57,18 @@ def labels(subject: Subject) -> dict[str, set[str]]:
 def arbitrary_states(machine: Machine, rng: random.Random, number: int) -> Iterator[StateTuple]:
     """Yield states of small numbers that need not be reachable: what holds of them holds of the reachable ones."""
     heads = machine.sizes.heads
+    ranges: list[tuple[int, int | None]] = []  # of each variable: its numbers, and how many elements, None: it is one
+    for var in machine.table.vars.values():
+        top = heads if var.width in (0, 16, 32, 64) else 1 << var.width
+        if machine.table.ring == "packed":
+            top = machine.sizes.size if var.name in IN_THE_RING else top + (var.name in MAY_BE_THE_END)
+        ranges.append((min(top, heads + 1), machine.compiler.number(var.limit) if var.limit else None))
+    draw = rng.random
     for _ in range(number):
-        values: list[Any] = []
-        for var in machine.table.vars.values():
-            top = heads if var.width in (0, 16, 32, 64) else 1 << var.width
-            if machine.table.ring == "packed":
-                top = machine.sizes.size if var.name in IN_THE_RING else top + (var.name in MAY_BE_THE_END)
-            some = [rng.randrange(min(top, heads + 1)) for _ in range(machine.compiler.number(var.limit or "heads"))]
-            values.append(tuple(some) if var.limit else some[0])
-        yield tuple(values)
+        yield tuple(
+            int(draw() * top) if count is None else tuple([int(draw() * top) for _ in range(count)])
+            for top, count in ranges
+        )
 
 
 def waits(subject: Subject) -> set[tuple[str, str]]:
