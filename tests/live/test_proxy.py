@@ -30,6 +30,7 @@ from tests.live.rig import Ends, between, proxying
 from tests.refimpl.backend.test_server import wait_for
 from tests.refimpl.wire_rig import open_fds
 from vhost_inflight.live.frames import PAYLOAD_MAX
+from vhost_inflight.live.lane import Lane, LaneError
 from vhost_inflight.live.proxy import Proxy
 
 
@@ -257,6 +258,25 @@ def test_a_front_end_that_floods(tmp_path: Path) -> None:
             files(take(ends.back, len(message))[1])
         os.close(same)
         assert len(proxy.watch.seen.memory) == 512
+
+
+def test_the_last_bytes_may_be_too_long_a_message() -> None:
+    """Who closed the connection had begun a message that is not passed on: none of it is left, nor is missing."""
+    (front, source), (target, back) = (socket.socketpair() for _ in range(2))
+    with front, source, target, back:
+        for sock in (source, target):
+            sock.setblocking(False)
+        front.sendall(HEADER.pack(1, 1, PAYLOAD_MAX + 1))
+        front.close()
+        lane = Lane(source, target, lambda *_: None)
+        with pytest.raises(LaneError, match="announces 65537 bytes"):
+            lane.read()
+        lane.close()
+        assert lane.missing == 0
+        lane.flush()
+        back.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            back.recv(1)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -99,8 +99,9 @@ class Lane:
             self.write()
 
     def close(self) -> None:
-        """Drop what is on its way."""
+        """Drop what is on its way, and what has come of a message."""
         self._left = memoryview(b"")
+        self._framer.buffer.clear()
         self._drop_fds()
 
     def _feed(self, data: bytes) -> bool:

@@ -7,7 +7,6 @@ for the next front-end.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -207,9 +206,12 @@ class Proxy:
     def _end(self, who: str) -> None:
         """End the connection that one side has closed, when what it sent before has been passed on."""
         lane = self._lanes[who == "the back-end"]
-        with contextlib.suppress(LaneError):
+        try:
             while lane.gone is None and not lane.full:
                 lane.read()
+        except LaneError as error:
+            self.log(f"{who}'s last bytes are not passed on: {error}")
+            lane.close()
         if lane.missing:
             self.log(f"{who} closed the connection in the middle of a message, {lane.missing} bytes missing")
         lane.flush()
