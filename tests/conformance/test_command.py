@@ -14,7 +14,7 @@ from tests.conformance import c
 from tests.conformance.c import inflight
 from vhost_inflight.conformance import command, ptrace
 from vhost_inflight.conformance.command import Asked
-from vhost_inflight.conformance.report import shipped_schema
+from vhost_inflight.reports import shipped_schema
 
 
 def test_a_right_one_is_told_so(programs: Path, tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_right_one_is_told_so(programs: Path, tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith("split, judged as merged: 118 cases, 118 pass")
     document = json.loads(files["json"].read_text(encoding="utf-8"))
-    jsonschema.validate(document, shipped_schema())
+    jsonschema.validate(document, shipped_schema("vhost_inflight.conformance"))
     (ring,) = document["rings"]
     assert (ring["how"], ring["points"], len(ring["cases"])) == ("exact", {"in-use": 39}, 118)
     assert ring["cases"][1]["deaths"][0]["function"] == "split_start"
@@ -43,7 +43,7 @@ def test_a_failure_is_told_and_repeated_and_shown(programs: Path, tmp_path: Path
     assert "split in-use: left after so many failures" in ran.stdout
     assert "killed after region.used_idx := 65535, by split_supply (recover.c:" in ran.stdout
     document = json.loads(files["json"].read_text(encoding="utf-8"))
-    jsonschema.validate(document, shipped_schema())
+    jsonschema.validate(document, shipped_schema("vhost_inflight.conformance"))
     (ring,) = document["rings"]
     bad = [case for case in ring["cases"] if case["verdict"] != "pass"]
     assert [case["verdict"] for case in bad] == ["fail"] * 3

@@ -15,7 +15,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.vectors import handmade
-from vhost_inflight.vectors.checking import command, process, report
+from vhost_inflight.reports import shipped_schema
+from vhost_inflight.vectors.checking import command, process
 from vhost_inflight.vectors.checking.process import AdapterError
 
 FAKE = Path(__file__).with_name("fake.py")
@@ -45,7 +46,7 @@ def verdicts(program: str, **options: Any) -> tuple[bool, dict[str, Any]]:
     file = handmade.written(Path.cwd())
     yes = command.run(program, vectors=file, json_file=Path("report.json"), **options)
     told = json.loads(Path("report.json").read_text(encoding="utf-8"))
-    Draft202012Validator(report.shipped_schema()).validate(told)
+    Draft202012Validator(shipped_schema("vhost_inflight.vectors.checking")).validate(told)
     return yes, {case["id"]: case for case in told["cases"]}
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 from refimpl.names import counted
 from vhost_inflight.conformance.judge import RULES, SECTIONS, WORDS
 from vhost_inflight.conformance.points import Point
 from vhost_inflight.conformance.symbols import Symbol
 from vhost_inflight.conformance.trying import Verdict
+from vhost_inflight.reports import Suites, failed, skipped
 
-__all__ = ["CANNOT", "FORMAT", "HOW", "Report", "Ring", "as_json", "as_junit", "case_lines", "lines", "shipped_schema"]
+__all__ = ["CANNOT", "FORMAT", "HOW", "Report", "Ring", "as_json", "as_junit", "case_lines", "lines"]
 
 FORMAT: Final = "vhost-inflight conformance 1"
 """What a report says that it is."""
@@ -33,7 +31,6 @@ CANNOT: Final = (
 HOW: Final = {"before": "before {}", "after": "after {}", "asleep": "after {}, while the driver sleeps"}
 """How a death is said, with its store."""
 
-_NO_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TOLD: Final = 20
 
 
@@ -200,41 +197,15 @@ def _case(report: Report, verdict: Verdict) -> dict[str, Any]:
 
 def as_junit(report: Report) -> str:
     """Give the report as JUnit's XML: a suite for each ring and load."""
-    root = ET.Element("testsuites", name=f"vhost-inflight conformance: {_clean(report.command)}")
-    suites: dict[str, ET.Element] = {}
+    suites = Suites(f"vhost-inflight conformance: {report.command}")
     for verdict in report.verdicts:
-        name = f"{verdict.case.ring} {verdict.case.load}"
-        if name not in suites:
-            suites[name] = ET.SubElement(root, "testsuite", name=name)
-        told = {"classname": name, "name": str(verdict.case), "time": f"{verdict.seconds:.6f}"}
-        case = ET.SubElement(suites[name], "testcase", told)
+        case = suites.case(f"{verdict.case.ring} {verdict.case.load}", str(verdict.case), verdict.seconds)
         if verdict.bad:
             first = verdict.broken[0].text if verdict.broken else verdict.why
-            failure = ET.SubElement(case, "failure", type=verdict.word, message=_clean(first))
-            failure.text = _clean("\n".join([*case_lines(report, verdict), report.again(verdict)]))
+            failed(case, verdict.word, first, "\n".join([*case_lines(report, verdict), report.again(verdict)]))
         elif verdict.word == "skip":
-            ET.SubElement(case, "skipped", message=_clean(verdict.why))
+            skipped(case, verdict.why)
     for ring in report.rings:
         if ring.note:
-            suites[ring.ring] = ET.SubElement(root, "testsuite", name=ring.ring)
-            case = ET.SubElement(suites[ring.ring], "testcase", classname=ring.ring, name=ring.ring, time="0")
-            ET.SubElement(case, "skipped", message=_clean(ring.note))
-    for element in (*suites.values(), root):
-        for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("skipped", "skipped")):
-            element.set(attribute, str(len(element.findall(f".//{tag}"))))
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _clean(said: str) -> str:
-    """Leave out what XML has no way to write."""
-    return _NO_XML.sub("?", said)
-
-
-def shipped_schema() -> dict[str, Any]:
-    """Give the JSON Schema of the report."""
-    from importlib.resources import files  # noqa: PLC0415  # nobody needs it to write a report
-
-    text = files("vhost_inflight.conformance").joinpath("report.schema.json").read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(text)
-    return document
+            skipped(suites.case(ring.ring, ring.ring), ring.note)
+    return suites.text()

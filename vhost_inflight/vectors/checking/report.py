@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
+from vhost_inflight.reports import Suites, failed, skipped
 from vhost_inflight.vectors.checking.asking import Checked
 from vhost_inflight.vectors.checking.compare import VERDICTS, Verdict
 
@@ -16,8 +14,6 @@ __all__ = ["FORMAT", "as_json", "as_junit", "bad_lines", "lines"]
 
 FORMAT: Final = "vhost-inflight check 1"
 """What a report says that it is."""
-
-_NO_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def see(verdict: Verdict) -> str:
@@ -81,41 +77,15 @@ def _case(verdict: Verdict, seconds: float) -> dict[str, Any]:
 
 def as_junit(checked: Checked) -> str:
     """Give the report as JUnit's XML: a suite for each ring and section, and one for how the adapter ended."""
-    suites: dict[str, ET.Element] = {}
-    root = ET.Element("testsuites", name=f"vhost-inflight check-vectors: {_clean(checked.ready.name)}")
+    suites = Suites(f"vhost-inflight check-vectors: {checked.ready.name}")
     for verdict, seconds in zip(checked.verdicts, checked.seconds, strict=True):
         vector = verdict.vector
-        name = f"{vector.ring} {vector.section}"
-        suite = suites.get(name)
-        if suite is None:
-            suite = suites[name] = ET.SubElement(root, "testsuite", name=name)
-        case = ET.SubElement(suite, "testcase", classname=name, name=vector.id, time=f"{seconds:.6f}")
+        case = suites.case(f"{vector.ring} {vector.section}", vector.id, seconds)
         if verdict.bad:
-            told = _clean("\n".join(bad_lines(verdict)))
-            first = _clean(verdict.differs[0] if verdict.differs else verdict.word)
-            ET.SubElement(case, "failure", type=verdict.word, message=first).text = told
+            first = verdict.differs[0] if verdict.differs else verdict.word
+            failed(case, verdict.word, first, "\n".join(bad_lines(verdict)))
         elif verdict.word == "unsupported":
-            ET.SubElement(case, "skipped", message=_clean(verdict.differs[0]))
+            skipped(case, verdict.differs[0])
     if checked.ending:
-        suite = suites["the end"] = ET.SubElement(root, "testsuite", name="the end")
-        case = ET.SubElement(suite, "testcase", classname="the end", name="stop", time="0")
-        ET.SubElement(case, "failure", type="wedged", message=_clean(checked.ending))
-    for element in (*suites.values(), root):
-        for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("skipped", "skipped")):
-            element.set(attribute, str(len(element.findall(f".//{tag}"))))
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _clean(said: str) -> str:
-    """Leave out what XML has no way to write."""
-    return _NO_XML.sub("?", said)
-
-
-def shipped_schema() -> dict[str, Any]:
-    """Give the JSON Schema of the report."""
-    from importlib.resources import files  # noqa: PLC0415  # nobody needs it to write a report
-
-    text = files("vhost_inflight.vectors.checking").joinpath("report.schema.json").read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(text)
-    return document
+        failed(suites.case("the end", "stop"), "wedged", checked.ending, checked.ending)
+    return suites.text()
