@@ -183,6 +183,24 @@ def test_an_edit_makes_a_new_table() -> None:
     assert show(before.record(before.step("one")).guard) == "(work.at == 'first' and seen == 0)"
 
 
+def test_what_was_recorded_of_another_table_is_not_taken_for_this_one_s() -> None:
+    """Tables of the same variables share what is recorded of a step as long as all that goes into it is the same."""
+    before = table(loop=False)
+    first = {r.step.id: r for r in before.recorded()}
+
+    def forgotten(s: Any) -> None:
+        s.history.n = 0
+
+    guarded = before.edited([GuardOf("work", lambda s: s.seen < 9)])
+    assert show(guarded.record(guarded.step("two")).guard) != show(first["two"].guard)
+    remembered = before.edited([HistoryOf("three", forgotten)])
+    assert [show(a.value) for a in remembered.record(remembered.step("three")).history] == ["0"]
+    replaced = before.edited([Replace("one", {"to": "first"})])
+    goes = [show(a.value) for a in replaced.record(replaced.step("one")).assigns if a.name == "work.at"]
+    assert goes == ["'first'"]
+    assert all(recorded is first[recorded.step.id] for recorded in before.recorded())
+
+
 def test_a_recorded_step_has_label_guard_and_history() -> None:
     """Its guard is the label's, the procedure's and its own; going to another label is an assignment."""
     recorded = {r.step.id: r for r in table().recorded()}
