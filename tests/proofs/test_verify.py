@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,17 @@ def test_a_solver_that_agrees_to_everything(
     told = capsys.readouterr().out
     assert "1 of 1 as recorded" in told
     assert "wrong: proved, and false: " in told
+
+
+def test_a_recorded_run_that_violates_nothing_is_no_violation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Recorded runs are played each time: what one does not show any more is unknown, and not as recorded."""
+    monkeypatch.setattr(verify, "_records", lambda *_: [])
+    asked = {**ORDER, "revision": "v6"}
+    assert verify.run(**asked)
+    told = verify.load_schedule
+    monkeypatch.setattr(verify, "load_schedule", lambda path: replace(told(path), events=told(path).events[:-1]))
+    capsys.readouterr()
+    assert not verify.run(**asked)
+    assert re.search(r"order.*unknown.*violated", capsys.readouterr().out)
