@@ -210,7 +210,7 @@ def test_a_recorded_run_that_violates_nothing_is_no_violation(
     monkeypatch.setattr(verify, "_records", lambda *_: [])
     asked = {**ORDER, "revision": "v6"}
     assert verify.run(**asked)
-    told = verify.load_schedule
+    told = load_schedule
     monkeypatch.setattr(verify, "load_schedule", lambda path: replace(told(path), events=told(path).events[:-1]))
     capsys.readouterr()
     assert not verify.run(**asked)
