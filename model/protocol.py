@@ -19,6 +19,9 @@ from model.packed.readings import READINGS as PACKED_READINGS
 from model.packed.revisions import HARDENED_EDITS, MERGED
 from model.packed.revisions import REVISIONS as PACKED_REVISIONS
 from model.packed.revisions import V6 as PACKED_V6
+from model.profiles.packed import PROFILES as PACKED_PROFILES
+from model.profiles.profile import Profile
+from model.profiles.split import PROFILES as SPLIT_PROFILES
 from model.properties import Judgement
 from model.proposal import Mend, Sentence
 from model.split.gaps import GAPS as SPLIT_GAPS
@@ -39,6 +42,7 @@ __all__ = [
     "judged",
     "judgements",
     "mends",
+    "profiles",
     "readings",
     "revisions",
     "sentences",
@@ -62,6 +66,10 @@ class Subject:
         """Raise `ModelError` if there is no such ring, revision, gap or choice."""
         if self.ring not in RINGS:
             raise ModelError(f"there is no ring {self.ring!r}; there are: {', '.join(RINGS)}")
+        if self.revision in profiles(self.ring):
+            if self.choices:
+                raise ModelError(f"{self.revision} is a profile: it has made its choices")
+            return
         if self.revision not in revisions(self.ring):
             raise ModelError(f"there is no revision {self.revision!r}; there are: {', '.join(revisions(self.ring))}")
         gap_rules.check(judged(self.ring), self.revision, dict(self.choices))
@@ -80,7 +88,22 @@ class Subject:
 
     def choice(self, gap: str) -> str:
         """Give the choice for a gap."""
-        return dict(self.choices).get(gap, judged(self.ring)[gap].default)
+        return self.chosen.get(gap, judged(self.ring)[gap].default)
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The choices that differ from the defaults: a profile has made its own."""
+        return dict(self.choices) if self.profile is None else self.profile.choices()
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile that it is, if it is one."""
+        return profiles(self.ring).get(self.revision)
+
+    @property
+    def base(self) -> str:
+        """The revision of the text that it is, or that its profile differs from."""
+        return self.revision if self.profile is None else self.profile.base
 
     @property
     def is_reading(self) -> bool:
@@ -91,6 +114,11 @@ class Subject:
 def revisions(ring: str) -> tuple[str, ...]:
     """Give the revisions of a ring's text, in order."""
     return tuple({"split": SPLIT_REVISIONS, "packed": PACKED_REVISIONS}[ring])
+
+
+def profiles(ring: str) -> dict[str, Profile]:
+    """Give what back-ends of others do on a ring, as read in their sources, and what each would be if mended."""
+    return {"split": SPLIT_PROFILES, "packed": PACKED_PROFILES}[ring]
 
 
 def gaps(ring: str) -> dict[str, Gap]:
@@ -148,8 +176,11 @@ def table(subject: Subject, *, quiet: bool = False) -> Table:
         "split": (SPLIT_V6, SPLIT_REVISIONS, split_quiet),
         "packed": (PACKED_V6, PACKED_REVISIONS, packed_quiet),
     }[subject.ring]
-    revised = v6.edited(known[subject.revision])
-    chosen = gap_rules.apply(revised, judged(subject.ring), dict(subject.choices))
+    revised = v6.edited(known[subject.base])
+    if subject.profile is None:
+        chosen = gap_rules.apply(revised, judged(subject.ring), dict(subject.choices))
+    else:
+        chosen = subject.profile.applied(revised, judged(subject.ring))
     return without_notifications(chosen) if quiet else chosen
 
 

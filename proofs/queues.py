@@ -69,7 +69,7 @@ def check(ring: str, subjects: Iterable[protocol.Subject], outcome: Outcome) -> 
         table = protocol.table(subject)
         recorded = [_recorded(steps, table, step_id) for step_id in table.steps]
         found.stores |= {(r.step.id, a.name) for r in recorded for a in _outside(table, r)}
-        faults = [*fields(layout.region(ring, _memory(subject.revision)), table, recorded)]
+        faults = [*fields(layout.region(ring, _memory(subject.base)), table, recorded)]
         faults += variables(table, recorded, _shared_by(subject))
         if outcome.properties(subject):
             faults += [*stores(table, recorded, _shown(subject, outcome)), *shared(subject, table, recorded, outcome)]

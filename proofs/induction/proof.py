@@ -36,7 +36,7 @@ class Proof:
         """
         self.ring = induction_of(subject.ring) if ring is None else ring
         self.judgements = protocol.judgements(subject.ring) if judgements is None else judgements
-        if (why := self.ring.out_of_scope(subject.revision, dict(subject.choices))) is not None:
+        if (why := self.ring.out_of_scope(subject.base, subject.chosen)) is not None:
             raise ValueError(why)
         self.subject = subject
         self.table = self.ring.with_ghosts(protocol.table(subject) if table is None else table)
