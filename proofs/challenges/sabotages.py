@@ -133,8 +133,11 @@ SABOTAGES: tuple[Sabotage, ...] = (
     _s("empty", "every lemma is true", "goals.py", "partial(_itself, to_show)", "partial(_itself, z3.BoolVal(True))"),
     # what is believed
     _s("believed", "everything is proved", "show.py",
-       "        if solver.check() == z3.unsat:\n            return True\n    return False\n\n\ndef _solver",
-       "        if solver.check() != z3.sat:\n            return True\n    return False\n\n\ndef _solver"),
+       "    return bool(solver.check() == z3.unsat)", "    return bool(solver.check() != z3.sat)"),
+    _s("believed", "what is left of the goal before", "show.py", "        self._solver.pop()\n", ""),
+    _s("believed", "what is left of the goal before, and nobody looks", "show.py",
+       "        assert self._solver.num_scopes() == 0",
+       "        self._solver.push = self._solver.pop = list\n        assert True"),
     _s("believed", "small sizes", "solver.py", "facts = [self.size >= 1,", "facts = [self.size <= 4, self.size >= 1,"),
     _s("believed", "small positions", "solver.py", "self.first < 65536]", "self.first < 65000]"),
     _s("believed", "no request past 65530", "proof.py", "        return [*translator.sizes(),",

@@ -24,6 +24,7 @@ import z3
 from proofs.induction.atoms import Goal
 from proofs.induction.goals import goals_of, works
 from proofs.induction.proof import Proof
+from proofs.induction.solver import tell
 from proofs.induction.work import Work
 
 __all__ = ["Query", "Result", "core_of", "given", "hint_key", "hints", "proof_works", "proves", "queries", "solve"]
@@ -111,13 +112,37 @@ def solve(
 ) -> list[Result]:
     """Run queries of one subject; `core` also finds the atoms that each needs; `tries` may be other than `TRIES`."""
     results: list[Result] = []
-    places, goals = proof_works(proof), dict[str, list[Goal]]()
+    places, at = proof_works(proof), None
     for query in wanted:
-        work = places[query.work]
-        if query.work not in goals:
-            goals[query.work] = goals_of(work)
-        results.append(_solved(work, query, goals[query.work][query.number], known, core, tries or TRIES))
+        if at is None or at.work.id != query.work:
+            at = _At(places[query.work], tries or TRIES)
+        results.append(_solved(at, query, known, core))
     return results
+
+
+class _At:
+    """Where goals are shown, and a solver that knows what holds there: it is asked first, with what a goal has besides.
+
+    What the solver makes of these facts serves every goal. A goal's own hypotheses are taken back when it is answered.
+    """
+
+    def __init__(self, work: Work, tries: Tries) -> None:
+        """Take the tries: the effort and seed of the first are this solver's, and the others have one of their own."""
+        self.work, self.goals, self._tries = work, goals_of(work), tries
+        self._solver = _solver(*tries[0])
+        tell(self._solver, work.facts)
+
+    def proves(self, besides: Iterable[Any], goal: Goal, expr: Any, tries: int | None = None) -> bool:
+        """Prove a goal in each case of its step, in so many tries; that there is no other case is a goal of its own."""
+        cases = self.work.cases if goal.kind != "case" else [[]]
+        return all(self._follows([*besides, *case], expr, self._tries[1:tries]) for case in cases)
+
+    def _follows(self, besides: list[Any], expr: Any, tries: Tries) -> bool:
+        assert self._solver.num_scopes() == 0, "what one goal was asked with is there for the next"
+        self._solver.push()
+        refuted = _refutes(self._solver, [*besides, z3.Not(expr)])
+        self._solver.pop()
+        return refuted or proves([*self.work.facts, *besides], expr, tries)
 
 
 @cache
@@ -126,49 +151,42 @@ def proof_works(proof: Proof) -> dict[str, Work]:
     return works(proof)
 
 
-def _solved(  # noqa: PLR0917
-    work: Work, query: Query, goal: Goal, known: dict[str, list[str]], core: bool, tries: Tries
-) -> Result:
+def _solved(at: _At, query: Query, known: dict[str, list[str]], core: bool) -> Result:
     started = time.monotonic()
-    expr, facts = goal.expr(), [*work.facts, *goal.facts()]
-    usable = work.usable(goal)
+    work, goal = at.work, at.goals[query.number]
+    expr, facts, usable = goal.expr(), goal.facts(), work.usable(goal)
     hinted = known.get(hint_key(query.work, goal.name))
     if hinted is not None:
         names = [n for n in hinted if n in usable]
-        if _proves_cases(work, [*facts, *(work.hypothesis(usable[n]) for n in names)], goal, expr, tries[:HINTED]):
+        if at.proves([*facts, *(work.hypothesis(usable[n]) for n in names)], goal, expr, HINTED):
             return Result(query, "proved", time.monotonic() - started, tuple(hinted))
     hypotheses = {name: work.hypothesis(atom) for name, atom in usable.items()}
-    proved = _proves_cases(work, [*facts, *hypotheses.values()], goal, expr, tries)
+    proved = at.proves([*facts, *hypotheses.values()], goal, expr)
     cases = work.cases if goal.kind != "case" else [[]]
-    needed = (core_of([*facts, *case], hypotheses, expr) for case in cases) if proved and core else (hypotheses,)
+    given = [*work.facts, *facts]
+    needed = (core_of([*given, *case], hypotheses, expr) for case in cases) if proved and core else (hypotheses,)
     used = tuple(dict.fromkeys(name for names in needed for name in names))
     return Result(query, "proved" if proved else "unknown", time.monotonic() - started, used, shared=hinted is None)
 
 
-def _proves_cases(work: Work, known: list[Any], goal: Goal, expr: Any, tries: Tries) -> bool:
-    """Prove a goal in each case of its step; that there is no other case is a goal of its own."""
-    cases = work.cases if goal.kind != "case" else [[]]
-    return all(proves([*known, *case], expr, tries) for case in cases)
-
-
 def proves(facts: Iterable[Any], goal: Any, tries: Iterable[tuple[float, int]] = TRIES) -> bool:
     """Whether the solver shows that a goal follows from facts, in one of some tries."""
-    for effort, seed in tries:
-        solver = _solver(effort, seed)
-        solver.add(*facts)
-        solver.add(z3.Not(goal))
-        if solver.check() == z3.unsat:
-            return True
-    return False
+    said = [*facts, z3.Not(goal)]
+    return any(_refutes(_solver(effort, seed), said) for effort, seed in tries)
+
+
+def _refutes(solver: Any, said: Iterable[Any]) -> bool:
+    """Whether the solver shows that what is said, and what it was told before, cannot all be true."""
+    tell(solver, said)
+    return bool(solver.check() == z3.unsat)
 
 
 def _solver(effort: float, seed: int) -> Any:
     solver = z3.SimpleSolver()
-    solver.set("auto_config", False)
-    solver.set("smt.mbqi", False)
-    solver.set("rlimit", int(effort * EFFORT))
-    solver.set("timeout", int(max(effort, 1) * PATIENCE))
-    solver.set("smt.random_seed", seed)
+    solver.set(
+        "auto_config", False, "smt.mbqi", False, "rlimit", int(effort * EFFORT),
+        "timeout", int(max(effort, 1) * PATIENCE), "smt.random_seed", seed,
+    )  # fmt: skip
     return solver
 
 

@@ -41,6 +41,7 @@ class Work:
         """Take the proof; Z3 terms are made when they are first needed. `text` tells works of one name apart."""
         self.proof, self.ring, self.table = proof, proof.ring, proof.table
         self.id, self.text = name, text + proof.entries
+        self._usable: dict[str, dict[str, Atom]] = {}
 
     @cached_property
     def translator(self) -> Translator:
@@ -78,8 +79,10 @@ class Work:
 
     def usable(self, goal: Goal) -> dict[str, Atom]:
         """Give the atoms of the invariant that a goal may use here: none where the invariant is yet to be shown."""
-        groups = rests_on(goal.group) if self.id != "initial" else ()
-        return {name: atom for name, atom in self.proof.atoms.items() if atom.group in groups}
+        if goal.group not in self._usable:
+            groups = rests_on(goal.group) if self.id != "initial" else ()
+            self._usable[goal.group] = {name: a for name, a in self.proof.atoms.items() if a.group in groups}
+        return self._usable[goal.group]
 
     def hypothesis(self, atom: Atom) -> Any:
         """Translate an atom of the invariant."""

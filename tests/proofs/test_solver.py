@@ -307,3 +307,13 @@ def test_what_needs_more_than_its_hint_is_not_shared() -> None:
     (without,) = induction.solve(proof, [query], {induction.hint_key(query.work, query.name): []})
     assert (as_hinted.status, as_hinted.shared) == ("proved", True)
     assert (without.status, without.shared) == ("proved", False)
+
+
+def test_what_one_goal_is_asked_with_is_gone_for_the_next() -> None:
+    """A solver serves the goals of a place: neither what one rests on nor that it was denied is left there."""
+    at = induction._At(induction.proof_works(Proof(SPLIT))["crash"], induction.TRIES[:1])
+    goal, nonsense = at.goals[0], z3.BoolVal(False)
+    assert at.proves([nonsense], goal, nonsense)
+    assert not at.proves([], goal, nonsense)
+    assert at.proves([], goal, z3.BoolVal(True))
+    assert not at.proves([], goal, nonsense)

@@ -16,7 +16,6 @@ from model.protocol import Subject
 from model.record import State, Var, Vars, record_term
 from model.terms import ModelError, Term, all_of, constant, follow, met, negate, substitute, variable, walk
 from proofs.induction import show as induction
-from proofs.induction.goals import goals_of
 from proofs.induction.kits import induction_of
 from proofs.induction.proof import Proof
 from proofs.induction.walks import Along, Steps, Walk, resolve, walk_goals
@@ -105,11 +104,11 @@ def shown(step_id: str, walks: dict[str, Walk]) -> dict[str, bool]:
     other.ring = replace(other.ring, walks={**other.ring.walks, **walks})
     work = StepWork(other, TABLE.record(TABLE.step(step_id)))
     found: dict[str, bool] = {}
-    for goal in goals_of(work):
+    at = induction._At(work, ((0.3, 0),))
+    for goal in at.goals:
         if goal.kind == "walk":
             known = [work.hypothesis(other.atoms[n]) for n in HINTS.get(induction.hint_key(step_id, goal.name), ())]
-            facts = [*work.facts, *known]
-            found[goal.name] = induction._proves_cases(work, facts, goal, goal.expr(), ((0.3, 0),))
+            found[goal.name] = at.proves(known, goal, goal.expr())
     return found
 
 
