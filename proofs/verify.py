@@ -22,8 +22,9 @@ from proofs import queues, report
 from proofs.challenges import conjuncts, mutants, selfcheck, witnesses
 from proofs.induction.engine import Outcome, proof_of, prove_all
 from proofs.induction.kits import kit
+from proofs.induction.solver import Ask
 from proofs.search.breadth_first import Bounds, Found, explore
-from proofs.second.asking import By
+from proofs.second.asking import Also, By
 from proofs.second.told import told
 from proofs.verdicts import (
     Judged,
@@ -128,30 +129,31 @@ def _judge(  # noqa: PLR0917
     with workers() as pool:  # what plays the record, and counts goals, takes one process each, beside what is asked
         records = _records(ring, pool)
         _check_prover(found, ring, proved, by, pool)
-        beside = told(by, ring, proved)
+        also = Also(by)
+        _check_queues(found, ring, chosen, proved, also)
+        _check_reductions(found, ring, proved, also)
+        beside = told(by, ring, proved, also.asked)
         found.notes += beside.notes
         found.good = found.good and beside.good
-        _check_queues(found, ring, chosen, proved)
-        _check_reductions(found, ring, proved)
         for note, checked in records:
             result = checked.result()
             found.notes.append(note(result))
             found.good = found.good and result.holds
 
 
-def _check_queues(found: Run, ring: str, chosen: list[protocol.Subject], proved: Outcome) -> None:
+def _check_queues(found: Run, ring: str, chosen: list[protocol.Subject], proved: Outcome, ask: Ask) -> None:
     """Check that what was said of one queue holds of each of several."""
-    checked = queues.check(ring, chosen, proved)
+    checked = queues.check(ring, chosen, proved, ask)
     found.notes.append(report.several_queues(checked))
     found.good = found.good and not checked.faults
 
 
-def _check_reductions(found: Run, ring: str, proved: Outcome) -> None:
+def _check_reductions(found: Run, ring: str, proved: Outcome, ask: Ask) -> None:
     """Check that runs that the table of a ring does not have are as those that it has."""
     there = [proof_of(subject) for subject in proved.asked if proved.properties(subject)]
     induction = kit(ring).induction
     for said, faults_of in induction.reductions.items() if induction and there else ():
-        faults = list(faults_of(there))
+        faults = list(faults_of(there, ask))
         found.notes.append(report.reduction(said, faults))
         found.good = found.good and not faults
 

@@ -40,7 +40,7 @@ BELIEVED: Sequence[tuple[str, Sequence[str], str, str]] = (
      "what it accepts follows from the question's sentences, and they cannot all be true",
      "each rule's steps broken in each way; `checker`"),
     ("several queues, several requests", ("proofs/queues.py", "proofs/split/at_once.py"),
-     "what they ask is what [is said of several](architecture.md#several-queues); Z3, which alone is asked",
+     "what they ask is what [is said of several](architecture.md#several-queues)",
      "changed layouts, steps and variables, each refused (tests/proofs/test_queues.py, test_at_once.py)"),
 )  # fmt: skip
 
@@ -51,7 +51,9 @@ def part(name: str) -> tuple[Sequence[str], list[Sequence[str]]] | None:
         told = zip(assumptions.lines(protocol.RINGS), assumptions.of(protocol.RINGS), strict=True)
         return ("assumed", "why that is reasonable", "otherwise"), [(f"{s}", a.why, a.otherwise) for s, (_, a) in told]
     if name == "believed":
-        return ("what", "where", "lines", "what is believed of it", "attacked by"), list(_believed())
+        return ("what", "where", "lines, blank ones not counted", "what is believed of it", "attacked by"), list(
+            _believed()
+        )
     if name == "sabotages":
         kinds, known = Counter(s.kind for s in SABOTAGES), recorded()
         noticed = {k: Counter(known[s.name] for s in SABOTAGES if s.kind == k and s.name in known) for k in kinds}
@@ -62,7 +64,9 @@ def part(name: str) -> tuple[Sequence[str], list[Sequence[str]]] | None:
 
 def _believed() -> Iterator[Sequence[str]]:
     for number, (what, where, meaning, attack) in enumerate(BELIEVED, start=1):
-        lines = sum(len(p.read_text(encoding="utf-8").splitlines()) for p in _files(where))
+        lines = sum(
+            sum(bool(line.strip()) for line in p.read_text(encoding="utf-8").splitlines()) for p in _files(where)
+        )
         yield (f"{number}. {what}", ", ".join(f"`{w}`" for w in where), str(lines), meaning, attack)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from math import prod
 
 from proofs.certificates import equality, quantifiers
 from proofs.certificates.arithmetic import adds_up, equal, same_relation, same_remainder
@@ -39,6 +40,9 @@ RELATIONAL = """
 """.split()  # noqa: SIM905 - fewer lines
 """Rewrites of one relation of integers to another that says the same."""
 
+SIGNS = {">": 1, "<": -1}
+"""The sign of what stands so to 0."""
+
 REMAINDERS = ("arith-mod-over-mod", "arith-mod-over-mod-mult")
 """Rewrites of a remainder of a sum (of a product) that has a remainder in it."""
 
@@ -71,6 +75,17 @@ def la_disequality(step: Step) -> bool:
     x, y = told.args[0].args
     make = step.terms.make
     return told.args[1:] == (make("not", make("<=", x, y)), make("not", make("<=", y, x)))
+
+
+def la_mult_sign(step: Step) -> bool:
+    """`(=> (and (> x 0) (< y 0) ...) (< (* x y ...) 0))`: a product of what is not 0 has the sign of its factors."""
+    told = step.only
+    given, said = told.args if told.op == "=>" and len(told.args) == 2 else (told, told)
+    known = given.args if given.op == "and" else (given,)
+    if any(r.op not in SIGNS or r.args[1].number != 0 for r in (*known, said)) or said.args[0].op != "*":
+        return False
+    signs, factors = {r.args[0]: SIGNS[r.op] for r in known}, said.args[0].args
+    return all(f in signs for f in factors) and SIGNS[said.op] == prod(signs[f] for f in factors)
 
 
 def div_intro(step: Step) -> bool:
@@ -139,6 +154,7 @@ RULES: Mapping[str, Rule] = {
     "poly_simp": poly_simp,
     "poly_simp_rel": relations,
     "comp_simplify": relations,
+    "la_mult_sign": la_mult_sign,
     "div_intro": div_intro,
     "distinct_elim": distinct_elim,
     "la_generic": la_generic,

@@ -38,6 +38,8 @@ CHECKER: tuple[tuple[str, str, str, str], ...] = (
      "if negation is None or negation[0] == UNEQUAL:", "if negation is None:"),
     ("sums are equal whatever the numbers", "arithmetic.py",
      "and polynomial(one) == polynomial(other)", "and set(polynomial(one)) == set(polynomial(other))"),
+    ("a product of any sign", "rules.py", " and SIGNS[said.op] == prod(signs[f] for f in factors)", ""),
+    ("a product of anything", "rules.py", "all(f in signs for f in factors) and", "SIGNS[said.op] > 0 or"),
     ("a remainder by another number", "arithmetic.py", 'inside = atom.op == "mod" and atom.args[1] is by',
      'inside = atom.op == "mod"'),
     ("chains have holes", "equality.py", "        if here not in {left, right}:\n            return False\n", ""),

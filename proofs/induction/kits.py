@@ -17,7 +17,7 @@ from model.interpret import Machine, StateTuple
 from model.protocol import Subject
 from model.steps import Edit, Guard, Table
 from model.terms import ModelError, Term
-from proofs.induction.solver import Translator, World
+from proofs.induction.solver import Ask, Translator, World
 from proofs.induction.walks import Walk
 from proofs.induction.words import Conjunct
 from proofs.search.bounds import Bounds, Level
@@ -79,7 +79,7 @@ class Induction:
     """Of what recovery leaves, what it leaves so only where the driver was idle meanwhile, as `restartable` says."""
     out_of_scope: Callable[[str, Mapping[str, str]], str | None] = lambda _revision, _choices: None
     """Why a revision with these choices is not what the invariant speaks of, or None."""
-    reductions: Mapping[str, Callable[[Iterable[Any]], Iterator[str]]] = field(default_factory=dict)
+    reductions: Mapping[str, Callable[[Iterable[Any], Ask], Iterator[str]]] = field(default_factory=dict)
     """By what is said: that runs which the table does not have are as runs that it has; gives what does not hold."""
     no_wrap: frozenset[str] = field(default=frozenset())
     """Fields whose width is an assumption, said in `proofs.assumptions`."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -27,7 +27,19 @@ from proofs.induction.proof import Proof
 from proofs.induction.solver import tell
 from proofs.induction.work import Work
 
-__all__ = ["Query", "Result", "core_of", "given", "hint_key", "hints", "proof_works", "proves", "queries", "solve"]
+__all__ = [
+    "Query",
+    "Result",
+    "by_z3",
+    "core_of",
+    "given",
+    "hint_key",
+    "hints",
+    "proof_works",
+    "proves",
+    "queries",
+    "solve",
+]
 
 Tries = tuple[tuple[float, int], ...]
 
@@ -173,6 +185,11 @@ def proves(facts: Iterable[Any], goal: Any, tries: Iterable[tuple[float, int]] =
     """Whether the solver shows that a goal follows from facts, in one of some tries."""
     said = [*facts, z3.Not(goal)]
     return any(_refutes(_solver(effort, seed), said) for effort, seed in tries)
+
+
+def by_z3(_name: str, facts: Sequence[Any], goal: Any) -> bool:
+    """Ask Z3, once, for what is no goal of a step; a name is for who asks others too."""
+    return proves(facts, goal, TRIES[:1])
 
 
 def _refutes(solver: Any, said: Iterable[Any]) -> bool:

@@ -15,7 +15,7 @@ Numbers are integers, arrays are arrays of integers, a label is the number of it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -26,9 +26,12 @@ from model.record import Assign, Var, record_term
 from model.steps import Guard, Recorded, Table
 from model.terms import ModelError, Term
 
-__all__ = ["INT", "Translator", "World", "function", "tell"]
+__all__ = ["INT", "Ask", "Translator", "World", "function", "tell"]
 
 INT, ARRAY = z3.IntSort(), z3.ArraySort(z3.IntSort(), z3.IntSort())
+
+Ask = Callable[[str, Sequence[Any], Any], bool]
+"""Whether a goal follows from facts: what is asked has a name."""
 
 World = Mapping[str, Any]
 """A Z3 constant or term for each variable of the state."""

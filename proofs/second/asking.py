@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import z3
@@ -16,12 +16,12 @@ from proofs.certificates.check import check
 from proofs.certificates.terms import Refused
 from proofs.induction.goals import goals_of
 from proofs.induction.proof import Proof
-from proofs.induction.show import Query, Result, proof_works, solve
+from proofs.induction.show import Query, Result, by_z3, proof_works, solve
 from proofs.induction.smtlib import Writer
 from proofs.second import cvc
 from proofs.second.questions import Asked, Question
 
-__all__ = ["SOLVERS", "Beside", "By", "Certificate"]
+__all__ = ["SOLVERS", "Also", "Beside", "By", "Certificate"]
 
 SOLVERS = ("z3", "cvc5", "both")
 
@@ -79,9 +79,9 @@ class By:
         asked = (Asked(proof, query, goals[query.work][query.number], known) for query in wanted)
         return [self._joined(first.get(each.query), each) for each in asked]
 
-    def lemma(self, sentences: Sequence[Any]) -> Beside:
-        """Ask cvc5 for a lemma: that some sentences cannot all be true."""
-        return self._ask([Question(list(sentences), Writer())], Beside())
+    def lemma(self, sentences: Sequence[Any], of_z3: str | None = None) -> Beside:
+        """Ask cvc5 for a lemma: that some sentences cannot all be true; Z3 may have said something of it."""
+        return self._ask([Question(list(sentences), Writer())], Beside(of_z3))
 
     def _joined(self, of_z3: Result | None, asked: Asked) -> Result:
         """Join what both say: proved is what one proves and the other does not deny."""
@@ -131,6 +131,22 @@ class By:
                     text = question.thoughtful if thoughtful else question.text
                     answer = cvc.ask(text, options, proof=self.certify)
         return answer
+
+
+@dataclass
+class Also:
+    """Asks what is no goal of a step: Z3 and, where more is asked for, cvc5; `asked` has what both said, by name."""
+
+    by: By
+    asked: dict[str, Beside] = field(default_factory=dict)
+
+    def __call__(self, name: str, facts: Sequence[Any], goal: Any) -> bool:
+        """Whether the goal follows from the facts, as Z3 says."""
+        shown = by_z3(name, facts, goal)
+        if self.by != By():
+            unique = f"{name} ({len(self.asked)})" if name in self.asked else name
+            self.asked[unique] = self.by.lemma([*facts, z3.Not(goal)], "proved" if shown else "unknown")
+        return shown
 
 
 def _z3_says(question: Question) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from proofs.induction.engine import Outcome
@@ -30,12 +30,16 @@ class _Asked:
     beside: Beside
 
 
-def told(by: By, ring: str, outcome: Outcome) -> Told:
-    """Say what each solver answered, goal by goal where it is not ``proved``; and sum the certificates up."""
+def told(by: By, ring: str, outcome: Outcome, besides: Mapping[str, Beside]) -> Told:
+    """Say what each solver answered, goal by goal where it is not ``proved``; and sum the certificates up.
+
+    `besides`: what was asked that is no goal of a step, by name.
+    """
     found = Told()
     if by == By():
         return found
-    goals = [*_goals(outcome), *_lemmas(by, ring)]
+    also = (_Asked(f"{ring}: {name}", "besides", beside) for name, beside in besides.items())
+    goals = [*_goals(outcome), *_lemmas(by, ring), *also]
     for solver in ("z3", "cvc5"):
         _answers(found, solver, goals)
     for goal in goals:

@@ -17,7 +17,6 @@ turns on what it reads there: each sentence holds of any chains, and of any head
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Any
 
 import z3
@@ -26,8 +25,8 @@ from model.record import record_term
 from model.steps import Recorded
 from model.terms import Term, walk
 from proofs.induction.proof import Proof
-from proofs.induction.show import TRIES, proof_works, proves
-from proofs.induction.solver import function
+from proofs.induction.show import by_z3, proof_works
+from proofs.induction.solver import Ask, function
 from proofs.induction.work import StepWork
 from proofs.split.differs import Differs
 
@@ -47,24 +46,24 @@ FROM = frozenset({"positions", "free heads", "seen avail", "fetch position", "in
 """Sentences of the invariant from which it is shown; any others would do, if they are enough."""
 
 
-def at_once(proofs: Iterable[Proof]) -> Iterator[str]:
+def at_once(proofs: Iterable[Proof], ask: Ask = by_z3) -> Iterator[str]:
     """Give what does not hold; steps and sentences that several subjects share are looked at once."""
     seen: set[tuple[str, ...]] = set()
     for proof in proofs:
         if Differs(proof.table).astray:
-            yield from (f"{proof.subject.name}: {fault}" for fault in _turns_on_what_is_read(proof))
+            yield from (f"{proof.subject.name}: {fault}" for fault in _turns_on_what_is_read(proof, ask))
         texts = [text for name, text in proof.texts.items() if name.split(":")[0] in FROM]
         for work in (w for w in proof_works(proof).values() if isinstance(w, StepWork)):
             key = (work.id, work.text, *texts)
             if work.step.procedure not in NEITHER and key not in seen:
                 seen.add(key)
-                yield from (f"{proof.subject.name}: {work.id} {fault}" for fault in _faults(proof, work))
+                yield from (f"{proof.subject.name}: {work.id} {fault}" for fault in _faults(proof, work, ask))
 
 
-def _faults(proof: Proof, work: StepWork) -> Iterator[str]:
+def _faults(proof: Proof, work: StepWork, ask: Ask) -> Iterator[str]:
     writes = {a.name for a in work.recorded.assigns}
     if work.id == "driver.kick.look":
-        yield from kicks(work)
+        yield from kicks(work, ask)
     if not work.id.startswith("driver.make."):
         yield from (f"writes {name}" for name in sorted(writes & WRITTEN))
     read = list(_read(proof, work.recorded))
@@ -76,11 +75,11 @@ def _faults(proof: Proof, work: StepWork) -> Iterator[str]:
     if Differs(proof.table).astray:
         return
     for name, index in {(n, i) for n, i in read if i is not None and n in EARLY}:
-        if not (_not_the_driver_s if name == "table" else partial(_not_free, proof))(work, index):
+        if not (_not_the_driver_s if name == "table" else _not_free)(work, index, ask):
             yield f"may read {name} where the driver writes the next request"
 
 
-def _turns_on_what_is_read(proof: Proof) -> Iterator[str]:
+def _turns_on_what_is_read(proof: Proof, ask: Ask) -> Iterator[str]:
     """Give the sentences that do not stay true when the driver writes any chain, and lists any head in any slot."""
     translator = proof.translator()
     before, (head, slot, chain) = translator.world(""), z3.Ints("head slot chain")
@@ -89,8 +88,9 @@ def _turns_on_what_is_read(proof: Proof) -> Iterator[str]:
     inside = [number >= 0 for number in (head, slot)] + [number < translator.size for number in (head, slot)]
     for atom in (a for a in proof.atoms.values() if a.reads & EARLY):
         known = [*proof.axioms(translator), *inside, translator.expr(atom.term, before)]
-        if not proves(known, translator.expr(atom.term, after), TRIES[:1]):
-            yield f"{atom.name} turns on what the driver writes early"
+        fault = f"{atom.name} turns on what the driver writes early"
+        if not ask(f"{proof.subject.name}: {fault}", known, translator.expr(atom.term, after)):
+            yield fault
 
 
 def _read(proof: Proof, recorded: Recorded) -> Iterator[tuple[str, Term | None]]:
@@ -111,12 +111,13 @@ def _known(work: StepWork) -> list[Any]:
     return [*work.facts, *(work.hypothesis(atom) for atom in atoms if atom.name.split(":")[0] in FROM)]
 
 
-def _not_the_driver_s(work: StepWork, head: Term) -> bool:
+def _not_the_driver_s(work: StepWork, head: Term, ask: Ask) -> bool:
     """Show that the driver does not have a head."""
-    return proves(_known(work), work.before["driver.owns"][work.translator.expr(head, work.rewritten)] == 1, TRIES[:1])
+    owned = work.before["driver.owns"][work.translator.expr(head, work.rewritten)] == 1
+    return ask(f"{work.id}: the head is not the driver's", _known(work), owned)
 
 
-def _not_free(proof: Proof, work: StepWork, place: Term) -> bool:
+def _not_free(work: StepWork, place: Term, ask: Ask) -> bool:
     """Show that a slot is none of those in which the driver may list more heads; three small goals."""
     before, free = work.before, work.before["driver.num_free"]
     fetched, made = before["proof.marked_pos"], before["history.avail_pos"]
@@ -124,16 +125,15 @@ def _not_free(proof: Proof, work: StepWork, place: Term) -> bool:
     slot = function("place")
     near = z3.And(fetched < made, made + free - fetched <= work.translator.size)
     apart = z3.Implies(z3.And(more >= 0, more < free), read != slot(made + more))
+    here = [*work.proof.axioms(work.translator), near, read == slot(fetched), there == slot(fetched)]
     return (
-        proves(_known(work), near, TRIES[:1])
-        and proves(_known(work), read == slot(fetched), TRIES[:1])
-        and proves(
-            [*proof.axioms(work.translator), near, read == slot(fetched), there == slot(fetched)], apart, TRIES[:1]
-        )
+        ask(f"{work.id}: what is free begins where nothing is to be fetched", _known(work), near)
+        and ask(f"{work.id}: the slot is that of the next fetch", _known(work), read == slot(fetched))
+        and ask(f"{work.id}: that slot is not free", here, apart)
     )
 
 
-def kicks(work: StepWork) -> Iterator[str]:
+def kicks(work: StepWork, ask: Ask = by_z3) -> Iterator[str]:
     """Show that one look for all sees a wish exactly where one of the looks after each request would have seen it."""
     (looked,) = (a.value for a in work.recorded.assigns if a.name == "driver.wants_kick")
     before, many, nth = z3.Ints("before many nth")
@@ -144,8 +144,9 @@ def kicks(work: StepWork) -> Iterator[str]:
 
     sizes = [before >= 0, before < 65536, wish >= 0, wish < 65536, many >= 1, many <= 32768]
     all_of_them = (before + many - wish - 1) % 65536 < many  # virtio's vring_need_event
-    if not proves([*sizes, nth >= 1, nth <= many, one(before + nth)], all_of_them, TRIES[:1]):
-        yield "sees a wish that one look for several does not"
-    if not proves([*sizes, all_of_them, nth == (wish - before) % 65536 + 1], z3.And(nth <= many, one(before + nth)),
-                  TRIES[:1]):  # fmt: skip
-        yield "does not see a wish that one look for several does"
+    fault = "sees a wish that one look for several does not"
+    if not ask(f"{work.id} {fault}", [*sizes, nth >= 1, nth <= many, one(before + nth)], all_of_them):
+        yield fault
+    fault, seen = "does not see a wish that one look for several does", z3.And(nth <= many, one(before + nth))
+    if not ask(f"{work.id} {fault}", [*sizes, all_of_them, nth == (wish - before) % 65536 + 1], seen):
+        yield fault

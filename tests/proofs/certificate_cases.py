@@ -94,6 +94,8 @@ CASES = [
         ("poly_simp_rel", "", "(= (= (* 2 x) (+ y y)) (= y x))"),
         ("poly_simp_rel", "", "(= (not (< x y)) (>= x y))"),
         ("comp_simplify", "", "(= (> x y) (not (<= x y)))"),
+        ("la_mult_sign", "", "(=> (and (> x 0) (> y 0)) (> (* x y) 0))"),
+        ("la_mult_sign", "", "(=> (and (> x 0) (< y 0) (< z 0)) (< (* x y y z) 0))"),
         ("div_intro", "", "(and (<= (* 3 (div x 3)) x) (< x (* 3 (+ (div x 3) 1))))"),
         ("distinct_elim", "", "(= (distinct x y) (not (= x y)))"),
         ("la_generic", "", "(not (<= x y)) (not (< y x))", "1 1"),

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import z3
 
-from model import protocol
+from model import layout, protocol
 from model.protocol import Subject
 from model.terms import ModelError
+from proofs import queues
 from proofs.certificates.syntax import problem
 from proofs.challenges import canaries as birds
 from proofs.induction.engine import Outcome
@@ -165,7 +166,7 @@ def _told(by: By, monkeypatch: pytest.MonkeyPatch, answer: cvc.Answer) -> tuple[
     results = by(proof_of("split"), [query], hints("split"))
     outcome = Outcome(asked={SUBJECTS["split"]: [query]}, results={query.key: results[0]})
     monkeypatch.setattr(told, "_lemmas", lambda *_: ())
-    return results[0], told.told(by, "split", outcome)
+    return results[0], told.told(by, "split", outcome, {})
 
 
 def test_a_disagreement_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,3 +248,34 @@ def test_there_is_no_third_solver(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         cli.main()
     assert stopped.value.code == 2
     assert "z3" in capsys.readouterr().err
+
+
+# What is no goal of a step: queues, several requests at once.
+
+
+def test_what_is_asked_besides_has_a_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Z3 decides; what cvc5 says of it is told, with its certificate, and a disagreement of the two is a failure."""
+    number, also = z3.Int("number"), asking.Also(By("z3", certify=True))
+    assert also("above", [number >= 1], number >= 0)
+    assert also("above", [number >= 2], number >= 0)
+    assert not also("below", [number >= -1], number >= 0)
+    assert [(name, b.z3, b.cvc5, b.certificate is not None) for name, b in also.asked.items()] == [
+        ("above", "proved", "proved", True),
+        ("above (1)", "proved", "proved", True),
+        ("below", "unknown", "denied", False),
+    ]
+    monkeypatch.setattr(told, "_lemmas", lambda *_: ())
+    said = told.told(also.by, "split", Outcome(), also.asked)
+    assert said.good
+    assert "no certificate: split: below" in said.notes
+    wrong = {"above": Beside("proved", "denied")}
+    assert not told.told(also.by, "split", Outcome(), wrong).good
+    asking.Also(By())("quiet", [], z3.BoolVal(True))
+
+
+def test_regions_of_several_queues_are_apart_by_certificate() -> None:
+    also = asking.Also(By("z3", certify=True))
+    assert also("product", [], queues._product(*z3.Ints("one other")))
+    assert list(queues.regions(layout.region("packed", "merged"), 64, also)) == []
+    assert len(also.asked) == 7
+    assert all(b.certificate and not b.certificate.refused for b in also.asked.values())
