@@ -14,9 +14,10 @@ import typer
 from typer.main import get_command
 
 from model.terms import ModelError
-from refimpl.choices import PROVED, parse_gaps
+from refimpl.choices import parse_gaps
 from refimpl.names import no_such
 from vhost_inflight.conformance.commands import conformance
+from vhost_inflight.crash_test import crash_test
 from vhost_inflight.live.commands import dump, proxy
 from vhost_inflight.options import (
     Gaps,
@@ -141,7 +142,11 @@ def export(
 @app.command()
 def replay(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="a schedule file, or the name of a recorded run (`list` has them)")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="a schedule file, the name of a recorded run (`list` has them), or a case of conformance",
+        ),
     ],
     dump_at: Annotated[
         str | None,
@@ -149,7 +154,14 @@ def replay(
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Play a schedule on real shared memory. Exit 0: it violates what it should."""
+    """Play a schedule on real shared memory. Exit 0: it violates what it should.
+
+    A case that `conformance --case` wrote is shown: what was stored before each death and after it, what was broken.
+    """
+    from vhost_inflight.conformance import showing
+
+    if showing.is_case(file):
+        _exit(showing.run(file, dump_at, json_file))
     if dump_at is not None:
         from vhost_inflight.judging.play import dumping
 
@@ -256,91 +268,7 @@ def recover(context: typer.Context) -> None:
     _exit(ask(context.args, "vhost-inflight recover"))
 
 
-@app.command("crash-test", short_help="Kill a real back-end at its stores, and judge.")
-def crash_test(
-    *,
-    ring: Annotated[str, typer.Option(help="split or packed")] = "split",
-    revision: Annotated[
-        str | None,
-        typer.Option(help="v6, merged or hardened; left out, what is proved: merged (split), hardened (packed)"),
-    ] = None,
-    gap: Gaps = None,
-    queue_size: Annotated[
-        int | None, typer.Option(min=1, max=32768, help="4; of a guest what its QEMU wants, if left out")
-    ] = None,
-    kills: Annotated[int, typer.Option(min=1)] = 100,
-    seed: Annotated[int, typer.Option()] = 0,
-    guest: Annotated[bool, typer.Option("--guest", help="a real driver: QEMU with a Linux guest")] = False,
-    queues: Annotated[int, typer.Option(min=1, max=4, help="queues of the guest's disk")] = 1,
-    at: Annotated[str | None, typer.Option(metavar="STEP[:N]", help="with --guest, always die right there")] = None,
-    qemu: Annotated[
-        Path | None, typer.Option(metavar="PROGRAM", help="with --guest, this QEMU (or set VHOST_INFLIGHT_QEMU)")
-    ] = None,
-    moves: Annotated[
-        int, typer.Option(min=0, max=20, help="with --guest, take it to another QEMU so often: live migrations")
-    ] = 0,
-    schedule: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="play this schedule, or recorded run; it says ring, revision and size"),
-    ] = None,
-    record: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write what happened as a schedule, for `replay`")
-    ] = None,
-    free: Annotated[
-        bool, typer.Option("--free", help="both processes at their own pace: the seed does not decide all")
-    ] = False,
-    json_file: JsonFile = None,
-) -> None:
-    """Kill a real back-end at its stores and judge what happened. Exit 1: a property was violated.
-
-    With --guest, what a Linux guest wrote is judged by what it reads back.
-    """
-    check_ring(ring)
-    check_revision(revision)
-    revision = revision or PROVED[ring]
-    gaps = parse_gaps(gap or ())
-    if guest:
-        from vhost_inflight.guest import crash
-
-        if schedule is not None:
-            raise typer.BadParameter("--schedule is for the driver that the schedule is of, not for --guest")
-        if free or record is not None:
-            raise typer.BadParameter("--free and --record are not for --guest, which always runs free")
-        if gaps:
-            raise typer.BadParameter("--gap is not for --guest, which has the defaults")
-        _exit(
-            crash.run(
-                ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
-                qemu=qemu, moves=moves, json_file=json_file,
-            )
-        )  # fmt: skip
-    if queues != 1 or at is not None or qemu is not None or moves:
-        raise typer.BadParameter("--queues, --at, --qemu and --moves are for --guest")
-    if gaps and schedule is not None:
-        raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
-    if schedule is not None and record is not None:
-        raise typer.BadParameter("--record writes a schedule, and --schedule has one")
-    if free and (schedule is not None or record is not None):
-        raise typer.BadParameter("--free leaves it to the processes what happens when: no --schedule, no --record")
-
-    from vhost_inflight.judging.crash.command import run
-
-    _exit(
-        run(
-            ring=ring,
-            revision=revision,
-            queue_size=4 if queue_size is None else queue_size,
-            kills=kills,
-            seed=seed,
-            gaps=gaps,
-            free=free,
-            schedule=schedule,
-            record=record,
-            json_file=json_file,
-        )
-    )
-
-
+app.command("crash-test", short_help="Kill a real back-end at its stores, and judge.")(crash_test)
 app.command(short_help="Read region and ring out of a live process.")(dump)
 app.command(short_help="Stand between front-end and back-end, and tell.")(proxy)
 app.command(short_help="Write test vectors for other back-ends.")(vectors)

@@ -52,8 +52,8 @@ def clean(said: str) -> str:
     return _NO_XML.sub("?", said)
 
 
-def shipped_schema(package: str) -> dict[str, Any]:
-    """Give the JSON Schema of the report that a package makes."""
-    text = files(package).joinpath("report.schema.json").read_text(encoding="utf-8")
+def shipped_schema(package: str, name: str = "report") -> dict[str, Any]:
+    """Give the JSON Schema of the report that a package makes, or of another document of it."""
+    text = files(package).joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
     document: dict[str, Any] = json.loads(text)
     return document

@@ -108,3 +108,17 @@ def test_who_may_not_be_traced_is_told(memory: SharedMemory) -> None:
     tracer = Tracer(os.getpid())
     with pytest.raises(TracingError, match="Operation not permitted"):
         tracer.start([Area("memory", memory.fd, 0, memory.view(0, 16))])
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_blind_aim_counts_executions_without_the_memory(program: Path, memory: SharedMemory, *, after: bool) -> None:
+    """It dies where one that looks dies, as each execution of that store changes something."""
+    found, _ = traced(program, memory)
+    store = found.seen[0]
+    words = []
+    for blind in (False, True):
+        tracer, status = traced(program, memory, Aim(store.module, store.offset, 3, after=after, blind=blind))
+        assert tracer.hit is not None
+        assert status == -signal.SIGKILL
+        words.append(sum(struct.unpack("<II", memory.view(0, 8))))
+    assert words == [3 - (not after)] * 2

@@ -39,6 +39,7 @@ enum {
     GET_PROTOCOL_FEATURES = 15, SET_PROTOCOL_FEATURES = 16, GET_QUEUE_NUM = 17, SET_VRING_ENABLE = 18, GET_CONFIG = 24,
     GET_INFLIGHT_FD = 31, SET_INFLIGHT_FD = 32
 };
+#define NO_INTERRUPT 1u /* of a split ring's avail.flags, which count where RING_EVENT_IDX does not */
 #define RING_INDIRECT_DESC (1ull << 28)
 #define RING_EVENT_IDX (1ull << 29)
 #define PROTOCOL_FEATURES (1ull << 30)
@@ -75,6 +76,7 @@ struct ring {
     uint32_t size, base;
     struct work held[HOLD_MAX];
     size_t holds;
+    uint16_t nobody;         /* in the place of both event indexes, where they were not negotiated */
     unsigned batches, drawn; /* how many batches there were, and what the order of completion is drawn from */
 };
 
@@ -263,6 +265,8 @@ static void finish_batch(struct ring *ring)
     }
     if (ring->q.packed ? packed_supply(&ring->q, batch, number) : split_supply(&ring->q, batch, number))
         give_up_queue(&ring->q);
+    if (!ring->q.packed && !(features & RING_EVENT_IDX) && !(ring->q.avail->flags & NO_INTERRUPT))
+        notify_driver(&ring->q);
 }
 
 /* Fetch what there is, as long as the device takes more, and finish a batch; until there is nothing left to do. */
@@ -450,8 +454,8 @@ static void start(struct ring *ring)
         q->table = at_user(ring->desc, 16 * (uint64_t)ring->size);
         q->avail = at_user(ring->avail, 6 + 2 * (uint64_t)ring->size);
         q->used = at_user(ring->used, 6 + 8 * (uint64_t)ring->size);
-        q->used_event = &q->avail->ring[ring->size];
-        q->avail_event = (volatile uint16_t *)&q->used->ring[ring->size];
+        q->used_event = features & RING_EVENT_IDX ? &q->avail->ring[ring->size] : &ring->nobody;
+        q->avail_event = features & RING_EVENT_IDX ? (volatile uint16_t *)&q->used->ring[ring->size] : &ring->nobody;
     }
     ring->holds = 0;
     ring->started = 1;
@@ -568,8 +572,6 @@ static void handle(struct message *m)
         break;
     case SET_FEATURES:
         memcpy(&features, m->payload, sizeof(features));
-        if (!(features & RING_PACKED) && !(features & RING_EVENT_IDX))
-            give_up("the front-end: split rings are served with RING_EVENT_IDX alone");
         break;
     case GET_PROTOCOL_FEATURES:
         answer_number(m->request, PROTOCOL_OFFERED);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Final
 
+from refimpl.errors import InflightError
 from vhost_inflight.conformance.life import Setup
 from vhost_inflight.conformance.load import LOADS, Load
 from vhost_inflight.conformance.points import ENDS, Case, Deaths, Point
@@ -41,7 +43,7 @@ class Campaign:
         key = load.name, deaths
         if key not in self._points:
             case = self._case(load, *deaths)
-            aims = self._aims(case)
+            aims = self.aims(case)
             self._points[key] = [] if aims is None else stores_after(self.setup, case, aims)
         return self._points[key]
 
@@ -75,7 +77,7 @@ class Campaign:
     def _case(self, load: Load, *deaths: tuple[int, str]) -> Case:
         return Case(self.setup.ring, load.name, deaths)
 
-    def _aims(self, case: Case) -> list[Point] | None:
+    def aims(self, case: Case) -> list[Point] | None:
         """Give the stores that a case's lives end at; None, where there is none of such a number."""
         found = []
         for number, (store, _) in enumerate(() if case.random else case.deaths):
@@ -89,11 +91,10 @@ class Campaign:
 
     def run(self, case: Case) -> Verdict:
         """Try a case, and judge it. Raises InflightError where there is nothing to judge."""
-        aims = self._aims(case)
+        aims = self.aims(case)
         if aims is None:
             return Verdict(case, "skip", why="there are fewer stores in this life")
-        verdict = try_case(self.setup, case, aims, self._time_of(case))
-        return self._with_lives(verdict)
+        return try_case(self.setup, case, aims, self._time_of(case))
 
     def run_all(self, cases: Iterable[Case], jobs: int) -> Generator[Verdict, None, None]:
         """Try cases in so many processes at once, and give the verdicts in the order of the cases."""
@@ -107,13 +108,13 @@ class Campaign:
             left = iter(cases)
             while True:
                 for case in itertools.islice(left, _AHEAD * jobs - len(begun)):
-                    aims = self._aims(case)
+                    aims = self.aims(case)
                     if aims is not None:
                         told = self.setup, case, aims, self._time_of(case)
                         begun.append(pool.submit(try_case, *told))
                 if not begun:
                     return
-                yield self._with_lives(begun.popleft().result())
+                yield begun.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -129,12 +130,13 @@ class Campaign:
             self.calm(LOADS[case.load])
         return self._seconds.get(case.load, 0.0)
 
-    def _with_lives(self, verdict: Verdict) -> Verdict:
-        """Add the stores of the lives that ended."""
-        if verdict.bad and not verdict.case.random:
-            deaths = verdict.case.deaths
-            verdict.lives = tuple(self.points(LOADS[verdict.case.load], deaths[:n]) for n in range(len(deaths)))
-        return verdict
+    def look_at(self, verdict: Verdict) -> None:
+        """Add the stores of all lives of a case to its verdict, that after the last death too: one more life each."""
+        if not verdict.case.random:
+            load, deaths = LOADS[verdict.case.load], verdict.case.deaths
+            verdict.lives = tuple(self.points(load, deaths[:n]) for n in range(len(deaths)))
+            with contextlib.suppress(InflightError):  # what that life ends of is in the verdict already
+                verdict.after = self.points(load, deaths)
 
 
 def _leave_interrupts() -> None:

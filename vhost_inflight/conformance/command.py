@@ -17,6 +17,7 @@ from vhost_inflight.conformance import ptrace
 from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.html import as_html
 from vhost_inflight.conformance.life import Setup, UnsupportedError
+from vhost_inflight.conformance.lives import as_case
 from vhost_inflight.conformance.load import LOADS, Load
 from vhost_inflight.conformance.points import Case
 from vhost_inflight.conformance.process import Command
@@ -36,6 +37,7 @@ class Asked:
     """What was asked for: see the command's options. ``second`` and ``kills`` are how many cases of their kind.
 
     After so many ``failures`` a load is left; 0 is never. ``jobs`` are processes that try cases, 0: one for each core.
+    Of so many failures, the shortest, all stores are looked for, those of the life after the death too: ``shown``.
     """
 
     command: str
@@ -49,6 +51,7 @@ class Asked:
     patience: float = 0.5
     failures: int = 50
     jobs: int = 0
+    shown: int = 0
 
 
 def run(
@@ -58,8 +61,12 @@ def run(
     junit: Path | None = None,
     html: Path | None = None,
     state: Path | None = None,
+    case: Path | None = None,
 ) -> bool:
-    """Try a back-end, tell what came of it, and return whether it passed. Raises InflightError where it cannot be."""
+    """Try a back-end, tell what came of it, and return whether it passed. Raises InflightError where it cannot be.
+
+    ``state`` and ``case`` are of the shortest failure, or of the case that was asked for, and written if there is one.
+    """
     ending = Ending()
     with ending.heard():
         report = _with_a_bar(asked)
@@ -73,10 +80,13 @@ def run(
         junit.write_text(as_junit(report), encoding="utf-8")
     if html is not None:
         html.write_text(as_html(report), encoding="utf-8")
+    first = report.bad or (report.verdicts if asked.at is not None else [])
     if state is not None:
-        found = next((verdict.state for verdict in report.bad if verdict.state is not None), None)
+        found = next((verdict.state for verdict in first if verdict.state is not None), None)
         if found is not None:
             write_json(state, found)
+    if case is not None and first:
+        write_json(case, as_case(report, first[0]))
     if report.interrupted:
         raise KeyboardInterrupt
     return report.passed
@@ -92,12 +102,13 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
         case = None
         rings, loads = [asked.ring] if asked.ring else list(RINGS), list(asked.loads or LOADS)
     report = Report(asked.command, [])
+    campaigns: dict[str, Campaign] = {}
     try:
         for name in rings:
             ring = Ring(name, asked.revision or PROVED[name])
             report.rings.append(ring)
             choices = Choices(ring=name, revision=ring.revision)
-            campaign = Campaign(Setup(command, choices, asked.patience))
+            campaign = campaigns[name] = Campaign(Setup(command, choices, asked.patience))
             begin = time.monotonic()
             try:
                 if case is not None:
@@ -108,9 +119,12 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
                 ring.note = str(error)
             finally:
                 ring.seconds = time.monotonic() - begin
+        for verdict in (report.bad or (report.verdicts if case is not None else []))[: asked.shown]:
+            campaigns[verdict.case.ring].look_at(verdict)
     except KeyboardInterrupt:
         report.interrupted = True
-    report.symbols = symbols(point.instruction for verdict in report.verdicts for point in verdict.points)
+    found = (p for v in report.verdicts for points in (v.points, *v.lives, v.after) for p in points)
+    report.symbols = symbols(point.instruction for point in found)
     return report
 
 

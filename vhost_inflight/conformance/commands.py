@@ -31,7 +31,10 @@ def conformance(
     load: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="mixed, queues, in-use (all, if left out)")
     ] = None,
-    at: Annotated[str | None, typer.Option(metavar="CASE", help="try this case alone, as a report names it")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="CASE|FILE", help="try this case alone, as a report, or a file of --case, names it"),
+    ] = None,
     second: Annotated[int, typer.Option(min=0, metavar="N", help="how many cases with a second crash, about")] = 400,
     random: Annotated[
         bool, typer.Option("--random", help="kill at random times, as where processes may not be traced")
@@ -52,6 +55,10 @@ def conformance(
         Path | None,
         typer.Option(metavar="FILE", help="write the memory of the shortest failure, for `recover`", callback=writable),
     ] = None,
+    case: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="write the shortest failing case, for `replay` and --at", callback=writable),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Kill somebody's vhost-user-blk back-end at each of its stores, and judge what a guest would see.
@@ -65,10 +72,19 @@ def conformance(
     check("revision", revision, REVISIONS)
     for name in load or ():
         check("load", name, LOADS)
-    if STDIO in {junit, html, state}:
-        raise typer.BadParameter("--junit, --html and --state need a file: standard output is for words, or --json")
+    if STDIO in {junit, html, state, case}:
+        raise typer.BadParameter(
+            "--junit, --html, --state and --case need a file: standard output is for words, or --json"
+        )
 
     from vhost_inflight.conformance.command import Asked, run
+    from vhost_inflight.conformance.html import SHOWN
+    from vhost_inflight.conformance.showing import case_of
 
-    asked = Asked(command, ring, revision or "", load or (), at, second, random, kills, patience, failures, jobs)
-    raise typer.Exit(0 if run(asked, json_file=json_file, junit=junit, html=html, state=state) else 1)
+    named = None if at is None else case_of(at)
+    shown = SHOWN if html is not None else int(case is not None)
+    asked = Asked(
+        command, ring, revision or "", load or (), named, second, random, kills, patience, failures, jobs, shown
+    )
+    passed = run(asked, json_file=json_file, junit=junit, html=html, state=state, case=case)
+    raise typer.Exit(0 if passed else 1)

@@ -14,7 +14,7 @@ from vhost_inflight.conformance.symbols import Symbol
 from vhost_inflight.conformance.trying import Verdict
 from vhost_inflight.reports import Suites, failed, skipped
 
-__all__ = ["CANNOT", "FORMAT", "HOW", "Report", "Ring", "as_json", "as_junit", "case_lines", "lines"]
+__all__ = ["CANNOT", "FORMAT", "HOW", "Report", "Ring", "as_json", "as_junit", "case_lines", "lines", "where"]
 
 FORMAT: Final = "vhost-inflight conformance 1"
 """What a report says that it is."""

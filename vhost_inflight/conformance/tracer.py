@@ -67,12 +67,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """Where a process is to die: before or after an instruction changes the memory for the ``occurrence``-th time."""
+    """Where a process is to die: before or after an instruction changes the memory for the ``occurrence``-th time.
+
+    ``blind``: where nobody here has that memory, each time that the instruction is done counts, whatever it changes.
+    """
 
     module: str
     offset: int
     occurrence: int
     after: bool
+    blind: bool = False
 
 
 @dataclass
@@ -352,6 +356,8 @@ class Tracer:
         """Do the instruction, and kill the process where the aim is met; return whether it is."""
         assert self.aim is not None
         os.pwrite(self._memory, self._byte, self._break_at)
+        if self.aim.blind:
+            return self._is_met_blindly(thread, self.aim)
         before = self._now()
         self._step(thread)
         changes = _changes(before)
@@ -364,6 +370,17 @@ class Tracer:
                 area.view[:] = old
         os.kill(self.pid, signal.SIGKILL)
         return True
+
+    def _is_met_blindly(self, thread: int, aim: Aim) -> bool:
+        """Likewise, where each execution counts: before it, the instruction is not done at all."""
+        self._count += 1
+        met = self._count == aim.occurrence
+        if aim.after or not met:
+            self._step(thread)
+        if met:
+            self.hit = Seen(aim.module, aim.offset, ())
+            os.kill(self.pid, signal.SIGKILL)
+        return met
 
 
 def _changes(before: Sequence[tuple[Area, bytes]]) -> tuple[Change, ...]:

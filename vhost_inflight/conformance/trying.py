@@ -25,7 +25,8 @@ _AGAIN: Final = 3
 class Verdict:
     """What came of a case: ``word`` is one of WORDS, ``points`` the stores at which its lives ended.
 
-    ``lives`` are all stores of those lives; ``state`` is the memory as `recover` takes it, after the last death.
+    ``lives`` are all stores of those lives, ``after`` those of the life after them, where somebody looked for them;
+    ``state`` is the memory as `recover` takes it, after the last death.
     """
 
     case: Case
@@ -35,6 +36,7 @@ class Verdict:
     why: str = ""
     seconds: float = 0.0
     lives: tuple[Sequence[Point], ...] = ()
+    after: Sequence[Point] = ()
     state: dict[str, Any] | None = None
 
     @property
@@ -79,7 +81,7 @@ def _tried(setup: Setup, case: Case, aims: Sequence[Point], seconds: float) -> V
     if ending.how != "done":
         broken.append(Broken("drains", "life", ending.why))
     told = word(ending, broken)
-    return Verdict(case, told, tuple(aims), broken, ending.why, state=state if told != "pass" else None)
+    return Verdict(case, told, tuple(aims), broken, ending.why, state=state)
 
 
 def stores_after(setup: Setup, case: Case, aims: Sequence[Point]) -> list[Point]:

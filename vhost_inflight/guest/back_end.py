@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from refimpl.errors import UsageError
 from refimpl.names import counted
@@ -19,7 +19,7 @@ from vhost_inflight.guest.machine import GuestError
 from vhost_inflight.guest.plan import EACH, UNREACHED
 from vhost_inflight.judging.crash.plan import Kill, stores
 
-__all__ = ["BackEnd", "GuestOutcome"]
+__all__ = ["BackEnd", "GuestOutcome", "Served"]
 
 _LAST_LINES: Final = 6
 _WRONG: Final = re.compile("^back-end: ((?:ring [0-9]+ stops: )?the (?:front-end|driver|region): .*)", re.MULTILINE)
@@ -83,8 +83,30 @@ class GuestOutcome:
             yield "nothing was lost, torn or hung, and the image is what the guest reads"
 
 
+class Served(Protocol):
+    """The processes of any back-end, one after the other, on one socket and one image."""
+
+    socket: Path
+    image: Path
+
+    def start(self, kill: Kill | None = None) -> None:
+        """Start one that dies as told, or lives on."""
+
+    def died(self) -> bool:
+        """Return whether it was killed where it was to be. Raises GuestError when it ended otherwise."""
+
+    def kill(self) -> None:
+        """Kill it, if it lives. A second call does nothing."""
+
+    def complain(self) -> None:
+        """Raise UsageError when it does not serve this guest, while nobody was killed yet."""
+
+    def said(self) -> str:
+        """Return what it said last."""
+
+
 class BackEnd:
-    """The back-end's processes, one after the other, on one socket and one image."""
+    """Our back-end's processes, one after the other, on one socket and one image."""
 
     def __init__(self, folder: Path, image: Path, outcome: GuestOutcome, hold: int) -> None:
         """Say what all of them are; none is started yet, and ``folder`` has what they leave."""

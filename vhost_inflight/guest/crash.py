@@ -15,25 +15,25 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from refimpl.errors import UsageError
-from vhost_inflight.guest.back_end import BackEnd, GuestOutcome
+from vhost_inflight.guest.back_end import BackEnd, GuestOutcome, Served
 from vhost_inflight.guest.machine import GuestError, Machine, is_packed
 from vhost_inflight.guest.move import Moves, Side
-from vhost_inflight.guest.plan import GuestPlan
+from vhost_inflight.guest.plan import Deaths, GuestPlan
 from vhost_inflight.guest.prepare import QEMU_VARIABLE, prepared
 from vhost_inflight.guest.qemu import RING_MAX, program, ring_size, version
 from vhost_inflight.judging.crash.faults import check_socket
 from vhost_inflight.judging.crash.plan import Kill, stores
 from vhost_inflight.telling import STDIO, write_json
 
-__all__ = ["GuestOutcome", "guest_crash_test", "run"]
+__all__ = ["WRITERS", "GuestOutcome", "endure", "guest_crash_test", "outcome_of", "run", "with_a_bar"]
 
 LIFE: Final = 5.0
 """Seconds after which a back-end that did not come to its step is killed from outside; QEMU comes back within one."""
 
-JOBS: Final = 16
+WRITERS: Final = 16
 """Jobs of the guest, each with one request at a time."""
 
 PATIENCE: Final = 20.0
@@ -42,6 +42,8 @@ PATIENCE: Final = 20.0
 APART: Final = 10
 """Kills of a guest that is served, at least, before it takes the device anew, so that the region is fresh again."""
 
+Outcome = TypeVar("Outcome", bound=GuestOutcome)
+
 _MEGABYTE: Final = 1 << 20
 _COMPLAINTS: Final = ("I/O error", "is not a head", "virtio_blk", "BUG", "Kernel panic")
 
@@ -49,9 +51,10 @@ _COMPLAINTS: Final = ("I/O error", "is not a head", "virtio_blk", "BUG", "Kernel
 class _Campaign:
     """A guest, its back-ends, and the kills."""
 
-    def __init__(self, side: Side, plan: GuestPlan, outcome: GuestOutcome, moves: Moves) -> None:
+    def __init__(self, side: Side, plan: Deaths, outcome: GuestOutcome, moves: Moves, writers: int) -> None:
         self.machine, self.back_end = side.machine, side.back_end
         self.plan, self.outcome, self.moves = plan, outcome, moves
+        self._load = f"load verify /dev/vda {writers}"
         self._moved = time.monotonic()
         self._writes, self._steps, self._rebound = 0, 0, 1
 
@@ -67,7 +70,7 @@ class _Campaign:
             ) from error
         if self.moves.left:
             machine.say("stir")
-        machine.say(f"load verify /dev/vda {JOBS}")
+        machine.say(self._load)
         while self.outcome.kills < kills or self.moves.left:
             if self.moves.due(self.outcome.kills):
                 self._move(progress)
@@ -173,7 +176,7 @@ class _Campaign:
         self.machine.wait_for("DISK", 60.0)
         self.back_end.kill()
         self._moved = time.monotonic()
-        self.machine.say(f"load verify /dev/vda {JOBS}")
+        self.machine.say(self._load)
 
     def _compare(self) -> None:
         """Compare what the guest reads with the image."""
@@ -207,37 +210,80 @@ def guest_crash_test(
     when a program is missing, CrashTestError when sockets in the temporary directory would have too long a name.
     """
     always = None if at is None else _kill_at(at, ring, revision)
+    outcome = outcome_of(
+        GuestOutcome, ring=ring, revision=revision, queue_size=queue_size, queues=queues, seed=seed, at=at, qemu=qemu
+    )
+    plan = GuestPlan(ring, revision, random.Random(seed), always)  # noqa: S311  # where it dies next, no secret
+    endure(
+        outcome, plan, kills, lambda folder, image: BackEnd(folder, image, outcome, hold),
+        qemu=qemu, moves=moves, progress=progress,
+    )  # fmt: skip
+    return outcome
+
+
+def outcome_of(
+    kind: type[Outcome],
+    *,
+    ring: str,
+    revision: str,
+    queue_size: int | None,
+    queues: int,
+    seed: int,
+    at: str | None,
+    qemu: Path | None,
+) -> Outcome:
+    """Begin an outcome with what is asked for. Raises as `guest_crash_test` does."""
     if queue_size is not None and (not 4 <= queue_size <= RING_MAX or queue_size & (queue_size - 1)):
         raise UsageError(f"QEMU wants a queue size of 4 to 1024, a power of two, not {queue_size}")
     if not 1 <= queues <= 4:
         raise UsageError(f"a guest has 1 to 4 queues, not {queues}")
+    prepared(qemu=qemu)
+    runs = program(qemu)
+    number = ".".join(map(str, version(runs)))
+    return kind(ring, revision, ring_size(runs, queue_size), queues, seed, number, at=at)
+
+
+def endure(
+    outcome: GuestOutcome,
+    plan: Deaths,
+    kills: int,
+    served: Callable[[Path, Path], Served],
+    *,
+    qemu: Path | None = None,
+    moves: int = 0,
+    writers: int = WRITERS,
+    progress: Callable[[Kill], None] = lambda _kill: None,
+) -> None:
+    """Let a guest live through the deaths of a plan, and note in ``outcome`` what came of it.
+
+    ``served`` makes a back-end of a folder for what is its own, and an image; ``writers`` write to the disk at a time.
+    Raises as `guest_crash_test` does.
+    """
     parts, runs = prepared(qemu=qemu), program(qemu)
-    size = ring_size(runs, queue_size)
-    outcome = GuestOutcome(ring, revision, size, queues, seed, ".".join(map(str, version(runs))), at=at)
     started = time.monotonic()
-    plan = GuestPlan(ring, revision, random.Random(seed), always)  # noqa: S311  # where it dies next, no secret
     with tempfile.TemporaryDirectory(prefix="vhost-inflight-guest-") as name, contextlib.ExitStack() as stack:
         check_socket(Path(name) / str(moves) / ("incoming" if moves else "monitor"))  # the longest
         image = Path(name) / "image"
         with image.open("wb") as file:
-            file.truncate(JOBS * _MEGABYTE // 2 + _MEGABYTE)
+            file.truncate(WRITERS * _MEGABYTE // 2 + _MEGABYTE)
 
         def side(number: int, kill: Kill | None = None) -> Side:
             """Make a machine and its back-end; but for the first, they wait for the guest to come."""
             folder = Path(name) / str(number)
             folder.mkdir()
-            back_end = BackEnd(folder, image, outcome, hold)
+            back_end = served(folder, image)
             stack.callback(back_end.kill)
             incoming = folder / "incoming" if kill is not None else None
             if kill is not None:
                 back_end.start(kill)
             machine = Machine(
-                parts, folder, back_end.socket, packed=ring == "packed", queues=queues, queue_size=size, qemu=runs,
-                incoming=incoming,
+                parts, folder, back_end.socket, packed=outcome.ring == "packed", queues=outcome.queues,
+                queue_size=outcome.queue_size, qemu=runs, incoming=incoming,
             )  # fmt: skip
             return Side(stack.enter_context(machine), back_end, incoming, kill)
 
-        campaign = _Campaign(side(0), plan, outcome, Moves(moves, kills, ring, revision, side))
+        moving = Moves(moves, kills, outcome.ring, outcome.revision, side)
+        campaign = _Campaign(side(0), plan, outcome, moving, writers)
         try:
             campaign.run(kills, progress)
         except GuestError as error:
@@ -245,7 +291,6 @@ def guest_crash_test(
         list(campaign.machine.lines())
         outcome.console = campaign.machine.console[-12:]
     outcome.seconds = time.monotonic() - started
-    return outcome
 
 
 def _kill_at(at: str, ring: str, revision: str) -> Kill:
@@ -276,20 +321,25 @@ def run(
 
     The command ``crash-test --guest``. Raises as `guest_crash_test` does, and OSError when the JSON cannot be written.
     """
+
+    def asked(progress: Callable[[Kill], None]) -> GuestOutcome:
+        return guest_crash_test(
+            ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
+            qemu=qemu, moves=moves, progress=progress,
+        )  # fmt: skip
+
+    return with_a_bar(asked, kills, json_file)
+
+
+def with_a_bar(asked: Callable[[Callable[[Kill], None]], GuestOutcome], kills: int, json_file: Path | None) -> bool:
+    """Do what is asked for, with a progress bar on a terminal; print what came, and return whether all was right."""
     from rich.console import Console  # noqa: PLC0415  # what prints needs it, what imports this may not
     from rich.progress import Progress  # noqa: PLC0415
 
     terminal = Console(stderr=True)
     with Progress(console=terminal, disable=not terminal.is_terminal) as bar:
         task = bar.add_task("a guest boots", total=kills)
-
-        def progress(kill: Kill) -> None:
-            bar.update(task, advance=1, description=f"killed at {kill.text()}")
-
-        outcome = guest_crash_test(
-            ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,
-            qemu=qemu, moves=moves, progress=progress,
-        )  # fmt: skip
+        outcome = asked(lambda kill: bar.update(task, advance=1, description=f"killed at {kill.text()}"))
     if json_file != STDIO:
         for line in outcome.report():
             print(line)

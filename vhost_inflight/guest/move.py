@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from vhost_inflight.guest.back_end import BackEnd
+from vhost_inflight.guest.back_end import Served
 from vhost_inflight.guest.machine import GuestError, Machine
 from vhost_inflight.guest.plan import UNREACHED
 from vhost_inflight.judging.crash.plan import Kill, known_steps, stores
@@ -40,7 +40,7 @@ class Side:
     """A machine and its back-end; where another's guest comes to, if it waits, and where the back-end dies then."""
 
     machine: Machine
-    back_end: BackEnd
+    back_end: Served
     incoming: Path | None = None
     arrival: Kill | None = None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from vhost_inflight.judging.crash.plan import Kill, known_steps, stores
 
-__all__ = ["EACH", "UNREACHED", "GuestPlan"]
+__all__ = ["EACH", "UNREACHED", "Deaths", "GuestPlan"]
 
 EACH: Final = 3
 """How often a back-end should die at each storing step."""
@@ -22,6 +22,22 @@ UNREACHED: Final[Mapping[str, str]] = {
     "packed.init.7": "a fresh region for a ring in use: a Linux guest resets the ring with the region; see --moves",
 }
 """Storing steps that no guest of this kind reaches as long as it stays where it is, and why."""
+
+
+class Deaths(Protocol):
+    """Where the lives of a back-end end, and where they have ended."""
+
+    deaths: Counter[str]
+
+    @property
+    def fresh_missing(self) -> bool:
+        """Whether a store that only a fresh region has is still to be seen."""
+
+    def of_fresh(self) -> Iterator[Kill]:
+        """Give a kill at each of those, in their order."""
+
+    def next(self) -> list[Kill]:
+        """Give the next kills, of lives that follow each other."""
 
 
 class GuestPlan:

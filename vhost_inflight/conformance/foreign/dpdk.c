@@ -5,7 +5,8 @@
  * (rte_vhost_set_inflight_desc_*) before it is done; then it is named as the last one (set_last_inflight_io), its used
  * element is written, it is no longer tracked (clr_inflight_desc), and the driver is called. What the example does not:
  * HOLD requests are in flight at a time and are finished out of order, the disk is a file, and between kicks it sleeps.
- * Like the example it offers neither indirect descriptors nor event indexes.
+ * Like the example it offers neither indirect descriptors nor event indexes, and it answers GET_CONFIG, which QEMU asks, itself.
+ * It may be stopped and started, as by a guest whose firmware looks at the disk first, and exits with its connection.
  *
  *     dpdk SOCKET IMAGE [HOLD]
  */
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -29,7 +31,9 @@
 #define PACKED (1ull << 34)
 #define VERSION_1 (1ull << 32)
 #define PROTOCOL (1ull << VHOST_USER_F_PROTOCOL_FEATURES)
+#define CONFIG (1ull << 9)
 #define INFLIGHT_SHMFD (1ull << 12)
+#define GET_CONFIG 24
 #define AVAIL (1u << 7)
 #define USED (1u << 15)
 #define QUEUES_MAX 8
@@ -52,7 +56,8 @@ struct queue {
 };
 
 static struct queue queues[QUEUES_MAX];
-static int number_of_queues, device, packed, image, hold = 4;
+static int number_of_queues, device, packed, image, stopped = -1, hold = 4;
+static pthread_t thread;
 static struct rte_vhost_memory *memory;
 
 static void give_up(const char *what)
@@ -267,7 +272,7 @@ static void resubmit(struct queue *q)
 
 static void *work(void *unused)
 {
-    struct pollfd events[QUEUES_MAX];
+    struct pollfd events[1 + QUEUES_MAX];
     uint64_t count;
     int i;
 
@@ -276,15 +281,17 @@ static void *work(void *unused)
         resubmit(&queues[i]);
         serve((uint16_t)i);
     }
-    for (;;) {
+    events[0].fd = stopped;
+    for (events[0].revents = 0; !(events[0].revents & POLLIN);) {
+        events[0].events = POLLIN;
         for (i = 0; i < number_of_queues; i++) {
-            events[i].fd = queues[i].ring.kickfd;
-            events[i].events = POLLIN;
+            events[1 + i].fd = queues[i].ring.kickfd;
+            events[1 + i].events = POLLIN;
         }
-        if (poll(events, (nfds_t)number_of_queues, -1) < 0)
+        if (poll(events, 1 + (nfds_t)number_of_queues, -1) < 0)
             continue;
         for (i = 0; i < number_of_queues; i++)
-            if (events[i].revents & POLLIN && read(events[i].fd, &count, sizeof(count)) == sizeof(count))
+            if (events[1 + i].revents & POLLIN && read(events[1 + i].fd, &count, sizeof(count)) == sizeof(count))
                 serve((uint16_t)i);
     }
     return NULL;
@@ -293,7 +300,6 @@ static void *work(void *unused)
 static int new_device(int vid)
 {
     uint64_t features;
-    pthread_t thread;
     int i;
 
     device = vid;
@@ -301,6 +307,8 @@ static int new_device(int vid)
     if (rte_vhost_get_negotiated_features(vid, &features) || rte_vhost_get_mem_table(vid, &memory))
         give_up("no features, or no memory");
     packed = (features & PACKED) != 0;
+    memset(queues, 0, sizeof(queues));
+    stopped = eventfd(0, EFD_CLOEXEC);
     for (i = 0; i < number_of_queues && i < QUEUES_MAX; i++) {
         struct queue *q = &queues[i];
 
@@ -318,18 +326,72 @@ static int new_device(int vid)
         }
         rte_vhost_enable_guest_notification(vid, (uint16_t)i, 1);
     }
-    if (pthread_create(&thread, NULL, work, NULL))
+    if (stopped < 0 || pthread_create(&thread, NULL, work, NULL))
         give_up("no thread");
     return 0;
 }
 
+/* Stop: the worker has finished all that was in flight whenever it sleeps. GET_VRING_BASE is answered by what is set here. */
 static void destroy_device(int vid)
 {
-    (void)vid;
-    exit(0); /* it serves one connection */
+    int i;
+
+    if (eventfd_write(stopped, 1) || pthread_join(thread, NULL))
+        give_up("the worker does not stop");
+    close(stopped);
+    for (i = 0; i < number_of_queues; i++) {
+        struct queue *q = &queues[i];
+
+        if (packed)
+            rte_vhost_set_vring_base(vid, (uint16_t)i, (uint16_t)(q->avail | q->avail_wrap << 15),
+                                     (uint16_t)(q->used | q->used_wrap << 15));
+        else
+            rte_vhost_set_vring_base(vid, (uint16_t)i, q->avail, q->ring.used->idx);
+    }
+    free(memory);
+    memory = NULL;
 }
 
-static const struct rte_vhost_device_ops operations = {.new_device = new_device, .destroy_device = destroy_device};
+struct message { /* how one of vhost-user begins; the payload here is that of GET_CONFIG */
+    uint32_t request, flags, size, offset, length, config_flags;
+    unsigned char space[256];
+} __attribute__((packed));
+
+/* The library leaves GET_CONFIG to its user: how many sectors the disk has. */
+static enum rte_vhost_msg_result before_message(int vid, void *told)
+{
+    struct message *m = told;
+    struct stat file;
+    unsigned char space[sizeof(m->space)] = {0};
+    uint64_t sectors;
+
+    (void)vid;
+    if (m->request != GET_CONFIG)
+        return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+    if (fstat(image, &file) || m->offset > sizeof(space) || m->length > sizeof(space) - m->offset)
+        return RTE_VHOST_MSG_RESULT_ERR;
+    sectors = (uint64_t)file.st_size / 512;
+    memcpy(space, &sectors, sizeof(sectors));
+    memcpy(m->space, space + m->offset, m->length);
+    return RTE_VHOST_MSG_RESULT_REPLY;
+}
+
+static int new_connection(int vid)
+{
+    static const struct rte_vhost_user_extern_ops own = {.pre_msg_handle = before_message};
+
+    return rte_vhost_extern_callback_register(vid, &own, NULL);
+}
+
+static void destroy_connection(int vid)
+{
+    (void)vid;
+    exit(0); /* it serves one */
+}
+
+static const struct rte_vhost_device_ops operations = {
+    .new_device = new_device, .destroy_device = destroy_device,
+    .new_connection = new_connection, .destroy_connection = destroy_connection};
 
 int main(int argc, char **argv)
 {
@@ -351,7 +413,7 @@ int main(int argc, char **argv)
         give_up("no EAL");
     if (rte_vhost_driver_register(argv[1], 0) || rte_vhost_driver_set_features(argv[1], features) ||
         rte_vhost_driver_get_protocol_features(argv[1], &protocol) ||
-        rte_vhost_driver_set_protocol_features(argv[1], protocol | INFLIGHT_SHMFD) ||
+        rte_vhost_driver_set_protocol_features(argv[1], protocol | INFLIGHT_SHMFD | CONFIG) ||
         rte_vhost_driver_callback_register(argv[1], &operations) || rte_vhost_driver_start(argv[1]))
         give_up("the socket cannot be served");
     for (;;)

@@ -124,7 +124,17 @@ def _dpdk() -> str:
             include = [f"-I{path}" for path in work.glob("usr/include/**/dpdk")]
             made = work / "program"
             found = [f"-l:{paths[-1].name}" for paths in libraries.values()]
-            compiler: list[str | Path] = ["cc", *_FLAGS, "-msse4.2", *include, "-o", made, source, *found]
+            compiler: list[str | Path] = [
+                "cc",
+                *_FLAGS,
+                "-msse4.2",
+                "-DALLOW_EXPERIMENTAL_API",
+                *include,
+                "-o",
+                made,
+                source,
+                *found,
+            ]
             run_program(compiler, work, "building dpdk.c")
             shutil.move(made, program)
     return f"{program} {{socket}} {{image}}"

@@ -1,0 +1,106 @@
+"""A case as a file: written, shown, drawn, done again; and what is no case is told so."""
+
+from __future__ import annotations
+
+import json
+from html import unescape
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.conformance import c
+from tests.conformance.c import inflight
+from vhost_inflight.conformance.picture import picture
+from vhost_inflight.conformance.showing import load
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def case(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the shortest failing case of a back-end that marks a request before it says which one it is."""
+    file = tmp_path_factory.mktemp("case") / "case.json"
+    told = c.command(programs, "MARKED_BEFORE_COUNTER")
+    asked = ["--backend-cmd", told, "--at", "split-mixed-11-after", "--case", str(file)]
+    assert inflight("conformance", *asked).returncode == 1
+    return file
+
+
+def test_replay_shows_the_lives_before_the_death_and_after_it(case: Path) -> None:
+    ran = inflight("replay", str(case))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    lines = ran.stdout.splitlines()
+    assert lines[0] == "split-mixed-11-after: fail, corrupts in a guest; judged as merged"
+    death = lines.index("       SIGKILL after this store")
+    assert lines[death - 1].startswith("    11 region.desc[3].inflight := 1 (was 0), by split_fetch (recover.c:")
+    assert lines[death + 2].startswith("     1 region.desc[6].inflight := 1")
+    assert "broken: order (memory): requests [2, 1] would be resubmitted in this order" in lines
+    assert any(line.startswith("reconnecting, 2              Head 3 is resubmitted first") for line in lines)
+
+
+def test_conformance_does_a_file_again(programs: Path, case: Path, tmp_path: Path) -> None:
+    """The mistaken one fails again; the right one passes, and its case can be written and shown as well."""
+    mistaken = c.command(programs, "MARKED_BEFORE_COUNTER")
+    again = inflight("conformance", "--backend-cmd", mistaken, "--at", str(case))
+    assert again.returncode == 1
+    assert "split-mixed-11-after: fail" in again.stdout
+    other = tmp_path / "other.json"
+    right = inflight("conformance", "--backend-cmd", c.command(programs), "--at", str(case), "--case", str(other))
+    assert right.returncode == 0
+    assert load(other)["verdict"] == "pass"
+    assert "broken" not in inflight("replay", str(other)).stdout
+
+
+def test_the_memory_of_a_case_is_a_state_for_recover(case: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    assert inflight("replay", str(case), "--dump-at", "crash", "--json", str(state)).returncode == 0
+    assert "Head 3 is resubmitted first" in inflight("recover", "--explain", str(state)).stdout
+    refused = inflight("replay", str(case), "--dump-at", "end")
+    assert (refused.returncode, "--dump-at crash alone" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"verdict": "good"}, "is no case: verdict: 'good' is not one of"),
+        ({"lives": []}, "is no case: lives: "),
+        ({"more": 1}, "is no case: Additional properties"),
+    ],
+)
+def test_what_is_no_case_is_told(case: Path, tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    file = tmp_path / "changed.json"
+    file.write_text(json.dumps(json.loads(case.read_text()) | change))
+    for command in (["replay", str(file)], ["conformance", "--backend-cmd", "x {socket} {image}", "--at", str(file)]):
+        ran = inflight(*command)
+        assert (ran.returncode, told in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
+
+
+def test_the_picture_has_each_life_its_death_and_the_values_of_that_time(case: Path) -> None:
+    """As SVG that a reader of XML takes; its texts are within it, and no two of a line lie upon each other."""
+    drawn = picture(load(case))
+    root = ET.fromstring(drawn.replace("<svg", f'<svg xmlns="{SVG[1:-1]}"', 1))  # noqa: S314  # our own
+    width, height = float(root.attrib["width"]), float(root.attrib["height"])
+    texts = [(float(e.attrib["x"]), float(e.attrib["y"]), unescape(e.text or "")) for e in root.iter(f"{SVG}text")]
+    assert {"1", "2", "SIGKILL after this store", ".inflight"} <= {text for _, _, text in texts}
+    assert len(list(root.iter(f"{SVG}path"))) > 1
+    lines: dict[float, list[tuple[float, str]]] = {}
+    for x, y, text in sorted(texts):
+        assert x + 6.62 * len(text) <= width, text
+        assert 0 < y < height, text
+        lines.setdefault(y, []).append((x, text))
+    for line in lines.values():
+        for (x, text), (following, _) in pairwise(line):
+            assert x + 6.62 * len(text) <= following, (text, line)
+
+
+def test_a_store_before_which_it_died_is_drawn_as_not_done(programs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "case.json"
+    inflight("conformance", "--backend-cmd", c.command(programs), "--at", "split-mixed-3-before", "--case", str(file))
+    document = load(file)
+    assert "line-through" in picture(document)
+    assert "SIGKILL before this store" in picture(document)
+    text = inflight("replay", str(file)).stdout
+    assert ", not done\n       SIGKILL before this store" in text

@@ -1,0 +1,100 @@
+"""Anybody's back-end under a Linux guest: the one in C survives its deaths, and with a mistake the guest notices."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from refimpl.errors import UsageError
+from tests.conformance import c
+from tests.conftest import lacking
+from tests.refimpl.backend.test_server import wait_for
+from vhost_inflight.conformance import ptrace, under_guest
+from vhost_inflight.conformance.process import Command
+from vhost_inflight.conformance.under_guest import Asked, TheirOutcome, tried
+from vhost_inflight.guest.machine import GuestError
+from vhost_inflight.guest.prepare import MissingError
+
+
+def outcome(asked: Asked) -> TheirOutcome:
+    """Try it; where a guest cannot be had, say what is missing."""
+    try:
+        return tried(asked)
+    except MissingError as error:
+        lacking(str(error))
+
+
+def test_a_right_one_dies_at_a_store_and_nothing_is_lost(tmp_path: Path) -> None:
+    done = outcome(Asked(c.command(tmp_path), kills=3, at="split-mixed-7-after", writers=4))
+    assert done.broken == []
+    assert sum(count for where, count in done.steps.items() if "inflight by split_supply" in where) == 3
+    assert (done.writes > 0, done.kills, "1 queues" in done.disk) == (True, 3, True)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "ring", "case"),
+    [("SETTLED_BEFORE_CLEARED", "split", "split-mixed-7-after"),
+     pytest.param("FREE_NOT_CLEARED", "packed", "packed-mixed-14-after", marks=pytest.mark.campaign)],
+)  # fmt: skip
+def test_a_guest_notices_a_mistake(tmp_path: Path, mistake: str, ring: str, case: str) -> None:
+    """The right one is killed at the store of the same name without harm, above."""
+    done = outcome(Asked(c.command(tmp_path, mistake), ring=ring, kills=6, at=case))
+    assert done.broken
+    assert "the guest did not boot" not in done.broken[0]
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("ring", ["split", "packed"])
+def test_a_right_one_dies_anywhere(tmp_path: Path, ring: str) -> None:
+    done = outcome(Asked(c.command(tmp_path), ring=ring, kills=30))
+    assert done.broken == []
+    assert len(done.steps) > 15
+
+
+def test_one_that_ends_by_itself_is_told(tmp_path: Path) -> None:
+    """Before it listens, and after: neither is a death that was asked for."""
+    ends = under_guest._BackEnd(tmp_path, tmp_path, Command("sh -c 'exit 3' {socket} {image}"), {})
+    with pytest.raises(GuestError, match="ended with exit status 3 and does not listen"):
+        ends.start()
+    told = "sh -c 'touch $0; sleep 0.1; echo my words; exit 4' {socket} {image}"
+    later = under_guest._BackEnd(tmp_path, tmp_path, Command(told), {})
+    later.start()
+    wait_for(lambda: later._process is not None and later._process.ended())
+    with pytest.raises(UsageError, match="ended with exit status 4; it says: my words"):
+        later.complain()
+    with pytest.raises(GuestError, match="ended with exit status 4"):
+        later.died()
+    later.kill()
+
+
+def test_cases_of_another_ring_and_without_a_store_are_refused() -> None:
+    for case, told in (("packed-mixed-3-after", "--ring packed"), ("split-mixed-calm", "no store to die at")):
+        with pytest.raises(UsageError, match=told):
+            tried(Asked("x {socket} {image}", at=case))
+
+
+def test_where_nobody_may_trace_a_store_cannot_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ptrace, "supported", lambda: "not on this processor")
+    with pytest.raises((UsageError, MissingError)) as error:
+        tried(Asked(c.command(tmp_path), at="split-mixed-3-after"))
+    if error.type is MissingError:
+        lacking(str(error.value))
+    assert "not on this processor" in str(error.value)
+
+
+def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command says where it died and what the guest lost, exits accordingly, and says nothing of our revisions."""
+    told = TheirOutcome(
+        "split", "merged", 16, 1, 0, kills=2, broken=["RESULT hung"], command="x", unreached=["after y"]
+    )
+    monkeypatch.setattr(under_guest, "tried", lambda *_: told)
+    file = tmp_path / "answer.json"
+    assert not under_guest.run(Asked("x", kills=2), file)
+    printed = capsys.readouterr().out
+    assert "broken: RESULT hung" in printed
+    assert "never done under this guest: after y" in printed
+    document = json.loads(file.read_text())
+    assert document["command"] == "x"
+    assert "revision" not in document
