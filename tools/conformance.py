@@ -57,6 +57,9 @@ MISTAKES: Final[Mapping[str, tuple[str, ...]]] = {
 SCHEDULE: Final = {"hold": 4, "order": "shuffle", "batch": 2, "idle": 0.01}
 """What our own back-end holds back."""
 
+LONG: Final = {"hold": 8, "order": "shuffle", "batch": 8, "idle": 0.01}
+"""Likewise, where a defect needs a batch as long as the ring."""
+
 _PROVED: Final = {"split": "merged", "packed": "hardened"}
 _FAILURES: Final = 15
 
@@ -90,7 +93,8 @@ class Row:
             subprocess.run(["cc", "-std=c99", "-g", "-O1", *macro, "-o", program, FOLDER / "backend.c"], check=True)
             return f"{program} {{socket}} {{image}}"
         schedule = folder / "schedule.json"
-        schedule.write_text(json.dumps(SCHEDULE), encoding="utf-8")
+        whole = self.gaps.get("batch-size") == "mod-queue-size"
+        schedule.write_text(json.dumps(LONG if whole else SCHEDULE), encoding="utf-8")
         told = [sys.executable, "-m", "refimpl.backend.process", "--socket", "{socket}", "--image", "{image}"]
         told += ["--queues", "2", "--revision", self.revision, "--schedule", str(schedule)]
         told += ["--packed"] if self.ring == "packed" else []
@@ -117,7 +121,6 @@ def rows() -> Iterator[Row]:
             with contextlib.suppress(UsageError):  # merged does not leave it open
                 Choices.from_mapping({gap: choice}, "merged", "split")
                 yield Row("split", "merged", {gap: choice})
-    yield Row("packed", "hardened", {"settle": "wide"})  # hardened's other form
 
 
 def measured(row: Row) -> dict[str, Any]:

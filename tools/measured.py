@@ -9,7 +9,7 @@ from typing import Any, Final
 from proofs.verdicts import recorded, recorded_folder, recorded_readings
 from tools.conformance import FILE, Row, foreign, rows
 
-__all__ = ["HEAD", "part", "told_otherwise"]
+__all__ = ["HEAD", "WHY", "measurements", "part", "predicted", "told_otherwise"]
 
 HEAD: Final = ("back-end", "the model says that it breaks", "found", "by, for one", "points", "cases", "of these bad")
 
@@ -26,6 +26,22 @@ ALIKE: Final[Mapping[tuple[str, str], str | tuple[str, str]]] = {
     ("packed", "WHOLE_FLAGS"): ("flags-compare", "whole"),
 }
 """By ring and mistake of the back-end in C, the choice of a gap or the mutant that does the same in the model."""
+
+WHY: Final[Mapping[tuple[str, str], str]] = {
+    (
+        "counter-scope",
+        "device-last",
+    ): "two crashes with two queues in flight: here a second one is tried with one queue",
+    ("fetch-in-batch", "always"): "a request that comes within a batch: this driver writes while the back-end rests",
+    (
+        "recovery-start",
+        "every-kick",
+    ): "a second kick fd while requests are in flight: this front-end, as QEMU, sends one",
+    ("reset", "kept"): "a reset of the device: no load has one (tests/refimpl/frontend/test_inflight.py does)",
+    ("reset", "kept-alive"): "a reset of the device: no load has one (tests/refimpl/backend/test_reset.py does)",
+    ("region-size", "smaller"): "a region of fewer entries than the ring: this front-end asks for as many",
+}
+"""By gap and choice that break something, and that `conformance` does not find: what that would take."""
 
 
 def part(name: str) -> tuple[tuple[str, ...], Iterator[tuple[str, ...]]] | None:
@@ -75,7 +91,8 @@ def _verdicts(row: Row) -> dict[str, str]:
     return {v.property: v.verdict for v in known if (v.revision, dict(v.gaps)) == (row.revision, gaps)}
 
 
-def _predicted(row: Row) -> str:
+def predicted(row: Row) -> str:
+    """Say what the model says of a defect."""
     verdicts = _verdicts(row)
     if verdicts:
         return ", ".join(name for name, verdict in verdicts.items() if verdict == "violated") or "nothing"
@@ -87,6 +104,11 @@ def _predicted(row: Row) -> str:
     return "not in the model"
 
 
+def _nothing(row: Row) -> str:
+    why = [WHY[choice] for choice in row.gaps.items() if choice in WHY]
+    return f"nothing; it takes {why[0]}" if why else "nothing"
+
+
 def _rows() -> Iterator[tuple[str, ...]]:
     for row, measured in measurements():
         found = measured["found"]
@@ -94,8 +116,8 @@ def _rows() -> Iterator[tuple[str, ...]]:
         bad = ", ".join(f"{counts[word]} {word}" for word in ("fail", "reject", "wedged") if counts.get(word))
         yield (
             row.name,
-            _predicted(row),
-            ", ".join(found) or "nothing",
+            predicted(row),
+            ", ".join(found) or _nothing(row),
             f"`{next(iter(found.values()))}`" if found else "-",
             str(sum(measured["points"].values())),
             f"{sum(counts.values())}{'+' * bool(measured['left'])}",

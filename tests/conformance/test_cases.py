@@ -104,3 +104,16 @@ def test_a_store_before_which_it_died_is_drawn_as_not_done(programs: Path, tmp_p
     assert "SIGKILL before this store" in picture(document)
     text = inflight("replay", str(file)).stdout
     assert ", not done\n       SIGKILL before this store" in text
+
+
+@pytest.mark.parametrize("ring", ["split", "packed"])
+@pytest.mark.parametrize("mistake", ["", "RESUBMITTED_BACKWARDS"])
+def test_the_order_that_a_device_gets_is_seen_in_what_comes_back(programs: Path, ring: str, mistake: str) -> None:
+    """Where the memory is right, and the process turns the list round. Without --in-order it passes."""
+    command = f"{c.command(programs, mistake)} 4 in-order"
+    case = {"split": "split-mixed-30-after", "packed": "packed-mixed-180-after"}[ring]
+    for options, wrong in (([], False), (["--in-order"], bool(mistake))):
+        ran = inflight("conformance", "--backend-cmd", command, "--at", case, "--ring", ring, *options)
+        assert ran.returncode == int(wrong), ran.stdout
+        assert ("order (driver): request" in ran.stdout) == wrong
+        assert (f"--in-order --at {case}" in ran.stdout) == wrong

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,9 @@ from tests.refimpl.backend.test_server import wait_for
 from vhost_inflight.conformance import ptrace, under_guest
 from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.under_guest import Asked, TheirOutcome, tried
+from vhost_inflight.guest import crash
 from vhost_inflight.guest.machine import GuestError
+from vhost_inflight.guest.move import Side
 from vhost_inflight.guest.prepare import MissingError
 
 
@@ -98,3 +102,21 @@ def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     document = json.loads(file.read_text())
     assert document["command"] == "x"
     assert "revision" not in document
+
+
+def test_a_back_end_that_ended_by_itself_is_not_called_a_guest_that_hangs(tmp_path: Path) -> None:
+    """While it is left alone, too, so that the guest may get on."""
+
+    class Machine:
+        def lines(self) -> Iterator[str]:
+            return iter(())
+
+    told = "sh -c 'touch $0; exit 5' {socket} {image}"
+    back_end = under_guest._BackEnd(tmp_path, tmp_path, Command(told), {})
+    side: Any = Side(Machine(), back_end)  # type: ignore[arg-type]  # it says nothing
+    outcome = TheirOutcome("split", "merged", 16, 1, 0)
+    nowhere: Any = None
+    campaign = crash._Campaign(side, nowhere, outcome, nowhere, 1)
+    with pytest.raises(GuestError, match="ended with exit status 5"):
+        campaign._has_to_move()
+    back_end.kill()

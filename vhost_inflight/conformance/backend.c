@@ -91,6 +91,7 @@ static uint64_t features;
 static int connection, image;
 static uint64_t capacity;
 static size_t hold = 4;
+static int in_order; /* finish what was given first, first */
 
 static void give_up(const char *what)
 {
@@ -244,7 +245,7 @@ static struct work take_next(struct ring *ring)
     struct work work;
 
     ring->drawn = ring->drawn * 1103515245u + 12345u;
-    which = (ring->drawn >> 16) % ring->holds;
+    which = in_order ? 0 : (ring->drawn >> 16) % ring->holds;
     work = ring->held[which];
     memmove(ring->held + which, ring->held + which + 1, (--ring->holds - which) * sizeof(work));
     return work;
@@ -461,6 +462,14 @@ static void start(struct ring *ring)
     ring->started = 1;
     if (packed ? packed_recover(q) : split_recover(q))
         give_up_queue(q);
+#ifdef MISTAKE_RESUBMITTED_BACKWARDS
+    for (size_t i = 0; i < ring->holds / 2; i++) {
+        struct work first = ring->held[i];
+
+        ring->held[i] = ring->held[ring->holds - 1 - i];
+        ring->held[ring->holds - 1 - i] = first;
+    }
+#endif
     serve(ring);
 }
 
@@ -664,11 +673,12 @@ int main(int argc, char **argv)
     struct stat file;
     int i, listening;
 
-    if (argc != 3 && argc != 4) {
-        fputs("usage: backend SOCKET IMAGE [HOLD]; HOLD requests are held back at most, 4 if left out\n", stderr);
+    if (argc < 3 || argc > 5 || (argc == 5 && strcmp(argv[4], "in-order"))) {
+        fputs("usage: backend SOCKET IMAGE [HOLD [in-order]]; HOLD requests are held back at most (4)\n", stderr);
         return 2;
     }
-    if (argc == 4)
+    in_order = argc == 5;
+    if (argc >= 4)
         hold = (size_t)strtoul(argv[3], NULL, 10);
     image = open(argv[2], O_RDWR | O_CLOEXEC);
     if (image < 0 || fstat(image, &file) || hold < 1 || hold > HOLD_MAX / 2)

@@ -38,6 +38,7 @@ class Asked:
 
     After so many ``failures`` a load is left; 0 is never. ``jobs`` are processes that try cases, 0: one for each core.
     Of so many failures, the shortest, all stores are looked for, those of the life after the death too: ``shown``.
+    ``in_order``: its device finishes requests in the order in which it gets them, and is judged by that.
     """
 
     command: str
@@ -52,6 +53,7 @@ class Asked:
     failures: int = 50
     jobs: int = 0
     shown: int = 0
+    in_order: bool = False
 
 
 def run(
@@ -101,14 +103,14 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
     else:
         case = None
         rings, loads = [asked.ring] if asked.ring else list(RINGS), list(asked.loads or LOADS)
-    report = Report(asked.command, [])
+    report = Report(asked.command, [], in_order=asked.in_order)
     campaigns: dict[str, Campaign] = {}
     try:
         for name in rings:
             ring = Ring(name, asked.revision or PROVED[name])
             report.rings.append(ring)
             choices = Choices(ring=name, revision=ring.revision)
-            campaign = campaigns[name] = Campaign(Setup(command, choices, asked.patience))
+            campaign = campaigns[name] = Campaign(Setup(command, choices, asked.patience, asked.in_order))
             begin = time.monotonic()
             try:
                 if case is not None:

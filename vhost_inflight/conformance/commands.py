@@ -40,6 +40,9 @@ def conformance(
         bool, typer.Option("--random", help="kill at random times, as where processes may not be traced")
     ] = False,
     kills: Annotated[int, typer.Option(min=1, metavar="N", help="of each load, at random times")] = 100,
+    in_order: Annotated[
+        bool, typer.Option("--in-order", help="its device finishes in the order in which it is given: judge that order")
+    ] = False,
     patience: Annotated[
         float, typer.Option(min=0.05, metavar="SECONDS", help="that it may rest while it owes something")
     ] = 0.5,
@@ -84,7 +87,19 @@ def conformance(
     named = None if at is None else case_of(at)
     shown = SHOWN if html is not None else int(case is not None)
     asked = Asked(
-        command, ring, revision or "", load or (), named, second, random, kills, patience, failures, jobs, shown
+        command,
+        ring,
+        revision or "",
+        load or (),
+        named,
+        second,
+        random,
+        kills,
+        patience,
+        failures,
+        jobs,
+        shown,
+        in_order,
     )
     passed = run(asked, json_file=json_file, junit=junit, html=html, state=state, case=case)
     raise typer.Exit(0 if passed else 1)

@@ -81,11 +81,15 @@ class Request:
 
 
 class Client:
-    """The drivers of all queues, and all requests so far, in the order in which they were made."""
+    """The drivers of all queues, and all requests so far, in the order in which they were made.
 
-    def __init__(self, ram: GuestRam, front_end: FrontEnd, load: Load) -> None:
+    ``in_order``: the device finishes requests in the order in which it is given them, so that what comes back tells in
+    which order they were resubmitted, too.
+    """
+
+    def __init__(self, ram: GuestRam, front_end: FrontEnd, load: Load, *, in_order: bool = False) -> None:
         """Begin with rings on which nothing is outstanding."""
-        self.ram, self.front_end, self.load = ram, front_end, load
+        self.ram, self.front_end, self.load, self.in_order = ram, front_end, load, in_order
         self.requests: list[Request] = []
         self.wrong: list[tuple[str, str]] = []
         self._at: dict[tuple[int, int], Request] = {}
@@ -168,6 +172,9 @@ class Client:
 
     def _used(self, request: Request) -> None:
         request.used = True
+        first = next((one for one in self.outstanding if one.ask.queue == request.ask.queue), None)
+        if self.in_order and first is not None and first.number < request.number:
+            self.wrong.append(("order", f"{request} came back before {first}, which was made available earlier"))
         self.look(request)
 
     def look(self, request: Request) -> None:

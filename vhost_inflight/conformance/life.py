@@ -25,7 +25,7 @@ from refimpl.split.ring import ring_bytes
 from refimpl.wire.features import EVENT_IDX, PROTOCOL_INFLIGHT_SHMFD, RING_PACKED, WANTED
 from vhost_inflight.conformance.driver import SECTOR, Client, Disk
 from vhost_inflight.conformance.load import QUEUE_SIZE, Load
-from vhost_inflight.conformance.process import Command, Process, resting, served_by
+from vhost_inflight.conformance.process import Command, Process, had_time, resting, served_by, wants_to_run
 from vhost_inflight.conformance.ptrace import TracingError
 from vhost_inflight.conformance.tracer import Aim, Area, Tracer
 
@@ -51,11 +51,15 @@ class _StartError(InflightError):
 
 @dataclass(frozen=True)
 class Setup:
-    """What is tested: the command, the text that it is judged by, how many seconds it may rest and owe something."""
+    """What is tested: the command, the text that it is judged by, how many seconds it may rest and owe something.
+
+    ``in_order``: its device finishes requests in the order in which it gets them.
+    """
 
     command: Command
     choices: Choices
     patience: float = 0.5
+    in_order: bool = False
 
     @property
     def ring(self) -> str:
@@ -115,7 +119,7 @@ class Rig:
             else:
                 self.ram.count_from(first)
                 self.front_end.bases = [first] * load.queues
-            self.client = Client(self.ram, self.front_end, load)
+            self.client = Client(self.ram, self.front_end, load, in_order=setup.in_order)
             self._owned = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -277,7 +281,7 @@ class Rig:
         assert self.front_end.connection is not None
         poll.register(self.process.ended_fd, select.POLLIN)
         poll.register(self.front_end.connection.fileno(), select.POLLIN)
-        active, rests = time.monotonic(), 0
+        active, rests, had = time.monotonic(), 0, had_time(self.serving)
         while True:
             waiting = bool(self.client.outstanding) and not self.client.wrong
             events = poll.poll(_LOOK * 1000 if waiting else 0)
@@ -288,11 +292,11 @@ class Rig:
                     self.client.drivers[calls[fd]].wake()
                     self.client.collect(calls[fd])
             if events:
-                active, rests = time.monotonic(), 0
+                active, rests, had = time.monotonic(), 0, had_time(self.serving)
                 continue
             rests = rests + 1 if self._rests() else 0
             idle = time.monotonic() - active
-            if not waiting and (rests or idle > self.setup.patience):
+            if not waiting and (rests or (idle > self.setup.patience and not self._waits_for_a_processor(had, idle))):
                 return None if not self.client.wrong else Ending("done")
             if not waiting:
                 time.sleep(0.0001)
@@ -304,6 +308,10 @@ class Rig:
         """Return whether it sleeps, and has taken each kick."""
         kicked = select.select(self.front_end.kicks, [], [], 0)[0]
         return not kicked and resting(self.serving)
+
+    def _waits_for_a_processor(self, had: float, idle: float) -> bool:
+        """Whether it would run, and has had too little time for that: on a busy machine. One that polls has had it."""
+        return idle < _BUSY and wants_to_run(self.serving) and had_time(self.serving) - had < self.setup.patience
 
     def _hung(self) -> Ending:
         left = ", ".join(str(request) for request in self.client.outstanding[:3])

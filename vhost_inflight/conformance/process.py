@@ -17,7 +17,7 @@ from typing import Final
 from refimpl.errors import InflightError, UsageError
 from vhost_inflight.forked import fork, held_signals
 
-__all__ = ["Command", "Process", "resting", "served_by", "threads_of"]
+__all__ = ["Command", "Process", "had_time", "resting", "served_by", "threads_of", "wants_to_run"]
 
 _LAST_WORDS: Final = 2000
 _WRITE_ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -128,6 +128,19 @@ def served_by(connection: int) -> int:
 def resting(pid: int) -> bool:
     """Return whether each thread of a process sleeps: none runs, waits for a disk, is traced to a stop, or is gone."""
     return set(_states(pid)) == {"S"}
+
+
+def wants_to_run(pid: int) -> bool:
+    """Return whether a thread runs, would if there were a processor for it, waits for a disk, or is at a store."""
+    return not {"R", "D", "t"}.isdisjoint(_states(pid))
+
+
+def had_time(pid: int) -> float:
+    """Return how many seconds of a processor a process has had; none, where it is gone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
+        return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def threads_of(pid: int) -> set[int]:

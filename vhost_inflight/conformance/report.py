@@ -22,7 +22,7 @@ FORMAT: Final = "vhost-inflight conformance 1"
 CANNOT: Final = (
     "An order that a processor could turn round: what is left is what one thread stored, in its program's order.",
     "Writes that go on when the process is dead: here the disk is a file, and who is dead writes no more.",
-    "The order in which requests are resubmitted is seen in the memory that is left, not in what the device gets.",
+    "The order in which requests are resubmitted is seen in the memory; in what comes back with --in-order alone.",
     "Long lives: a few dozen requests on rings of 8 entries, so no counter of 2048 and no ring of 32768.",
     "A process that forks what serves after it was connected to, and one that runs as another user.",
 )
@@ -61,6 +61,7 @@ class Report:
     rings: list[Ring]
     symbols: dict[tuple[str, int], Symbol] = field(default_factory=dict)
     interrupted: bool = False
+    in_order: bool = False
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -84,7 +85,8 @@ class Report:
     def again(self, verdict: Verdict) -> str:
         """Give the command that does a case again."""
         revision = next(ring.revision for ring in self.rings if ring.ring == verdict.case.ring)
-        told = f"--backend-cmd {_quoted(self.command)} --revision {revision} --at {verdict.case}"
+        more = " --in-order" if self.in_order else ""
+        told = f"--backend-cmd {_quoted(self.command)} --revision {revision}{more} --at {verdict.case}"
         return f"vhost-inflight conformance {told}"
 
 

@@ -133,9 +133,14 @@ class _Campaign:
         wanted, deadline = self._steps + 2, time.monotonic() + PATIENCE
         while self._steps < wanted:
             self._watch()
+            self._has_to_live()
             if time.monotonic() > deadline:
                 raise GuestError(f"hung: nothing moved for {PATIENCE:.0f} seconds with a back-end that lives")
             time.sleep(0.05)
+
+    def _has_to_live(self) -> None:
+        """Raise GuestError when a back-end that nobody kills has ended: it is not the guest that hangs then."""
+        self.back_end.died()
 
     def _watch(self) -> None:
         """Read the guest's console. Raises GuestError for what it found wrong, or complains about."""
@@ -152,7 +157,7 @@ class _Campaign:
     def _stop(self) -> None:
         """Let the guest's jobs end. Raises GuestError when they found something wrong."""
         self.machine.say("stop")
-        result = self.machine.wait_for("RESULT", 90.0)
+        result = self.machine.wait_for("RESULT", 90.0, self._has_to_live)
         if not result.startswith("RESULT ok"):
             raise GuestError(result)
         self.outcome.rounds += int(result.split()[2])
@@ -173,7 +178,7 @@ class _Campaign:
             self.back_end.start(kill)
             self._live(kill, progress)
         self.back_end.start()
-        self.machine.wait_for("DISK", 60.0)
+        self.machine.wait_for("DISK", 60.0, self._has_to_live)
         self.back_end.kill()
         self._moved = time.monotonic()
         self.machine.say(self._load)
@@ -181,7 +186,7 @@ class _Campaign:
     def _compare(self) -> None:
         """Compare what the guest reads with the image."""
         self.machine.say("md5")
-        told = self.machine.wait_for("MD5", 60.0).split()[1]
+        told = self.machine.wait_for("MD5", 60.0, self._has_to_live).split()[1]
         wanted = hashlib.md5(self.back_end.image.read_bytes(), usedforsecurity=False).hexdigest()
         if told != wanted:
             raise GuestError(f"the guest reads {told}, the image is {wanted}")

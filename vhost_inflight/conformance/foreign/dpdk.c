@@ -5,8 +5,8 @@
  * (rte_vhost_set_inflight_desc_*) before it is done; then it is named as the last one (set_last_inflight_io), its used
  * element is written, it is no longer tracked (clr_inflight_desc), and the driver is called. What the example does not:
  * HOLD requests are in flight at a time and are finished out of order, the disk is a file, and between kicks it sleeps.
- * Like the example it offers neither indirect descriptors nor event indexes, and it answers GET_CONFIG, which QEMU asks, itself.
- * It may be stopped and started, as by a guest whose firmware looks at the disk first, and exits with its connection.
+ * Like the example it offers neither indirect descriptors nor event indexes, and answers GET_CONFIG, which QEMU asks,
+ * itself. It may be stopped and started, as by a guest whose firmware looks at the disk first, and exits with its connection.
  *
  *     dpdk SOCKET IMAGE [HOLD]
  */
@@ -331,7 +331,7 @@ static int new_device(int vid)
     return 0;
 }
 
-/* Stop: the worker has finished all that was in flight whenever it sleeps. GET_VRING_BASE is answered by what is set here. */
+/* Stop: whenever the worker sleeps, nothing is in flight. GET_VRING_BASE is answered by what is set here. */
 static void destroy_device(int vid)
 {
     int i;

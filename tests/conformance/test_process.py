@@ -1,0 +1,37 @@
+"""Processes of somebody's: whether one rests, or waits for a processor, is told from what the system says of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from refimpl.choices import Choices
+from tests.conformance import c
+from tests.refimpl.backend.test_server import wait_for
+from vhost_inflight.conformance.life import Rig, Setup
+from vhost_inflight.conformance.load import LOADS
+from vhost_inflight.conformance.process import Command, had_time, resting, wants_to_run
+
+
+def test_one_that_polls_has_had_time_and_one_that_sleeps_rests(programs: Path, tmp_path: Path) -> None:
+    setup = Setup(Command(c.command(programs)), Choices(), patience=0.3)
+    with (
+        Rig(setup, LOADS["mixed"], tmp_path) as rig,
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) as polls,
+        subprocess.Popen(["sleep", "60"]) as sleeps,
+    ):
+        rig.serving = polls.pid
+        wait_for(lambda: wants_to_run(polls.pid))
+        had = had_time(polls.pid)
+        assert rig._waits_for_a_processor(had, 1.0), "it has had none since then"
+        assert not rig._waits_for_a_processor(had, 11.0), "for ever it is not waited"
+        wait_for(lambda: had_time(polls.pid) - had > 0.3)
+        assert not rig._waits_for_a_processor(had, 1.0)
+        assert not resting(polls.pid)
+        rig.serving = sleeps.pid
+        wait_for(lambda: resting(sleeps.pid))
+        assert not rig._waits_for_a_processor(had_time(sleeps.pid), 1.0)
+        polls.kill()
+        sleeps.kill()
+    assert had_time(polls.pid) == 0.0
