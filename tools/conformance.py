@@ -121,6 +121,7 @@ def rows() -> Iterator[Row]:
             with contextlib.suppress(UsageError):  # merged does not leave it open
                 Choices.from_mapping({gap: choice}, "merged", "split")
                 yield Row("split", "merged", {gap: choice})
+    yield Row("packed", "hardened", {"settle": "wide"})  # hardened's other form
 
 
 def measured(row: Row) -> dict[str, Any]:

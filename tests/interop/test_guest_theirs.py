@@ -14,6 +14,7 @@ from tests.conformance import c
 from tests.conftest import lacking
 from tests.refimpl.backend.test_server import wait_for
 from vhost_inflight.conformance import ptrace, under_guest
+from vhost_inflight.conformance.foreign.prepare import backend_command
 from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.under_guest import Asked, TheirOutcome, tried
 from vhost_inflight.guest import crash
@@ -47,6 +48,24 @@ def test_a_guest_notices_a_mistake(tmp_path: Path, mistake: str, ring: str, case
     done = outcome(Asked(c.command(tmp_path, mistake), ring=ring, kills=6, at=case))
     assert done.broken
     assert "the guest did not boot" not in done.broken[0]
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(
+    ("case", "writers", "wrong"),
+    [
+        ("split-mixed-4-before", 1, True), ("split-mixed-1-after", 16, False), ("packed-mixed-3-before", 16, True),
+        ("packed-mixed-22-after", 16, True), ("packed-mixed-124-after", 16, True), ("packed-mixed-19-after", 16, False),
+    ],
+)  # fmt: skip
+def test_what_a_guest_sees_of_a_program_on_dpdk(case: str, writers: int, *, wrong: bool) -> None:
+    """As docs/implementations.md has it: what it sees, and deaths of the same program that it survives."""
+    try:
+        command = backend_command("dpdk")
+    except MissingError as error:
+        lacking(str(error))
+    done = outcome(Asked(command, ring=case.partition("-")[0], kills=8, at=case, writers=writers))
+    assert bool(done.broken) == wrong, done.broken
 
 
 @pytest.mark.campaign

@@ -73,9 +73,6 @@ def run(
     with ending.heard():
         report = _with_a_bar(asked)
         ending.again()
-    if json_file != STDIO:
-        for line in lines(report):
-            print(line)
     if json_file is not None:
         write_json(json_file, as_json(report))
     if junit is not None:
@@ -89,6 +86,9 @@ def run(
             write_json(state, found)
     if case is not None and first:
         write_json(case, as_case(report, first[0]))
+    if json_file != STDIO:
+        for line in lines(report):  # last: who reads no more than the first lines has the files all the same
+            print(line)
     if report.interrupted:
         raise KeyboardInterrupt
     return report.passed
