@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,14 @@ from vhost_inflight.conformance.process import Command, had_time, resting, wants
 
 def test_one_that_polls_has_had_time_and_one_that_sleeps_rests(programs: Path, tmp_path: Path) -> None:
     setup = Setup(Command(c.command(programs)), Choices(), patience=0.3)
-    with (
-        Rig(setup, LOADS["mixed"], tmp_path) as rig,
-        subprocess.Popen([sys.executable, "-c", "while True: pass"]) as polls,
-        subprocess.Popen(["sleep", "60"]) as sleeps,
-    ):
+    with contextlib.ExitStack() as stack:
+        rig = stack.enter_context(Rig(setup, LOADS["mixed"], tmp_path))
+        polls, sleeps = (
+            subprocess.Popen(words) for words in ([sys.executable, "-c", "while True: pass"], ["sleep", "60"])
+        )
+        for process in (polls, sleeps):
+            stack.callback(process.wait)
+            stack.callback(process.kill)
         rig.serving = polls.pid
         wait_for(lambda: wants_to_run(polls.pid))
         had = had_time(polls.pid)
@@ -32,6 +36,4 @@ def test_one_that_polls_has_had_time_and_one_that_sleeps_rests(programs: Path, t
         rig.serving = sleeps.pid
         wait_for(lambda: resting(sleeps.pid))
         assert not rig._waits_for_a_processor(had_time(sleeps.pid), 1.0)
-        polls.kill()
-        sleeps.kill()
     assert had_time(polls.pid) == 0.0
