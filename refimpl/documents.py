@@ -7,12 +7,13 @@ reader takes without a word is refused here: a key that is there twice (the last
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
-from refimpl.errors import InflightError
+from refimpl.errors import InflightError, UsageError
 
 STDIO: Final = Path("-")
 """The name that stands for standard input, or output."""
@@ -115,6 +116,14 @@ def _check_depth(document: Any) -> None:
             return
         level = inner
     raise DocumentError(_TOO_DEEP)
+
+
+def number(text: str, bits: int) -> int:
+    """Return the number of so many bits that somebody typed, in hexadecimal with 0x. Raises UsageError."""
+    base = 16 if re.fullmatch("0x[0-9a-f]{1,16}", text, re.IGNORECASE) else 10
+    if (base == 10 and not re.fullmatch("[0-9]{1,20}", text)) or int(text, base) >> bits:
+        raise UsageError(f"a number of {bits} bits is wanted, such as 0x7f001000, not {text!r}")
+    return int(text, base)
 
 
 def shown(value: Any) -> str:

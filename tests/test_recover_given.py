@@ -16,7 +16,8 @@ from tests.test_recover import interrupted, state
 from vhost_inflight.recover import GivenError, parse, schema
 
 VALUES: list[Any] = [
-    None, True, False, -1, 0, 1, 8, 8.0, 8.5, 65535, 65536, 2**64 - 1, 2**64, 1e300, "", "00", "split", "packed", "v6",
+    None, True, False, -1, 0, 1, 8, 8.0, 8.5, 65535, 65536, 2**32 - 1, 2**64 - 1, 2**64, 1e300, "", "00",
+    "split", "packed", "v6",
     "hex", "base64", "vhost-inflight state 1", [], {}, [1], {"a": 1}, {"reset": "kept"}, [{"address": 0, "bytes": ""}],
     [{"address": 2**64 - 1, "bytes": "00"}], [{"address": -1, "bytes": "00"}], [{"address": 1}], [{"bytes": "00"}],
     {"descriptors": "00"}, {"descriptors": "", "available": "", "used": ""}, {"descriptors": "", "driver_event": ""},
@@ -26,7 +27,7 @@ VALUES: list[Any] = [
 
 NAMES = [
     "format", "ring", "revision", "gaps", "encoding", "queue_size", "region_size", "region", "ring_memory", "memory",
-    "other", "ring_memory.descriptors", "ring_memory.used", "ring_memory.driver_event", "ring_memory.other",
+    "base", "other", "ring_memory.descriptors", "ring_memory.used", "ring_memory.driver_event", "ring_memory.other",
     "memory.0.address", "memory.0.bytes", "memory.0.other", "gaps.reset", "gaps.other",
 ]  # fmt: skip
 CHANGES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), min_size=2, max_size=4)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from refimpl.layout import region_size, region_type
+from refimpl.packed.driver import PackedDriver
 from refimpl.packed.ring import packed_ring_bytes
 from refimpl.split.ring import ring_bytes
 from tests.refimpl.packed_rig import PackedRig
@@ -76,6 +77,59 @@ def test_raw_bytes_are_a_state(ask: Ask, ring: str) -> None:
         assert without_extra(json.loads(out)) == without_extra(answered(state(rig)))
 
 
+def in_use(slot: int, wrap: int) -> PackedRig:
+    """Return a fresh region and a ring that has been in use, with requests available from a slot of a lap on."""
+    rig = PackedRig(size=5)
+    rig.ring.begin_at(slot, wrap)
+    rig.driver = PackedDriver(rig.ring, start=(slot, wrap))
+    rig.make((1, 2), (0, 1))
+    return rig
+
+
+@pytest.mark.parametrize(("slot", "wrap"), [(3, 1), (2, 0), (0, 0)])
+def test_a_fresh_region_begins_at_the_base(ask: Ask, slot: int, wrap: int) -> None:
+    """On a packed ring in use SET_VRING_BASE says where: what a process does that was told the same; in JSON too."""
+    rig = in_use(slot, wrap)
+    base = (slot | wrap << 15) * (1 | 1 << 16)
+    region, ring = bytes_of(rig)
+    Path("region").write_bytes(region)
+    Path("ring").write_bytes(ring)
+    Path("state").write_text(json.dumps(state(rig) | {"base": base}), encoding="utf-8")
+    for arguments in (
+        [*options("packed", 5), "--base", hex(base)],
+        [*options("packed", 5), "--base", str(base)],
+        ["state"],
+    ):
+        code, out, _ = ask(*arguments)
+        told = json.loads(out)
+        assert (code, told["fresh"], told["available"]) == (0, True, True)
+        assert told["fetch_position"] == told["used_position"] == {"slot": slot, "wrap_counter": wrap}
+    queue = rig.queue(base=(slot, wrap))
+    queue.start()
+    assert told["region_after"] == bytes(rig.region).hex()
+    code, out, _ = ask("--explain", "state")
+    assert f"SET_VRING_BASE said {base:#x}, the next used slot is {slot}, with wrap counter {wrap}." in " ".join(
+        out.split()
+    )
+    assert json.loads(ask(*options("packed", 5))[1])["fetch_position"] == {"slot": 0, "wrap_counter": 1}
+
+
+def test_a_base_that_names_no_slot(ask: Ask) -> None:
+    """The front-end broke a rule, where somebody goes by what it says: with a fresh region of a packed ring."""
+    fresh = in_use(3, 1)
+    for base, which in ((0x8003_8005, "available"), (0x8005_8003, "used"), (0xFFFF_8000, "used")):
+        Path("state").write_text(json.dumps(state(fresh) | {"base": base}), encoding="utf-8")
+        code, _, err = ask("state", "--json", "-")
+        assert code == 1
+        assert "the next " + which + " one, in a ring of 5" in err
+    assert json.loads(ask("state", "--json", "-")[1])["error"]["culprit"] == "front-end"
+    for rig in (served("packed"), served("split"), Rig(revision="merged", size=4)):
+        told = state(rig)
+        Path("state").write_text(json.dumps(told | {"base": 0xFFFF_FFFF}), encoding="utf-8")
+        code, out, _ = ask("state")
+        assert (code, json.loads(out)) == (0, answered(told))
+
+
 @pytest.mark.parametrize("ring", ["split", "packed"])
 @pytest.mark.parametrize("rounded", [True, False])
 def test_the_stride_is_found(ask: Ask, ring: str, rounded: bool) -> None:
@@ -125,6 +179,12 @@ def test_a_stride_that_is_not_found(ask: Ask) -> None:
 WRONG: list[tuple[list[str], str]] = [
     (["--region", "region"], "raw bytes need --region, --ring, --ring-kind, --queue-size; missing: --ring"),
     (["--stride", "64"], "missing: --region, --ring"),
+    (["--base", "0"], "missing: --region, --ring"),
+    (
+        [*options("split"), "--base", "0x100000000"],
+        "a number of 32 bits is wanted, such as 0x7f001000, not '0x100000000'",
+    ),
+    ([*options("split"), "--base", "-1"], "a number of 32 bits is wanted"),
     ([*options("split"), "state.json"], "no FILE, no --lines"),
     ([*options("split"), "--lines"], "no FILE, no --lines"),
     (options("round"), "there is no ring 'round'"),

@@ -26,14 +26,21 @@ class Translating(Protocol):
 
 
 def dump_state(
-    folder: Path, number: int, ring: SplitRing | PackedRing, region: Any, *, choices: Choices, memory: GuestMemory
+    folder: Path,
+    number: int,
+    ring: SplitRing | PackedRing,
+    region: Any,
+    *,
+    choices: Choices,
+    memory: GuestMemory,
+    base: int,
 ) -> Path:
     """Write what ring ``number`` and its region hold to ``folder``/ring-NUMBER.json, and return that path.
 
-    The indirect tables of what is marked inflight are written too, as far as their addresses are in the guest's
-    ``memory``. Raises InflightError when the file cannot be written.
+    ``base`` is what SET_VRING_BASE said. The indirect tables of what is marked inflight are written too, as far as
+    their addresses are in the guest's ``memory``. Raises InflightError when the file cannot be written.
     """
-    document = state_of(ring, region, choices=choices, memory=memory)
+    document = state_of(ring, region, choices=choices, memory=memory, base=base)
     path = folder / f"ring-{number}.json"
     unfinished = path.with_suffix(".part")
     try:
@@ -45,19 +52,33 @@ def dump_state(
 
 
 def state_of(
-    ring: SplitRing | PackedRing, region: Any, *, choices: Choices, memory: Translating | None = None
+    ring: SplitRing | PackedRing,
+    region: Any,
+    *,
+    choices: Choices,
+    memory: Translating | None = None,
+    base: int | None = None,
 ) -> dict[str, Any]:
-    """Return what a ring and its region hold, as ``recover`` reads it, with the indirect tables in ``memory``."""
-    return state_of_parts(ring_parts(ring), region, size=ring.size, choices=choices, memory=memory)
+    """Return what a ring and its region hold, as ``recover`` reads it, with the indirect tables in ``memory``.
+
+    ``base`` is what SET_VRING_BASE said, None if that is not known.
+    """
+    return state_of_parts(ring_parts(ring), region, size=ring.size, choices=choices, memory=memory, base=base)
 
 
 def state_of_parts(
-    parts: Mapping[str, bytes], region: Any, *, size: int, choices: Choices, memory: Translating | None = None
+    parts: Mapping[str, bytes],
+    region: Any,
+    *,
+    size: int,
+    choices: Choices,
+    memory: Translating | None = None,
+    base: int | None = None,
 ) -> dict[str, Any]:
     """Likewise, of a ring of ``size`` entries of which there are the bytes, by the names of `ring_parts`."""
     table = (VringDesc * size).from_buffer_copy(parts["descriptors"])
     tables = _tables(_marked(choices.ring, table, region), memory or GuestMemory())
-    return {
+    told = {
         "format": "vhost-inflight state 1",
         "ring": choices.ring,
         "revision": choices.revision,
@@ -68,6 +89,7 @@ def state_of_parts(
         "ring_memory": {name: part.hex() for name, part in parts.items()},
         "memory": [{"address": address, "bytes": table.hex()} for address, table in tables.items()],
     }
+    return told if base is None else told | {"base": base}
 
 
 def ring_parts(ring: SplitRing | PackedRing) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ from refimpl.memory import SharedMemory
 from refimpl.packed.chain import read_packed_chain
 from refimpl.packed.queue import PackedQueue
 from refimpl.packed.recover import prepare_packed_region
-from refimpl.packed.ring import EVENT_BYTES, PackedRing
+from refimpl.packed.ring import EVENT_BYTES, PackedRing, base_at, used_place
 from refimpl.split.chain import read_chain
 from refimpl.split.queue import SplitQueue
 from refimpl.split.ring import SplitRing
@@ -43,7 +43,7 @@ def fetches_after(choices: Choices, step: str) -> bool:
 
 def first_base(ring: str) -> int:
     """Return what GET_VRING_BASE says of a ring that has not run: packed, both wrap counters are 1."""
-    return 1 << 15 | 1 << 31 if ring == "packed" else 0
+    return base_at(0, 1) if ring == "packed" else 0
 
 
 def lay_ring(kind: str, size: int, address: VringAddress, memory: MappedMemory, what: str) -> Ring:
@@ -95,18 +95,10 @@ def private_region(choices: Choices, size: int, base: int) -> Any:
     with SharedMemory.create(region_size(choices.ring, choices.revision, size), "vhost-untracked") as memory:
         region = region_at(memory.view(), choices.ring, choices.revision, size)
     if choices.ring == "packed":
-        prepare_packed_region(region, *_used_place(base, size))
+        prepare_packed_region(region, *used_place(base, size))
     elif choices.init_order == "before-hand-over":
         prepare(region, choices)
     return region
-
-
-def _used_place(base: int, size: int) -> tuple[int, int]:
-    """Return the next used slot and its wrap counter, as SET_VRING_BASE says them. Raises FrontEndError."""
-    for name, slot in {"available": base & 0x7FFF, "used": base >> 16 & 0x7FFF}.items():
-        if slot >= size:
-            raise FrontEndError(f"SET_VRING_BASE says slot {slot} is the next {name} one, in a ring of {size}")
-    return base >> 16 & 0x7FFF, base >> 31 & 1
 
 
 def set_fetch_position(queue: Queue, base: int) -> None:
@@ -160,7 +152,7 @@ def make_queue(
         "strict": strict,
     }
     if isinstance(ring, PackedRing):
-        place = (0, 1) if region.version else _used_place(base, ring.size)
+        place = (0, 1) if region.version else used_place(base, ring.size)
         return PackedQueue(ring, region, choices, hook, base=place, **common)
     return SplitQueue(ring, region, choices, hook, **common)
 

@@ -146,7 +146,9 @@ class Vring:
         queue.wrote = self.ring_log.wrote
         fresh = not region.version
         if device.dump is not None and find_region is not None:
-            path = dump_state(device.dump, self.number, ring, region, choices=choices, memory=self.memory.guest)
+            path = dump_state(
+                device.dump, self.number, ring, region, choices=choices, memory=self.memory.guest, base=base
+            )
             _LOG.info("wrote what ring %d and its region hold to %s", self.number, path)
         self._recover(queue.start)
         if find_region is None:

@@ -18,6 +18,7 @@ from refimpl.frontend.inflight import HeldInflight
 from refimpl.frontend.memory import GuestRam
 from refimpl.memory import SharedMemory
 from refimpl.names import counted
+from refimpl.packed.ring import base_at
 from refimpl.wire.codec import Message, Request
 from refimpl.wire.features import (
     EVENT_IDX,
@@ -45,7 +46,7 @@ from refimpl.wire.payload import (
 )
 from refimpl.wire.transport import Connection, Disconnected
 
-PACKED_BASE: Final = 1 << 15 | 1 << 31
+PACKED_BASE: Final = base_at(0, 1)
 """The base of a packed ring that has not run: slot 0 with wrap counter 1, available and used."""
 
 _P = TypeVar("_P", bound=Payload)

@@ -6,7 +6,7 @@ from typing import Final, Self
 
 from refimpl.both.driver import IndirectTables
 from refimpl.memory import SharedMemory, store
-from refimpl.packed.ring import PackedRing, packed_parts, packed_ring_bytes
+from refimpl.packed.ring import PackedRing, base_at, packed_parts, packed_ring_bytes
 from refimpl.split.chain import Buffer
 from refimpl.split.ring import SplitRing, parts, ring_bytes
 from refimpl.wire.payload import VRING_LOG, MemoryRegion, VringAddress
@@ -75,7 +75,7 @@ class GuestRam:
         self.start = slot, wrap
         for ring in self.packed_rings:
             ring.begin_at(slot, wrap)
-        return (slot | wrap << 15) * (1 | 1 << 16)
+        return base_at(slot, wrap)
 
     def count_from(self, index: int) -> None:
         """Let the split rings have been in use up to an index: the next one to make and the next one to use."""

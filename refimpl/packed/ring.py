@@ -92,6 +92,20 @@ def packed_ring_bytes(size: int) -> int:
     return 16 * size + 2 * EVENT_BYTES
 
 
+def base_at(slot: int, wrap: int) -> int:
+    """Return what SET_VRING_BASE says of a ring on which nothing is inflight: both next slots are ``slot``."""
+    half = slot | wrap << 15
+    return half << 16 | half
+
+
+def used_place(base: int, size: int) -> tuple[int, int]:
+    """Return the next used slot and its wrap counter, as SET_VRING_BASE says them. Raises FrontEndError."""
+    for name, slot in {"available": base & 0x7FFF, "used": base >> 16 & 0x7FFF}.items():
+        if slot >= size:
+            raise FrontEndError(f"SET_VRING_BASE says slot {slot} is the next {name} one, in a ring of {size}")
+    return base >> 16 & 0x7FFF, base >> 31 & 1
+
+
 def lap_after(size: int, slot: int, wrap: int) -> Iterable[tuple[int, int]]:
     """Return the slots of a ring after ``slot``, once around, each with its wrap counter; ``wrap`` is that of it."""
     return chain(zip(range(slot + 1, size), repeat(wrap)), zip(range(slot), repeat(wrap ^ 1)))

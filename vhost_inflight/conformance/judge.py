@@ -75,7 +75,8 @@ def given_of(rig: Rig, queue: int, choices: Choices) -> Given:
     tables = rig.ram.tables(queue)
     piece = tables.address, bytes(tables.view[: 16 * TABLE_ENTRIES * QUEUE_SIZE])
     assert tables.address >= GUEST_BASE
-    return Given(choices, QUEUE_SIZE, QUEUE_SIZE, rig.region(queue), rig.ring_memory(queue), (piece,))
+    return Given(choices, QUEUE_SIZE, QUEUE_SIZE, rig.region(queue), rig.ring_memory(queue), (piece,),
+                 rig.front_end.bases[queue])  # fmt: skip
 
 
 def state_of(rig: Rig, choices: Choices) -> dict[str, Any] | None:
@@ -93,6 +94,7 @@ def state_of(rig: Rig, choices: Choices) -> dict[str, Any] | None:
         "region": given.region.hex(),
         "ring_memory": {name: part.hex() for name, part in given.parts.items()},
         "memory": [{"address": address, "bytes": piece.hex()} for address, piece in given.pieces],
+        "base": given.base,
     }
 
 

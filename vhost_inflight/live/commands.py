@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refimpl.choices import RINGS
+from refimpl.documents import number
 from refimpl.errors import InflightError, UsageError
 from refimpl.names import no_such
 from vhost_inflight.options import JsonFile, check, writable
@@ -47,6 +48,9 @@ def dump(
     ] = None,
     used: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="of its used ring; packed: the device's event area")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="N", help="what SET_VRING_BASE carried: packed, where a fresh region begins")
     ] = None,
     memory: Annotated[
         list[str] | None,
@@ -86,7 +90,7 @@ def dump(
     check("layout", layout, LAYOUTS)
     if out == STDIO and json_file == STDIO:
         raise UsageError("--out - and --json - both want standard output")
-    ring = _ring(queue_size, desc, avail, used)
+    ring = _ring(queue_size, base, desc, avail, used)
     if out is not None and ring is None and seen is None:
         raise UsageError("--out needs to know where the ring is: --desc, --avail and --used, or --proxy")
     if seen is not None and (ring or memory or fd is not None):
@@ -119,25 +123,17 @@ def dump(
             typer.echo(f"queue {queue} and its region written to {out}")
 
 
-def _ring(size: int | None, *addresses: str | None) -> Ring | None:
+def _ring(size: int | None, base: str | None, *addresses: str | None) -> Ring | None:
     """Return where a ring is. Raises UsageError for some of its parts without the others."""
     from vhost_inflight.live.states import Ring
 
     given = [text for text in addresses if text is not None]
     if given and len(given) < len(addresses):
         raise UsageError("a ring has three parts: --desc, --avail and --used go together")
-    if not given and size:
-        raise UsageError("--queue-size is that of the ring that --desc, --avail and --used say")
-    return Ring(size or 0, *(_address(text) for text in given)) if given else None
-
-
-def _address(text: str) -> int:
-    """Return a number of 64 bits, in hexadecimal with 0x. Raises UsageError."""
-    if re.fullmatch("0x[0-9a-f]{1,16}", text, re.IGNORECASE):
-        return int(text, 16)
-    if re.fullmatch("[0-9]{1,20}", text) and not int(text) >> 64:
-        return int(text)
-    raise UsageError(f"a number of 64 bits is wanted, such as 0x7f0000001000, not {text!r}")
+    if not given and (size or base):
+        raise UsageError("--queue-size and --base are those of the ring that --desc, --avail and --used say")
+    desc, avail, used = (number(text, 64) for text in given) if given else (0, 0, 0)
+    return Ring(size or 0, desc, avail, used, number(base, 32) if base else None) if given else None
 
 
 def _region(text: str) -> tuple[MemoryRegion, int | None]:
@@ -148,7 +144,7 @@ def _region(text: str) -> tuple[MemoryRegion, int | None]:
     parts = place.split(":")
     if not 2 <= len(parts) <= 4 or (at and not re.fullmatch("[0-9]{1,9}", fd)):
         raise UsageError(f"--memory {text}: wanted is {_MEMORY}")
-    guest, size, user, offset = [*(_address(part) for part in parts), 0, 0][:4]
+    guest, size, user, offset = [*(number(part, 64) for part in parts), 0, 0][:4]
     return MemoryRegion(guest, size, user, offset), int(fd) if at else None
 
 
@@ -197,7 +193,7 @@ def _say(line: str) -> None:
 
 def _serve(running: Proxy) -> None:
     """Serve until a signal ends it; SIGUSR1 asks for what is to be written down."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: running.stop())
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda *_: running.stop())
     signal.signal(signal.SIGUSR1, lambda *_: running.ask_for_dump())
     running.serve()

@@ -104,10 +104,16 @@ def load(path: Path) -> Seen:
             document["ring"] == "packed",
             None if told is None else (Inflight(*_numbers(told, Inflight)), _file(told)),
             tuple(memory),
-            {each["queue"]: Ring(*(_number(each[name]) for name in Ring._fields)) for each in document["rings"]},
+            {each["queue"]: _ring(each) for each in document["rings"]},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path}: this is no status file of a proxy ({FORMAT}): {error!r}") from error
+
+
+def _ring(document: Any) -> Ring:
+    base = document.get("base")
+    where = [_number(document[name]) for name in Ring._fields if name != "base"]
+    return Ring(*where)._replace(base=None if base is None else _number(base))
 
 
 def _flat(payload: Inflight | MemoryRegion, file: FileId) -> dict[str, int]:

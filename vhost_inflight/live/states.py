@@ -22,13 +22,15 @@ _PACKED: Final = ("descriptors", "driver_event", "device_event")
 class Ring(NamedTuple):
     """Where a ring is: its entries, and the addresses of its parts, as SET_VRING_NUM and SET_VRING_ADDR say them.
 
-    On a packed ring ``avail`` is the driver's event area, ``used`` the device's.
+    On a packed ring ``avail`` is the driver's event area, ``used`` the device's. ``base`` is what SET_VRING_BASE said
+    last, None where that is not known.
     """
 
     size: int
     desc: int
     avail: int
     used: int
+    base: int | None = None
 
 
 class PeerMemory:
@@ -88,4 +90,4 @@ def state(reading: Reading, content: bytes, queue: int, ring: Ring, memory: Peer
         for name, length, address in zip(names, lengths, (ring.desc, ring.avail, ring.used), strict=True)
     }
     region = reading.region(content, queue)
-    return state_of_parts(parts, region, size=size, choices=reading.choices, memory=memory)
+    return state_of_parts(parts, region, size=size, choices=reading.choices, memory=memory, base=ring.base)

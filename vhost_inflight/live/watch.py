@@ -100,6 +100,8 @@ class Watch:
         match number, payload:
             case Request.SET_VRING_NUM, VringState(index, num) if index < _QUEUES_MAX:
                 return self.seen.ring(index, size=num)
+            case Request.SET_VRING_BASE, VringState(index, num) if index < _QUEUES_MAX:
+                return self.seen.ring(index, base=num)
             case Request.SET_VRING_ADDR, VringAddress(index, _, desc, used, avail) if index < _QUEUES_MAX:
                 return self.seen.ring(index, desc=desc, avail=avail, used=used)
         return self.seen

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from refimpl.choices import parse_gaps
-from refimpl.documents import STDIO, read_document
+from refimpl.documents import STDIO, number, read_document
 from refimpl.errors import UsageError
 from refimpl.names import no_such
 from vhost_inflight.recover import vector
@@ -70,6 +70,13 @@ def parser(prog: str) -> argparse.ArgumentParser:
         help="from one queue's region to the next one's; left out, it is found: rounded up to 64, not rounded, or with "
         "a header of 29 bytes",
     )
+    raw.add_argument(
+        "--base",
+        type=_base,
+        metavar="N",
+        help="what SET_VRING_BASE carried (0x, too): where a fresh region begins on a packed ring in use; left out, "
+        "as on a new one. Ignored where the region has a version, and on a split ring: those say it themselves",
+    )
     add(
         "--did",
         type=Path,
@@ -116,19 +123,27 @@ def _natural(text: str) -> int:
     return int(text)
 
 
+def _base(text: str) -> int:
+    """Return a number of 32 bits, in hexadecimal too; argparse tells of another text."""
+    try:
+        return number(text, 32)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _raw(given: argparse.Namespace) -> Raw | None:
     """Return the raw bytes that are asked about, None where none are. Raises UsageError for half of what is needed."""
     needed = {"--region": given.region, "--ring": given.ring, "--ring-kind": given.ring_kind}
     needed["--queue-size"] = given.queue_size
     missing = [name for name, value in needed.items() if value is None]
     others = {"--region-size": given.region_size, "--offset": given.offset, "--queue": given.queue}
-    if len(missing) == len(needed) and not any(others.values()) and given.stride is None:
+    if len(missing) == len(needed) and not any(others.values()) and given.stride is None and given.base is None:
         return None
     if missing:
         raise UsageError(f"raw bytes need {', '.join(needed)}; missing: {', '.join(missing)}")
     return Raw(
         given.region, given.ring, given.ring_kind, given.queue_size, given.region_size, given.offset, given.queue,
-        given.stride,
+        given.stride, given.base,
     )  # fmt: skip
 
 

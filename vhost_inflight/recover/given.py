@@ -39,6 +39,7 @@ _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _FIELDS: Final = (
     "format", "ring", "revision", "gaps", "encoding", "queue_size", "region_size", "region", "ring_memory", "memory",
+    "base",
 )  # fmt: skip
 
 
@@ -52,7 +53,7 @@ class Given:
 
     ``queue_size`` is the number of the ring's entries, ``region_size`` that of the region's. ``region`` are the
     region's bytes, ``parts`` those of each part of the ring by its name ("descriptors" ...), ``pieces`` pieces of the
-    guest's memory by their guest address.
+    guest's memory by their guest address. ``base`` is what SET_VRING_BASE carried, None where nobody says it.
     """
 
     choices: Choices
@@ -61,6 +62,7 @@ class Given:
     region: bytes
     parts: Mapping[str, bytes]
     pieces: tuple[tuple[int, bytes], ...]
+    base: int | None = None
 
     @property
     def ring(self) -> str:
@@ -115,8 +117,9 @@ def parse(document: Any, revision: str | None = None, gaps: Mapping[str, str] | 
         (piece.number("address", 2**64 - 1), piece.bytes("bytes", encoding))
         for piece in state.list("memory", ("address", "bytes"))
     )
+    base = None if state.lacks("base") else state.number("base", 2**32 - 1)
     choices = Choices.from_mapping(chosen | dict(gaps or {}), revision or named, ring)
-    return Given(choices, size, region_size, region, parts, pieces)
+    return Given(choices, size, region_size, region, parts, pieces, base)
 
 
 def _parts(told: _Fields, ring: str, encoding: str) -> dict[str, bytes]:

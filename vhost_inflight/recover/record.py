@@ -16,7 +16,7 @@ from refimpl.errors import DriverError, FrontEndError, InflightError, RegionErro
 from refimpl.layout import column, region_type
 from refimpl.memory import field_at, store, store_alone
 from refimpl.packed.queue import PackedQueue
-from refimpl.packed.ring import PackedRing
+from refimpl.packed.ring import PackedRing, used_place
 from refimpl.split.queue import SplitQueue
 from refimpl.split.ring import SplitRing
 from vhost_inflight.recover.chains import Descriptor, PiecesOfMemory, packed_chain, split_chain
@@ -320,7 +320,10 @@ def _run_packed(
     def call() -> None:
         recovery.signalled = True
 
-    queue = PackedQueue(ring, memory.region, choices, submit=submit, call=call)
+    # only a fresh region is told by it where the ring is
+    said = recovery.given.base
+    base = used_place(said, ring.size) if said is not None and not memory.region.version else (0, 1)
+    queue = PackedQueue(ring, memory.region, choices, submit=submit, call=call, base=base)
     if recorded:
         _record(queue, memory, recovery)
     _start(queue, recovery, lambda: (queue.avail_idx, queue.avail_wrap))

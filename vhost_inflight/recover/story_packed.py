@@ -24,8 +24,13 @@ from vhost_inflight.recover.words import (
 __all__ = ["WRITERS"]
 
 
-def _fresh(_recovery: Recovery, _events: list[Event]) -> Iterator[Line]:
+def _fresh(recovery: Recovery, _events: list[Event]) -> Iterator[Line]:
     yield Line("start", "The region's version is 0: it is fresh, so nothing was in flight. It is initialised.")
+    if recovery.given.choices.fresh_used_idx == "from-base":
+        base = recovery.given.base
+        told = "The state has no base: as that of a new ring" if base is None else f"SET_VRING_BASE said {base:#x}"
+        slot, wrap = (0, 1) if base is None else (base >> 16 & 0x7FFF, base >> 31)
+        yield Line("gap fresh-used-idx", f"{told}, the next used slot is {slot}, with wrap counter {wrap}.")
 
 
 def _adopt(_recovery: Recovery, events: list[Event]) -> Iterator[Line]:

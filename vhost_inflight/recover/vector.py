@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from refimpl.errors import UsageError
 
-__all__ = ["Named", "named", "state"]
+__all__ = ["STATE", "Named", "named", "state"]
 
-STATE: Final = ("format", "ring", "revision", "queue_size", "region_size", "region", "ring_memory", "memory")
+STATE: Final = ("format", "ring", "revision", "queue_size", "region_size", "region", "ring_memory", "memory", "base")
 """What a state has of what a vector gives; the rest is what the front-end says besides."""
 
 

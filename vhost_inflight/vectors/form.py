@@ -80,11 +80,11 @@ class Given:
         }  # fmt: skip
         if self.memory:
             told["memory"] = [{"address": address, "bytes": data.hex()} for address, data in self.memory]
-        return told
+        return told | {"base": self.base}
 
     def json(self) -> dict[str, Any]:
         """Write it as the schema wants it."""
-        told = self.state() | {"base": self.base, "stride": self.stride, "offset": self.offset}
+        told = self.state() | {"stride": self.stride, "offset": self.offset}
         if self.shared is not None:
             told |= {"shared": self.shared.hex(), "queues": self.queues, "queue": self.queue}
         return told

@@ -33,7 +33,7 @@ def state_at(schedule: Schedule, moment: str) -> dict[str, Any]:
     def note(place: int) -> None:
         if place + 1 == last:
             memory = player.memory
-            found.update(state_of(memory.ring, memory.region, choices=memory.choices))
+            found.update(state_of(memory.ring, memory.region, choices=memory.choices, base=memory.base))
 
     player = Player(schedule, after=note)
     try:

@@ -107,6 +107,11 @@ class Memory(ABC):
         return type(self)(self.choices, self.size, self.entries, self.first, image)
 
     @property
+    def base(self) -> int | None:
+        """What SET_VRING_BASE says of a packed ring as it began; None of a split one, which says that itself."""
+        return None
+
+    @property
     def image(self) -> bytes:
         """All bytes: the ring from 0, the region from ``region_offset``."""
         return bytes(self._bytes)

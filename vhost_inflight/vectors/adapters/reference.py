@@ -11,17 +11,17 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from refimpl.errors import FrontEndError, InflightError, UsageError
+from refimpl.errors import InflightError, UsageError
 from refimpl.packed.queue import PackedQueue
+from refimpl.packed.ring import used_place
 from refimpl.split.queue import SplitQueue
 from vhost_inflight.recover.answer import culprit
 from vhost_inflight.recover.chains import PiecesOfMemory, packed_chain, split_chain
 from vhost_inflight.recover.given import parse
 from vhost_inflight.recover.memory import LaidMemory
+from vhost_inflight.recover.vector import STATE
 
 __all__ = ["answer", "main"]
-
-_OF_A_STATE: Final = ("format", "ring", "revision", "queue_size", "region_size", "region", "ring_memory", "memory")
 
 _READY: Final[Mapping[str, Any]] = {
     "version": 1,
@@ -60,10 +60,9 @@ class _Life:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         """Lay the bytes. Raises InflightError for those that a front-end must not give."""
-        self.given = parse({name: given[name] for name in _OF_A_STATE if name in given})
+        self.given = parse({name: given[name] for name in STATE if name in given})
         self.memory = LaidMemory(self.given)
         self.pieces = PiecesOfMemory(self.given.pieces)
-        self.base: int = given["base"]
         self.resubmitted: list[Any] = []
         self.chains: list[list[int]] = []
         self.lengths: dict[int, int] = {}
@@ -171,9 +170,8 @@ class _Packed(PackedQueue):
         self.life = life
         ring = life.memory.packed
         assert ring is not None
-        slot, wrap = life.base >> 16 & 0x7FFF, life.base >> 31
-        if not life.memory.region.version and max(slot, life.base & 0x7FFF) >= ring.size:
-            raise FrontEndError(f"SET_VRING_BASE names a slot that the ring of {ring.size} does not have")
+        said = life.given.base
+        base = (0, 1) if said is None or life.memory.region.version else used_place(said, ring.size)
 
         def submit(entry: int) -> None:
             packed_chain(self.given, life.pieces, entry, ring.size)
@@ -182,7 +180,7 @@ class _Packed(PackedQueue):
 
         super().__init__(
             ring, life.memory.region, life.given.choices, submit=submit, call=life.call,
-            used_len=lambda entry: life.lengths[entry], base=(slot, wrap),
+            used_len=lambda entry: life.lengths[entry], base=base,
         )  # fmt: skip
 
     def store(self, target: Any, field: str | int, value: int, step: str) -> None:

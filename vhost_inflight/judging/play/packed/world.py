@@ -10,7 +10,7 @@ from refimpl.hooks import Hook
 from refimpl.packed.driver import PackedDriver
 from refimpl.packed.queue import PackedQueue
 from refimpl.packed.recover import prepare_packed_region
-from refimpl.packed.ring import PackedRing, packed_ring_bytes
+from refimpl.packed.ring import PackedRing, base_at, packed_ring_bytes
 from refimpl.split.state import Choose, choose_first
 from vhost_inflight.judging.play.flags import lap_words, words
 from vhost_inflight.judging.play.packed.judge import PackedJudge
@@ -41,6 +41,11 @@ class PackedMemory(Memory):
     def _start(self) -> tuple[int, int]:
         """Slot and wrap counter at which the ring begins."""
         return self.ring.advance(0, 1, self.first)
+
+    @property
+    def base(self) -> int:
+        """What SET_VRING_BASE says of the ring as it began."""
+        return base_at(*self._start)
 
     @property
     def _by_index(self) -> bool:
