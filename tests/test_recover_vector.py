@@ -6,6 +6,7 @@ import json
 import shlex
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_each_command_names_its_vector() -> None:
 
 
 def test_each_is_answered_as_it_has_to_be() -> None:
-    """Refused or not, and what the device gets, in order: where one answer is right, it is that one."""
+    """Refused or not, what the device gets, in order, and where the ring goes on, where one answer is right."""
     compared = 0
     for name, vector in VECTORS.items():
         (answered,) = Question().ask(state(Named(name, None)))
@@ -35,13 +36,18 @@ def test_each_is_answered_as_it_has_to_be() -> None:
         refused = "refused" in right[0]["answer"]
         assert (answered.recovery.refused is not None) == refused, name
         if not refused:
-            got = answered.document["resubmit"]
-            wanted = right[0]["answer"]["resubmit"]
-            assert [r.get("head", r.get("entry")) for r in got] == [
-                w if isinstance(w, int) else w["entry"] for w in wanted
+            got, wanted = answered.document, right[0]["answer"]
+            assert [r.get("head", r.get("entry")) for r in got["resubmit"]] == [
+                w if isinstance(w, int) else w["entry"] for w in wanted["resubmit"]
             ], name
+            for told, word in (("fetch_position", "next_avail"), ("used_position", "used")):
+                assert [*got[told].values()] == values(wanted[word]), name
             compared += 1
     assert compared > 200
+
+
+def values(place: Any) -> list[int]:
+    return [place] if isinstance(place, int) else [place["slot"], place["wrap"]]
 
 
 def test_another_file_of_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,14 @@ def test_the_reference_passes_the_small_set() -> None:
     assert status == 0
 
 
+def test_the_reference_with_another_choice_passes_what_says_so() -> None:
+    """settle=wide, said in ``ready``; a choice that no text leaves open fails, whether it is said or not."""
+    program = f"{shlex.quote(sys.executable)} -m vhost_inflight.vectors.adapters.reference"
+    status, told = counts(f"{program} settle=wide", "json")
+    assert {word for word, number in told.items() if number} == {"pass"}
+    assert status == 0
+
+
 def test_the_recovery_in_c_passes_by_the_commands_of_the_page() -> None:
     """And a mistaken one does not."""
     written("recover.c")

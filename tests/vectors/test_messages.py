@@ -109,12 +109,33 @@ def test_the_reader_refuses_what_the_schema_does(kind: str, path: tuple[Any, ...
 
 
 @pytest.mark.parametrize(
-    "to", [{**READY, "version": 2}, {**READY, "name": 1}, {**READY, "rings": "split"}, {}, [], None]
+    "to",
+    [
+        {**READY, "version": 2},
+        {**READY, "name": 1},
+        {**READY, "rings": "split"},
+        {**READY, "choices": "settle=wide"},
+        {**READY, "choices": {"settle": "wide"}},
+        {**READY, "more": []},
+        {},
+        [],
+        None,
+    ],
 )
 def test_an_answer_to_start_that_is_none_is_refused(to: Any) -> None:
     assert not valid("ready", to)
     with pytest.raises(MessageError):
         messages.read_ready(to)
+
+
+def test_choices_may_be_said() -> None:
+    """In both forms; who says nothing makes none."""
+    assert messages.read_ready(READY).choices == ()
+    told = READY | {"choices": ["settle=wide"]}
+    assert valid("ready", told)
+    assert messages.read_ready(told).choices == ("settle=wide",)
+    words = text.ready("ready 1 my own\nrings packed\nkinds state\nrevisions hardened\nchoices settle=wide\nend\n")
+    assert messages.read_ready(words).choices == ("settle=wide",)
 
 
 def test_an_answer_to_another_case_is_none() -> None:

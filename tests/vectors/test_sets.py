@@ -5,11 +5,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from model import protocol
+from model.protocol import Subject
 from proofs.challenges import fates
+from proofs.challenges.mutating import drops
+from refimpl.layout import region_type
+from vhost_inflight.judging.play.dumping import state_at
+from vhost_inflight.judging.play.schedule import load
 from vhost_inflight.recover import parse, recover
 from vhost_inflight.recover.answer import culprit
 from vhost_inflight.vectors import form, measure, sets
@@ -24,6 +31,7 @@ from vhost_inflight.vectors.writing import expected, write
 
 SMALL = Path(form.__file__).parent / "small" / "vectors.jsonl"
 LIMIT = 1_000_000
+WIDE = ("settle=wide",)
 REVISIONS = (*sets.PROVED, ("split", "v6"))
 
 
@@ -121,7 +129,7 @@ def test_a_right_answer_passes(small: dict[str, Vector]) -> None:
     """A vector that nobody could fail, or that nobody could pass, would be worth nothing: both are tried."""
     for vector in small.values():
         for outcome in vector.outcomes:
-            assert not judge(vector, Answered(outcome.answer)).bad, vector.id
+            assert not judge(vector, Answered(outcome.answer), WIDE if outcome.said else ()).bad, vector.id
         right = vector.outcomes[0].answer
         if isinstance(right, Recovered):
             region = bytes(b ^ m for b, m in zip(right.region, right.region_mask, strict=True))
@@ -145,6 +153,88 @@ def test_measured_anew() -> None:
     for subject in REVISIONS:
         for name, one in measure.mistaken(*subject).items():
             assert all(measure.fails(one, standard[i]) for i in record[name]), name
+
+
+# Errata, and a choice
+
+
+def test_errata(back_ends: dict[str, BackEnd], small: dict[str, Vector]) -> None:
+    """Each has vectors: states of its recorded run, and where an order is at fault, traces; who has it fails."""
+    flagged: dict[str, set[str]] = {}
+    for vector in small.values():
+        for name in set(protocol.errata()) & set(vector.flags if "erratum" in vector.flags else ()):
+            flagged.setdefault(name, set()).add(vector.id)
+    assert set(flagged) == set(protocol.errata())
+    for name, (kinds, mistaken) in DEFECTS.items():
+        for one in mistaken:
+            failed = {small[i].kind for i in flagged[name] if one.startswith(f"{small[i].ring} {small[i].revision}")
+                      and measure.fails(back_ends[one], small[i])}  # fmt: skip
+            assert failed == kinds, f"{name}: {one}"
+
+
+DEFECTS = {
+    "no-order": ({"state"}, ["split merged: guard split.reconnect.2: it is the next one in order",
+                             "packed hardened: guard packed.reconnect.4: it is the next one in order"]),
+    "whole-ring": ({"state"}, ["packed hardened: edit compare-wrap-counters"]),
+    "marked-used": ({"state", "trace"}, ["packed hardened: edit unmark-used"]),
+    "half-settled": ({"state"}, ["packed hardened: edit settled-by-free-head"]),
+    "half-rolled-back": ({"trace"}, ["packed hardened: edit roll-back-free-head-last"]),
+}  # fmt: skip
+"""By defect, which kinds of its vectors a back-end that has it fails, and such back-ends."""
+
+ORDERS = [
+    "split merged: swap split.fetch.counter, split.fetch.2",
+    "packed hardened: swap packed.supply.9a, packed.supply.9b",
+]
+
+
+def test_orders_of_errata(back_ends: dict[str, BackEnd], small: dict[str, Vector]) -> None:
+    """Where what serves is at fault, its life shows that."""
+    for name, life in zip(ORDERS, ("split-merged-life-erratum-no-order", "packed-hardened-life-erratum-half-settled"),
+                          strict=True):  # fmt: skip
+        assert measure.fails(back_ends[name], small[life]), name
+
+
+@pytest.mark.parametrize("name", ["whole-ring", "whole-ring-lost", "marked-used", "half-settled"])
+def test_errata_are_the_recorded_runs(name: str, small: dict[str, Vector]) -> None:
+    """The bytes are those in which the recorded run of the published text crashes, but for where buffers are."""
+    schedule = load(Path("proofs/recorded/packed/errata") / f"{name}.json")
+    state = state_at(schedule, "crash:1")
+    given = small[f"packed-hardened-erratum-{name}"].given
+    regions = [_fields(data, given.queue_size) for data in (bytes.fromhex(state["region"]), given.region)]
+    assert regions[0] == regions[1]
+    rings = bytes.fromhex(state["ring_memory"]["descriptors"]), given.ring_memory["descriptors"]
+    marks = [[ring[at] & 0x80 for at in range(14, len(ring), 16)] + [ring[at] & 0x80 for at in range(15, len(ring), 16)]
+             for ring in rings]  # fmt: skip
+    assert marks[0] == marks[1]
+
+
+def _fields(data: bytes, entries: int) -> list[int]:
+    """Give the fields of a packed region's header, and of its entries those that no buffer is in."""
+    region: Any = region_type("packed", "hardened", entries).from_buffer_copy(data)
+    header = [getattr(region, name) for name, kind in region._fields_ if not hasattr(kind, "_length_")]
+    names = ("inflight", "next", "last", "num", "counter", "id")
+    return header + [getattr(entry, name) for entry in region.desc for name in names]
+
+
+def test_a_choice_that_is_said(small: dict[str, Vector]) -> None:
+    """A back-end with one store for two fields passes if it says so, and only so; a mistake fails all the same."""
+    subject = Subject.of("packed", "hardened", {"settle": "wide"})
+    wide, text = back_end("packed", "hardened", (("settle", "wide"),)), back_end("packed", "hardened")
+    asked = [v for v in small.values() if v.ring == "packed" and "hostile" not in v.flags]
+    assert [v.id for v in asked if measure.fails(wide, v, WIDE)] == []
+    assert [v.id for v in asked if measure.fails(text, v, WIDE)] == []
+    unsaid = {v.id for v in asked if measure.fails(wide, v)}
+    assert (
+        unsaid
+        == {v.id for v in asked if any(o.said for o in v.outcomes)}
+        == {v.id for v in asked if measure.fails(wide, v, ("settle=plain", "wide"))}
+    )
+    assert {small[i].kind for i in unsaid} == {"state", "trace"}
+    for step in ("packed.reconnect.3", "packed.reconnect.1c1", "packed.reconnect.2b", "packed.supply.9b"):
+        (drop,) = (m for m in drops(protocol.table(subject), (), "packed.supply.7") if m.name == f"drop {step}")
+        mistaken = BackEnd(subject, drop.edits)
+        assert any(measure.fails(mistaken, v, WIDE) for v in asked), step
 
 
 # Hostile bytes

@@ -6,7 +6,7 @@ Bytes are bytes here and hex in JSON. Nothing here knows the model: who only rea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final
@@ -218,20 +218,28 @@ Answer = Recovered | Refused | tuple[Lived, ...]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One acceptable answer, and the choices of gaps with which the text gives it."""
+    """One acceptable answer, and the choices of gaps with which the text gives it.
+
+    ``said``: it is right only for a back-end that makes these choices wherever it stores, and says so.
+    """
 
     gaps: Mapping[str, str]
     answer: Answer
+    said: bool = False
+
+    def is_for(self, choices: Collection[str]) -> bool:
+        """Whether it is right for a back-end that says these choices of itself."""
+        return not self.said or {f"{gap}={choice}" for gap, choice in self.gaps.items()} <= set(choices)
 
     def json(self) -> dict[str, Any]:
         """Write it as the schema wants it."""
         answer = [lived.json() for lived in self.answer] if isinstance(self.answer, tuple) else self.answer.json()
-        return {"gaps": dict(self.gaps), "answer": answer}
+        return {"gaps": dict(self.gaps), **({"said": True} if self.said else {}), "answer": answer}
 
     @staticmethod
     def of(told: Mapping[str, Any]) -> Outcome:
         """Read it."""
-        return Outcome(told["gaps"], _answer(told["answer"]))
+        return Outcome(told["gaps"], _answer(told["answer"]), told.get("said", False))
 
 
 @dataclass(frozen=True, slots=True)

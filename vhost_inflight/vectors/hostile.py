@@ -207,6 +207,11 @@ def _sizes(given: Given) -> Iterator[Vector]:
         yield _refused(
             "queue-odd", odd, "A split ring's size is a power of two: no index wraps right in this one.", "front-end"
         )
+    else:
+        fresh = _base(given.ring, given.revision, "make 0")[1]
+        for name, base in (("avail", 0x80008004), ("used", 0x80048000)):
+            note = f"SET_VRING_BASE says that the next {name} slot of a fresh region is past the ring's last one."
+            yield _refused(f"base-{name}", replace(fresh, base=base), note, "front-end")
 
 
 def _past_the_ring(revision: str) -> Given:

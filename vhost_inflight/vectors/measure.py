@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -48,13 +48,13 @@ def mutants(ring: str, revision: str) -> dict[str, BackEnd]:
     }
 
 
-def fails(back_end: BackEnd, vector: Vector) -> bool:
-    """Whether a back-end fails a vector."""
+def fails(back_end: BackEnd, vector: Vector, choices: Collection[str] = ()) -> bool:
+    """Whether a back-end that says these choices of itself fails a vector."""
     try:
         answer = back_end.answer(vector)
     except (WedgedError, ModelError):
         return True
-    return judge(vector, Answered(answer)).bad
+    return judge(vector, Answered(answer), choices).bad
 
 
 def measured(

@@ -43,12 +43,16 @@ class MessageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What an adapter says of itself: its name, and which rings, kinds and revisions it can be asked about."""
+    """What an adapter says of itself: its name, and which rings, kinds and revisions it can be asked about.
+
+    ``choices`` are those of gaps, other than the defaults, that it makes wherever it stores.
+    """
 
     name: str
     rings: tuple[str, ...]
     kinds: tuple[str, ...]
     revisions: tuple[str, ...]
+    choices: tuple[str, ...] = ()
 
     def lacks(self, vector: Vector) -> str | None:
         """Say what a vector needs and the adapter does not have; None if it has all."""
@@ -78,11 +82,14 @@ def run(vector: Vector) -> dict[str, Any]:
 
 def read_ready(said: Any) -> Ready:
     """Read the answer to `start`. Raises MessageError."""
-    message = _object(said, "the answer to start", ("version", "name", "rings", "kinds", "revisions"))
+    more = ("choices",) if isinstance(said, dict) and "choices" in said else ()
+    message = _object(said, "the answer to start", ("version", "name", "rings", "kinds", "revisions", *more))
     if message["version"] != VERSION or isinstance(message["version"], bool):
         raise MessageError(f"it speaks version {shown(message['version'])}; version {VERSION} is known here")
-    lists = {name: _list(message[name], name, _text) for name in ("rings", "kinds", "revisions")}
-    return Ready(_text(message["name"], "name"), lists["rings"], lists["kinds"], lists["revisions"])
+    return Ready(
+        _text(message["name"], "name"),
+        **{name: _list(message[name], name, _text) for name in ("rings", "kinds", "revisions", *more)},
+    )
 
 
 def read_answer(said: Any, vector: Vector) -> Answered:

@@ -88,8 +88,7 @@ def _of_ring(ring: str, revision: str, size: str, seed: int) -> Iterator[Vector]
     yield from race_vectors(ring, revision)
     yield from hostile_vectors(ring, revision)
     yield from queue_vectors(ring, revision, (4,) if small else (4, 8, 64) if ring == "split" else (4, 5, 64))
-    if ring == "packed":
-        yield from errata_vectors()
+    yield from errata_vectors(ring, revision)
     if not small:
         yield from seen_vectors(ring, revision)
 

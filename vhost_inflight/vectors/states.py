@@ -19,7 +19,19 @@ from vhost_inflight.vectors.notes import note_of
 from vhost_inflight.vectors.scripts import Script
 from vhost_inflight.vectors.served import BackEnd, Process
 
-__all__ = ["Memory", "acceptable", "back_end", "lived", "outcomes", "state_vectors", "vector_of"]
+__all__ = [
+    "Cut",
+    "Memory",
+    "acceptable",
+    "back_end",
+    "cut_again",
+    "ended",
+    "lived",
+    "matched_choices",
+    "outcomes",
+    "state_vectors",
+    "vector_of",
+]
 
 _MANY = 4
 _LARGE, _FEW, _HUGE = 16, 2, 1000
@@ -92,19 +104,28 @@ costs is a walk over an empty list, up to 65535 times."""
 
 
 @cache
-def recovers_alike(ring: str, revision: str) -> tuple[tuple[tuple[str, str], ...], ...]:
-    """Give those of them that leave the same bytes at every crash, so that their answer to any bytes is acceptable.
+def _kinds(ring: str, revision: str) -> tuple[list[tuple[tuple[str, str], ...]], list[tuple[tuple[str, str], ...]]]:
+    """Give those of them that leave the same bytes at every crash, and those with a recovery to match what they leave.
 
-    What another choice of supplying leaves is for that choice's recovery alone: with one store for two fields
-    (settle=wide) nothing has to tell whether the second was made.
+    The answer of the former to any bytes is acceptable. That of the latter is so for a back-end that makes the choice
+    in serving, too: with one store for two fields (settle=wide) nothing has to tell whether the second was made, and
+    bytes that only a back-end with two stores can leave are told apart by nothing.
     """
     text = back_end(ring, revision).table
 
-    def same(gaps: tuple[tuple[str, str], ...]) -> bool:
-        steps = back_end(ring, revision, gaps).table.steps.values()
-        return all(step.procedure == "recover" or text.steps.get(step.id) == step for step in steps)
+    def same(gaps: tuple[tuple[str, str], ...], *, recovery: bool) -> bool:
+        """Whether all steps of recovery are those of the text, or all others."""
+        steps = back_end(ring, revision, gaps).table.steps
+        names = {name for name, step in (text.steps | steps).items() if (step.procedure == "recover") == recovery}
+        return all(text.steps.get(name) == steps.get(name) for name in names)
 
-    return tuple(gaps for gaps in acceptable(ring, revision) if same(gaps))
+    alike = [gaps for gaps in acceptable(ring, revision) if same(gaps, recovery=False)]
+    return alike, [gaps for gaps in acceptable(ring, revision) if gaps not in alike and not same(gaps, recovery=True)]
+
+
+def matched_choices(ring: str, revision: str) -> list[tuple[tuple[str, str], ...]]:
+    """Give the acceptable choices of serving that have a recovery of their own."""
+    return _kinds(ring, revision)[1]
 
 
 def outcomes(vector: Vector, own: tuple[tuple[str, str], ...] = ()) -> tuple[Outcome, ...]:
@@ -114,10 +135,11 @@ def outcomes(vector: Vector, own: tuple[tuple[str, str], ...] = ()) -> tuple[Out
     """
     ring, revision = vector.ring, vector.revision
     found = [Outcome({}, back_end(ring, revision).answer(vector))]
-    for gaps in dict.fromkeys((*([own] if own else []), *recovers_alike(ring, revision))):
+    alike, matched = _kinds(ring, revision)
+    for gaps in dict.fromkeys((*([own] if own else []), *alike, *matched)):
         answer = back_end(ring, revision, gaps).answer(vector)
         if all(answer != one.answer for one in found):
-            found.append(Outcome(dict(gaps), answer))
+            found.append(Outcome(dict(gaps), answer, said=gaps in matched and gaps != own))
     first = found[0].answer
     if revision == "v6" and isinstance(first, Recovered) and 1 < len(first.resubmit) <= _MANY:
         any_order = ({"resubmit-order": "any"}, sorted(permutations(first.resubmit)))
@@ -147,6 +169,12 @@ class Cut:
     count: int
     given: Given
 
+    @property
+    def short(self) -> str:
+        """A name for it, in an id."""
+        step = self.step.removeprefix("split.").removeprefix("packed.").replace("driver.", "")
+        return f"{step}{f'-{self.count}' if self.count > 1 else ''}"
+
 
 def lived(ring: str, revision: str, script: Script) -> tuple[Life, Sizes]:
     """Play a script."""
@@ -173,8 +201,18 @@ def _cuts(ring: str, revision: str, script: Script) -> Iterator[Cut]:
                     yield Cut(event.step, count[event.step], memory.given(ring, revision, sizes, life.images))
 
 
-def _again(cut: Cut, ring: str, revision: str) -> Iterator[Cut]:
+def ended(ring: str, revision: str, script: Script) -> Cut:
+    """Give what is left where a script ends."""
+    life, sizes = lived(ring, revision, script)
+    memory = Memory(life.images.parts(life.machine.initial()))
+    events = [event for phase in life.phases for event in phase.events]
+    memory.store(store for event in events for store in event.stores)
+    return Cut(events[-1].step, 1, memory.given(ring, revision, sizes, life.images))
+
+
+def cut_again(cut: Cut) -> Iterator[Cut]:
     """Give where a recovery from a cut can be cut off: after each store that changed something."""
+    ring, revision = cut.given.ring, cut.given.revision
     process = Process(back_end(ring, revision), cut.given)
     process.recovered()
     memory = Memory({"region": cut.given.region, **cut.given.ring_memory})
@@ -200,14 +238,13 @@ def state_vectors(
     """
     flags = [*script.flags, *(f"gap-{gap}-{choice}" for gap, choice in script.gaps)]
     for cut in _cuts(ring, revision, script):
-        name = f"{ring}-{revision}-{script.name}-{_short(cut) or 'fresh'}"
+        name = f"{ring}-{revision}-{script.name}-{cut.short or 'fresh'}"
         yield from _vectors(name, cut, flags, script, seen=seen, crashes=crashes)
 
 
 def _vectors(
     name: str, cut: Cut, flags: list[str], script: Script, *, seen: dict[object, int], crashes: int
 ) -> Iterator[Vector]:
-    ring, revision = cut.given.ring, cut.given.revision
     key = (cut.given.revision, cut.given.queue_size, cut.given.region, tuple(cut.given.ring_memory.items()))
     before = seen.get(key, 0)
     if before >= crashes:
@@ -217,16 +254,11 @@ def _vectors(
         vector = vector_of(name, cut.given, cut.step or None, flags)
         yield replace(vector, outcomes=outcomes(vector, script.gaps))
     if crashes > 1:
-        for number, further in enumerate(_again(cut, ring, revision)):
+        for number, further in enumerate(cut_again(cut)):
             more = [*flags, "recovery-cut", *(["third-crash"] if "recovery-cut" in flags else [])]
             if number < _LONG and script.size < _LARGE:
-                yield from _vectors(f"{name}-{_short(further)}", further, more, script, seen=seen, crashes=crashes - 1)
+                yield from _vectors(f"{name}-{further.short}", further, more, script, seen=seen, crashes=crashes - 1)
 
 
 _LONG = 40
 """Stores of a recovery after which it is cut off: an initialisation has as many as the region has entries."""
-
-
-def _short(cut: Cut) -> str:
-    step = cut.step.removeprefix("split.").removeprefix("packed.").replace("driver.", "")
-    return f"{step}{f'-{cut.count}' if cut.count > 1 else ''}"

@@ -12,7 +12,7 @@ from vhost_inflight.vectors.machines import layout_of
 from vhost_inflight.vectors.masks import marked_available, trace_mask
 from vhost_inflight.vectors.notes import LIVED
 from vhost_inflight.vectors.scripts import Script
-from vhost_inflight.vectors.states import Memory, back_end, lived
+from vhost_inflight.vectors.states import Memory, back_end, lived, matched_choices
 
 __all__ = ["life_vectors", "race_vectors", "recovering"]
 
@@ -73,8 +73,26 @@ def recovering(state: Vector) -> Vector | None:
     (one,) = trace.outcomes[0].answer  # type: ignore[misc]  # of a trace it is a tuple
     if not one.before:
         return None
+    matched = _matched(trace)
     note = "Recovery's own stores: one that comes too early is all that the next process finds if this one dies there."
-    return replace(trace, section="reconnecting", step=state.step, note=note)
+    return replace(trace, section="reconnecting", step=state.step, note=note, outcomes=(*trace.outcomes, *matched))
+
+
+def _matched(trace: Vector) -> Iterator[Outcome]:
+    """Give the stores of recoveries that match another way to serve, where the text's do not allow them."""
+    for gaps in matched_choices(trace.ring, trace.revision):
+        answer = back_end(trace.ring, trace.revision, gaps).answer(trace)
+        assert isinstance(answer, tuple), trace.id
+        answer = tuple(_masked(one, dict(trace.mask)) for one in answer)
+        if not all(map(_allows, trace.outcomes[0].answer, answer)):  # type: ignore[arg-type]  # of a trace it is a tuple
+            yield Outcome(dict(gaps), answer, said=True)
+
+
+def _allows(right: Lived, other: Lived) -> bool:
+    """Whether other stores are the right ones, in an order that is allowed."""
+    place = {store: number for number, store in enumerate(other.stores)}
+    order = [place.get(store, -1) for store in right.stores]
+    return set(right.stores) == set(other.stores) and all(order[one] < order[two] for one, two in right.before)
 
 
 # Races

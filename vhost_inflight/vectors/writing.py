@@ -52,7 +52,9 @@ def expected(vector: Vector) -> Iterator[str]:
     for part, mask in vector.mask.items():
         yield f"mask {part} {_hex(mask)}"
     for outcome in vector.outcomes:
-        yield " ".join(["expect", *(f"{gap}={choice}" for gap, choice in outcome.gaps.items())])
+        yield " ".join(
+            [f"expect{'-if-said' * outcome.said}", *(f"{gap}={choice}" for gap, choice in outcome.gaps.items())]
+        )
         yield from _answer(vector, outcome)
         yield "end"
 

@@ -1,4 +1,6 @@
-"""The adapter of the reference: ``python -m vhost_inflight.vectors.adapters.reference``, JSON lines in and out.
+"""The adapter of the reference: ``python -m vhost_inflight.vectors.adapters.reference [GAP=CHOICE ...]``.
+
+JSON lines in and out. A choice is made wherever a revision leaves it open, and said in ``ready``.
 
 A reader who writes an adapter may begin here: `main` is the whole contract, `_Life` puts a back-end on the bytes of a
 case and tells its stores. Nothing here knows the model, nor what a vector expects.
@@ -11,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from refimpl.choices import GAPS_OF, open_in, parse_gaps
 from refimpl.errors import InflightError, UsageError
 from refimpl.packed.queue import PackedQueue
 from refimpl.packed.ring import used_place
@@ -31,14 +34,18 @@ _READY: Final[Mapping[str, Any]] = {
     "revisions": ["v6", "merged", "hardened"],
 }
 
+_CHOICES: Final[list[str]] = []
+"""Those of the command line."""
+
 
 def main() -> int:
     """Answer messages until there is a stop."""
+    _CHOICES.extend(sys.argv[1:])
     for line in sys.stdin:
         message = json.loads(line)
         if message["op"] == "stop":
             return 0
-        said = _READY if message["op"] == "start" else answer(message)
+        said = {**_READY, "choices": _CHOICES} if message["op"] == "start" else answer(message)
         print(json.dumps(said, separators=(",", ":")), flush=True)
     return 1
 
@@ -60,7 +67,9 @@ class _Life:
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         """Lay the bytes. Raises InflightError for those that a front-end must not give."""
-        self.given = parse({name: given[name] for name in STATE if name in given})
+        known, revision = GAPS_OF[given["ring"]], given["revision"]
+        gaps = {gap: one for gap, one in parse_gaps(_CHOICES).items() if gap in known and revision in open_in(gap)}
+        self.given = parse({name: given[name] for name in STATE if name in given}, gaps=gaps)
         self.memory = LaidMemory(self.given)
         self.pieces = PiecesOfMemory(self.given.pieces)
         self.resubmitted: list[Any] = []

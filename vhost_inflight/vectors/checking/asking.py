@@ -65,6 +65,6 @@ def check(
 
 def _ask(adapter: Adapter, vector: Vector) -> Verdict:
     try:
-        return judge(vector, adapter.run(vector))
+        return judge(vector, adapter.run(vector), adapter.ready.choices)
     except WedgedError as error:
         return wedged(vector, str(error))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from vhost_inflight.vectors.checking import places, stores
@@ -51,8 +51,12 @@ def unsupported(vector: Vector, why: str) -> Verdict:
     return Verdict(vector, "unsupported", (why,))
 
 
-def judge(vector: Vector, answered: Answered) -> Verdict:
-    """Give the verdict on an answer: it has to be one of those that the vector has."""
+def judge(vector: Vector, answered: Answered, choices: Collection[str] = ()) -> Verdict:
+    """Give the verdict on an answer: it has to be one of those that the vector has.
+
+    ``choices`` are those that the adapter says of itself (``gap=choice``): some answers are right with them alone.
+    """
+    vector = replace(vector, outcomes=tuple(one for one in vector.outcomes if one.is_for(choices)))
     if answered.unsupported is not None:
         return unsupported(vector, answered.unsupported)
     if answered.error is not None:
