@@ -59,7 +59,7 @@ docs: $(STAMP)
 	$(BIN)/python -m tools.generated --write
 
 fuzz: $(STAMP)
-	for target in codec connection ring region frontend stream oracle schedule; do $(BIN)/python -m tools.fuzz $$target $(ARGS) || exit 1; done
+	for target in codec connection ring region frontend stream oracle schedule proxy; do $(BIN)/python -m tools.fuzz $$target $(ARGS) || exit 1; done
 
 soak: $(STAMP)
 	for ring in split packed; do $(BIN)/python -m tools.soak $$ring $(ARGS) || exit 1; done

@@ -1,8 +1,9 @@
 """Fuzzing: ``python -m tools.fuzz TARGET [--runs N] [--seed S] [--engine random|atheris]``, from the project's folder.
 
 ``random`` makes cases of random bytes; ``atheris`` (``pip install atheris``, where it has a wheel) is guided by which
-lines of refimpl a case reaches, and works on what it finds. Each case has ten seconds. File descriptors and mappings
-are counted at the start and at the end. A case that goes wrong is written to tests/fuzz/corpus, where a test plays it.
+lines of refimpl and of the proxy a case reaches, and works on what it finds. Each case has ten seconds. File
+descriptors and mappings are counted at the start and at the end. A case that goes wrong is written to
+tests/fuzz/corpus, where a test plays it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ CORPUS = Path(__file__).parents[1] / "tests" / "fuzz" / "corpus"
 UNITS = {
     "codec": "messages", "connection": "messages", "ring": "rings", "region": "regions",
     "frontend": "replies", "stream": "streams", "oracle": "states", "schedule": "schedules",
+    "proxy": "messages",
 }  # fmt: skip
 """The targets, and what is counted of each."""
 
@@ -97,7 +99,7 @@ def _random(runner: Runner, runs: int, seed: int) -> None:
 def _guided(name: str, runs: int, seed: int) -> None:
     import atheris  # noqa: PLC0415  # it is not everywhere
 
-    with atheris.instrument_imports(include=["refimpl"]):
+    with atheris.instrument_imports(include=["refimpl", "vhost_inflight.live"]):
         from tests.fuzz.targets import TARGETS  # noqa: PLC0415  # instrumented as it is imported
 
     runner = Runner(name, TARGETS[name])

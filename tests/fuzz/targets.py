@@ -31,6 +31,7 @@ from refimpl.wire.payload import (
     VringState,
 )
 from refimpl.wire.transport import Connection
+from tests.fuzz.passing import between
 from tests.fuzz.readers import frontend, oracle, schedule, stream
 from tests.fuzz.world import WRONG_FILES, Source, chosen_rig, forget_replies, send, spoil, world
 from tests.refimpl.packed_rig import PackedRig
@@ -199,8 +200,51 @@ def ring(data: bytes) -> int:
     return 1
 
 
+# The proxy
+
+
+def proxy(data: bytes) -> int:
+    """Messages from both sides of a proxy, right ones and wrong ones: passed on is what was sent, no file twice."""
+    source = Source(data)
+    packed = source.pick((False, True))
+    _, ram, files = world(packed)
+    features = FEATURES | (RING_PACKED if packed else 0)
+    log: list[str] = []
+    with between(log.append) as (passing, front, back):
+        sent, came = ({front: b"", back: b""} for _ in range(2))
+        files_left = {front: 0, back: 0}
+        said, count = _prefix(ram, features) if source.pick((False, True, True)) else [], 0
+
+        def arrives(other: socket.socket) -> None:
+            """Take what has come out at the other side: the beginning of what was sent, and no more files."""
+            content, number = forget_replies(other)
+            came[other] += content
+            files_left[other] -= number
+            assert sent[other].startswith(came[other])
+            assert files_left[other] >= 0
+
+        while passing.turn() and (said or (not source.over and count < MESSAGES)):
+            message, names = said.pop(0) if said else _message(source, ram, features)
+            side, other = (back, front) if not said and source.number() < 80 else (front, back)
+            if side is back:
+                message = message[:4] + bytes([message[4] | 4]) + message[5:]
+            count += 1
+            sent[other] += message
+            files_left[other] += len(names)
+            send(side, message, [files[name] for name in names])
+            passing.turn()
+            arrives(other)
+            if source.number() > 250:
+                passing.dump()
+        arrives(front)
+        arrives(back)
+    assert count == 0 or len(log) > 1
+    return max(1, count)
+
+
 TARGETS: dict[str, Callable[[bytes], int]] = {
     "codec": codec, "connection": connection, "ring": ring, "region": region,
     "frontend": frontend, "stream": stream, "oracle": oracle, "schedule": schedule,
+    "proxy": proxy,
 }  # fmt: skip
 """By name."""

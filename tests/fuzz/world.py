@@ -79,16 +79,20 @@ def send(ours: socket.socket, message: bytes, fds: list[int]) -> None:
     ours.sendmsg([message], ancillary)
 
 
-def forget_replies(ours: socket.socket) -> None:
-    """Read what came back, and close its files."""
+def forget_replies(ours: socket.socket) -> tuple[bytes, int]:
+    """Read what came back, and close its files; return its bytes, and how many files there were."""
+    came, files = b"", 0
     with contextlib.suppress(OSError):
         while True:
             data, ancillary, _, _ = ours.recvmsg(4096, 1024, socket.MSG_CMSG_CLOEXEC)
             for _, _, fds in ancillary:
                 for fd in array.array("i", fds):
                     os.close(fd)
+                    files += 1
             if not data:
-                return
+                break
+            came += data
+    return came, files
 
 
 @functools.cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,17 @@ def frame(message: Message) -> Frame:
     whole = Framer().feed(encode(message))
     assert whole is not None
     return whole
+
+
+def test_every_bit_that_is_defined_has_a_name() -> None:
+    """Of the rings, of block devices and of vhost-user itself; a reserved one has its number."""
+    virtio = told(frame(Message(Request.SET_FEATURES, Number(2**64 - 1))), 0)
+    unnamed = [int(number) for number in re.findall(r"bit (\d+)", virtio)]
+    assert unnamed == [3, 8, *range(18, 24), 25, 31, *range(42, 64)]
+    protocol = told(frame(Message(Request.SET_PROTOCOL_FEATURES, Number(2**24 - 1))), 0)
+    assert [int(number) for number in re.findall(r"bit (\d+)", protocol)] == [20, 21, 22, 23]
+    assert " STATUS " in protocol
+    assert " RING_RESET " in virtio
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,49 @@ def _names(*, protocol: bool) -> dict[int, str]:
     return {value: name for name, value in known.items() if name.startswith("PROTOCOL_") == protocol}
 
 
-_VIRTIO, _PROTOCOL = _names(protocol=False), _names(protocol=True)
+_MORE_VIRTIO: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        0: "BLK_BARRIER",
+        4: "BLK_GEOMETRY",
+        5: "BLK_RO",
+        7: "BLK_SCSI",
+        15: "BLK_LIFETIME",
+        16: "BLK_SECURE_ERASE",
+        17: "BLK_ZONED",
+        24: "NOTIFY_ON_EMPTY",
+        27: "ANY_LAYOUT",
+        33: "ACCESS_PLATFORM",
+        35: "IN_ORDER",
+        36: "ORDER_PLATFORM",
+        37: "SR_IOV",
+        38: "NOTIFICATION_DATA",
+        39: "NOTIF_CONFIG_DATA",
+        40: "RING_RESET",
+        41: "ADMIN_VQ",
+    }
+)
+"""Feature bits by their numbers that virtio defines, for its rings and its block device, and nothing of ours offers."""
+
+_MORE_PROTOCOL: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        2: "RARP",
+        4: "NET_MTU",
+        6: "CROSS_ENDIAN",
+        7: "CRYPTO_SESSION",
+        8: "PAGEFAULT",
+        10: "BACKEND_SEND_FD",
+        11: "HOST_NOTIFIER",
+        14: "INBAND_NOTIFICATIONS",
+        16: "STATUS",
+        17: "XEN_MMAP",
+        18: "SHARED_OBJECT",
+        19: "DEVICE_STATE",
+    }
+)
+"""Likewise those of vhost-user."""
+
+_VIRTIO: Final = _names(protocol=False) | {1 << bit: name for bit, name in _MORE_VIRTIO.items()}
+_PROTOCOL: Final = _names(protocol=True) | {1 << bit: name for bit, name in _MORE_PROTOCOL.items()}
 _BITS: Final[Mapping[Request, Mapping[int, str]]] = MappingProxyType(
     {
         Request.GET_FEATURES: _VIRTIO,
