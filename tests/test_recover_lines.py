@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import io
 import json
 import os
@@ -18,6 +20,9 @@ from tests.test_recover import answered, crash_points, interrupted, state
 from vhost_inflight import cli
 from vhost_inflight.recover import asking, schema
 from vhost_inflight.recover.asking import Question
+from vhost_inflight.recover.lines import answer_lines
+
+record = importlib.import_module("vhost_inflight.recover.record")
 
 
 def broken() -> dict[str, Any]:
@@ -147,3 +152,28 @@ def test_what_lines_are_not_told_with(
     code, answers, err = ask(monkeypatch, capsys, b"", other)
     assert (code, answers) == (2, [])
     assert "no --explain, no --json" in err
+
+
+def test_nothing_is_left_for_the_collector() -> None:
+    """A process that answers for days frees an answer when it is written, and not when Python looks for circles."""
+    lines = (line(state(interrupted())) + line(state(PackedRig()))) * 4
+    answer_lines(io.BytesIO(lines), io.StringIO(), Question())
+    gc.collect()
+    gc.disable()
+    try:
+        answer_lines(io.BytesIO(lines), io.StringIO(), Question())
+        assert gc.collect() < 8
+    finally:
+        gc.enable()
+
+
+def test_stores_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the answers are the same; what is kept of all states that were ever asked about has a bound."""
+    asked = line(state(PackedRig()))
+    before, after = io.StringIO(), io.StringIO()
+    answer_lines(io.BytesIO(asked), before, Question())
+    monkeypatch.setattr(record, "_STORES", {})
+    monkeypatch.setattr(record, "_STORES_MAX", 3)
+    answer_lines(io.BytesIO(asked * 2), after, Question())
+    assert after.getvalue() == before.getvalue() * 2
+    assert len(record._STORES) <= 3

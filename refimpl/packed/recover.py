@@ -11,7 +11,7 @@ from refimpl.layout import DESC_AVAIL, DESC_USED, VERSION
 from refimpl.memory import store
 from refimpl.packed.padding import begins_early
 from refimpl.packed.resubmit import find_position, inflight_entries, resubmit, set_counter
-from refimpl.packed.ring import available_flags, is_used, lap_after
+from refimpl.packed.ring import MARKS, available_flags, lap_after, used_flags
 from refimpl.packed.state import PackedState
 
 _COMPARED = {"both": DESC_AVAIL | DESC_USED, "used": DESC_USED, "avail": DESC_AVAIL, "whole": 0xFFFF}
@@ -203,11 +203,12 @@ def _roll_back(state: PackedState) -> None:
 
 def _unmark(state: PackedState) -> None:
     """Mark available again what a batch that was not published had marked used already (hardened)."""
-    region, ring = state.region, state.ring
+    region, ring, report = state.region, state.ring, state.report
+    flags, used = ring.flags, (used_flags(0), used_flags(1))
     first, first_wrap = state.slot(region.used_idx, "used_idx"), region.used_wrap_counter
     for slot, wrap in lap_after(ring.size, first, first_wrap):
-        marked = is_used(ring.flags[slot], wrap)
-        state.report("packed.reconnect.unmark.look")
+        marked = flags[slot] & MARKS == used[wrap]
+        report("packed.reconnect.unmark.look")
         if marked:
             state.store(ring.desc[slot], "flags", available_flags(wrap), "packed.reconnect.unmark")
 
