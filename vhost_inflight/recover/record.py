@@ -245,7 +245,8 @@ def _record(queue: SplitQueue | PackedQueue, memory: LaidMemory, recovery: Recov
     def make(target: Any, field: str | int, value: int, step: str) -> None:
         if isinstance(field, str):
             old = getattr(target, field)
-            store_alone(target, field, value)
+            if old != value:  # as most are: the free list's marks are 0 already
+                store_alone(target, field, value)
         else:
             old = target[field]
             store(target, field, value)
