@@ -81,11 +81,12 @@ def test_dump(served: Served, run: Run, tmp_path: Path) -> None:
     place, region = served.ram.ring_address(0), served.ram.region
     parts = ["--desc", hex(place.desc), "--avail", hex(place.avail), "--used", str(place.used)]
     memory = ["--memory", f"{region.guest_address:#x}:{region.size:#x}:{region.user_address:#x}"]
-    by_address = run("dump", "--pid", pid, "--out", "-", *parts, *memory)
+    by_address = run("dump", "--pid", pid, "--out", "-", "--base", "0x0", *parts, *memory)
     by_proxy = run("dump", "--pid", pid, "--out", "-", "--proxy", str(tmp_path / "status"))
     assert (by_address[0], by_address[2]) == (0, "")
     assert by_proxy == by_address
     assert parse(json.loads(by_address[1])).queue_size == 4
+    assert "base" not in json.loads(run("dump", "--pid", pid, "--out", "-", *parts, *memory)[1])
     code, out, _ = run("dump", "--pid", pid, "--out", "state.json", "--proxy", str(tmp_path / "status"))
     assert (code, out.splitlines()[-1]) == (0, "queue 0 and its region written to state.json")
     assert json.loads(Path("state.json").read_text()) == json.loads(by_address[1])
@@ -99,7 +100,10 @@ def test_dump(served: Served, run: Run, tmp_path: Path) -> None:
         (("--pid", "0"), "Invalid value for '--pid'"),
         (("--pid", "1", "--out", "x"), "--out needs to know where the ring is"),
         (("--pid", "1", "--desc", "0x10"), "--desc, --avail and --used go together"),
-        (("--pid", "1", "--queue-size", "4"), "--queue-size is that of the ring"),
+        (("--pid", "1", "--queue-size", "4"), "--queue-size and --base are those of the ring"),
+        (("--pid", "1", "--base", "4"), "--queue-size and --base are those of the ring"),
+        (("--pid", "1", "--base", "", "--desc", "1", "--avail", "1", "--used", "1"), "a number of 32 bits is wanted"),
+        (("--pid", "1", "--base", "0x100000000", "--desc", "1", "--avail", "1", "--used", "1"), "of 32 bits is wanted"),
         (("--pid", "1", "--desc", "y", "--avail", "1", "--used", "1"), "a number of 64 bits is wanted"),
         (("--pid", "1", "--desc", "1" * 21, "--avail", "1", "--used", "1"), "a number of 64 bits is wanted"),
         (("--pid", "1", "--memory", "1"), "--memory 1: wanted is GUEST:SIZE"),

@@ -130,10 +130,10 @@ def _ring(size: int | None, base: str | None, *addresses: str | None) -> Ring | 
     given = [text for text in addresses if text is not None]
     if given and len(given) < len(addresses):
         raise UsageError("a ring has three parts: --desc, --avail and --used go together")
-    if not given and (size or base):
+    if not given and (size or base is not None):
         raise UsageError("--queue-size and --base are those of the ring that --desc, --avail and --used say")
     desc, avail, used = (number(text, 64) for text in given) if given else (0, 0, 0)
-    return Ring(size or 0, desc, avail, used, number(base, 32) if base else None) if given else None
+    return Ring(size or 0, desc, avail, used, None if base is None else number(base, 32)) if given else None
 
 
 def _region(text: str) -> tuple[MemoryRegion, int | None]:
