@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -38,7 +40,9 @@ class Passing:
 @functools.cache
 def _place() -> tuple[Path, socket.socket]:
     """Make a folder and the back-end's socket in it, once."""
-    folder = Path(tempfile.mkdtemp(prefix="vhost-inflight-fuzz-", dir="/dev/shm"))
+    made = tempfile.mkdtemp(prefix="vhost-inflight-fuzz-", dir="/dev/shm")
+    atexit.register(shutil.rmtree, made)
+    folder = Path(made)
     (folder / "out").mkdir()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(folder / "back"))
