@@ -14,6 +14,7 @@ from model.properties import NAMES
 from proofs import assumptions, queues
 from proofs.challenges import selfcheck
 from proofs.challenges.conjuncts import Checked as ConjunctsChecked
+from proofs.challenges.hypotheses import Believed
 from proofs.challenges.mutants import Checked
 from proofs.challenges.witnesses import Witnessed
 from proofs.induction.kits import kit
@@ -171,6 +172,12 @@ def witnesses(seen: Witnessed) -> str:
     """Say what the witnesses showed."""
     told = f"the invariant holds in each of their {seen.states} states"
     return f"witnesses take every step; {told}{_wrong(seen.faults)}"
+
+
+def hypotheses(told: Believed) -> str:
+    """Say what states of witnesses showed of what goals are proved from."""
+    sets = f"{told.sets} sets of hypotheses, of {told.goals} goals"
+    return f"what goals are shown from is no contradiction: {sets}, each true of a witness's state{_wrong(told.faults)}"
 
 
 def several_queues(checked: queues.Checked) -> str:

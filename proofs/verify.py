@@ -19,7 +19,7 @@ from rich.console import Console
 from model import protocol
 from model.properties import NAMES
 from proofs import queues, report
-from proofs.challenges import conjuncts, mutants, selfcheck, witnesses
+from proofs.challenges import conjuncts, hypotheses, mutants, selfcheck, witnesses
 from proofs.induction.engine import Outcome, proof_of, prove_all
 from proofs.induction.kits import kit
 from proofs.induction.solver import Ask
@@ -128,6 +128,7 @@ def _judge(  # noqa: PLR0917
     found.notes += _without(proved)
     with workers() as pool:  # what plays the record, and counts goals, takes one process each, beside what is asked
         records = _records(ring, pool)
+        believed = [pool.submit(hypotheses.believable, s) for s in witnesses.subjects(ring) if s in proved.asked]
         _check_prover(found, ring, proved, by, pool)
         also = Also(by)
         _check_queues(found, ring, chosen, proved, also)
@@ -139,6 +140,7 @@ def _judge(  # noqa: PLR0917
             result = checked.result()
             found.notes.append(note(result))
             found.good = found.good and result.holds
+        _check_hypotheses(found, [each.result() for each in believed])
 
 
 def _check_queues(found: Run, ring: str, chosen: list[protocol.Subject], proved: Outcome, ask: Ask) -> None:
@@ -168,6 +170,16 @@ def _check_prover(found: Run, ring: str, proved: Outcome, by: By, pool: ProcessP
     failed = sum(r.status != "proved" for r in proved.results.values())
     found.notes += report.prover(checked, lies, failed, by.names)
     found.good = found.good and not checked.faults and not lies.faults
+
+
+def _check_hypotheses(found: Run, each: Sequence[hypotheses.Believed]) -> None:
+    """Say of what goals are shown from whether it is true of anything, where there are witnesses to tell by."""
+    told = hypotheses.Believed()
+    for one in each:
+        told.add(one)
+    if each:
+        found.notes.append(report.hypotheses(told))
+        found.good = found.good and not told.faults
 
 
 def _counted(ring: str, proved: Outcome) -> selfcheck.Checked:

@@ -24,6 +24,7 @@ from model.interpret import Machine, Sizes, StateTuple
 from model.protocol import Subject
 from proofs.challenges import witnesses
 from proofs.challenges.numbers import near
+from proofs.induction.engine import proof_of
 from proofs.induction.goals import goals_of
 from proofs.induction.proof import Proof
 from proofs.induction.show import proof_works
@@ -67,7 +68,7 @@ def subjects(ring: str) -> tuple[Subject, ...]:
 
 def believable(subject: Subject) -> Believed:
     """Evaluate what the goals of a subject are proved from."""
-    proof, found = Proof(subject), Believed()
+    proof, found = proof_of(subject), Believed()
     evaluator, works = _Evaluator(proof), proof_works(proof)
     wanted = {(name, n) for name, work in works.items() for n in range(len(work.cases))}
     for work, sizes, state, atoms in _states(proof, wanted):
@@ -104,7 +105,7 @@ def _of_finite_sets(proof: Proof, evaluator: _Evaluator) -> Iterator[str]:
             if pending > 1 and seen < MANY_STATES:
                 seen += 1
                 known = {**evaluator.functions(witness.sizes), **_numbers(machine, proof, state, -1)}
-                if not all(evaluator.true(fact, known) for fact in evaluator.defined(facts, known)):
+                if not all(evaluator.holds(said, known) for said in evaluator.defined(evaluator.said(facts), known)):
                     yield f"drains: not true of two requests or more: {' '.join(str(facts).split())}"[:300]
                     return
     if not seen:
@@ -201,14 +202,26 @@ def _array(values: tuple[Any, ...]) -> Callable[[int], int]:
 # Working out what the solver is told
 
 
+@dataclass(frozen=True)
+class _Said:
+    """An expression, compiled, and the constants that it speaks of; where it gives a name to something, both."""
+
+    expr: Any
+    code: Any
+    names: frozenset[str]
+    defines: str = ""
+    value: _Said | None = None
+    rule: bool = False
+
+
 class _Evaluator:
     """Works out Z3 expressions on numbers."""
 
     def __init__(self, proof: Proof) -> None:
         self.proof = proof
-        self._code: dict[int, tuple[Any, Any, frozenset[str]]] = {}
+        self._said: dict[int, _Said] = {}
         self._of_sizes: dict[tuple[int, Sizes], bool] = {}
-        self._told: dict[str, tuple[list[Any], list[Any]]] = {}
+        self._told: dict[str, tuple[list[_Said], list[_Said]]] = {}
 
     def untrue(self, work: Work, sizes: Sizes, state: State, *, atoms: bool) -> str | None:
         """Give what is known at a place and not true of a state, its cases left out."""
@@ -216,12 +229,13 @@ class _Evaluator:
             goals = goals_of(work)
             usable = {name: atom for goal in goals for name, atom in work.usable(goal).items()}
             besides = {f.get_id(): f for goal in goals for f in goal.facts()}
-            self._told[work.id] = [*work.facts, *besides.values()], [work.hypothesis(a) for a in usable.values()]
+            known_there = self.said([*work.facts, *besides.values()])
+            self._told[work.id] = known_there, self.said(work.hypothesis(a) for a in usable.values())
         facts, hypotheses = self._told[work.id]
         known = {**self.functions(sizes), **state}
         checked = self.defined(facts, known)
-        return next((said for said in (*checked, *(hypotheses if atoms else ())) if not self.true(said, known, sizes)),
-                    None)  # fmt: skip
+        said = (*checked, *(hypotheses if atoms else ()))
+        return next((one.expr for one in said if not self.holds(one, known, sizes)), None)
 
     @staticmethod
     def functions(sizes: Sizes) -> dict[str, Any]:
@@ -230,46 +244,54 @@ class _Evaluator:
         return {"near": near(size), "slot": lambda x: x % size, "place": lambda x: (x & 65535) % size,
                 "cell": lambda x: x % size, "lap": lambda x: 1 - x // size % 2}  # fmt: skip
 
-    def defined(self, facts: Iterable[Any], known: dict[str, Any]) -> list[Any]:
+    def defined(self, facts: Iterable[_Said], known: dict[str, Any]) -> list[_Said]:
         """Give a meaning to each constant that the solver was told as a name, and what is left to be looked at."""
         left = list(facts)
         while left:
-            named = [(fact, *_definition(fact)) for fact in left]
             found = {
-                name: (fact.get_id(), value)
-                for fact, name, value in reversed(named)
-                if name and name not in known and (z3.is_quantifier(value) or self.code(value)[2] <= known.keys())
+                fact.defines: fact
+                for fact in reversed(left)
+                if fact.value and fact.defines not in known and (fact.rule or fact.value.names <= known.keys())
             }
-            for name, (_, value) in found.items():
-                known[name] = eval(self.code(value)[1], {"e": known})  # noqa: S307
-            done = {number for number, _ in found.values()}
-            left = [fact for fact in left if fact.get_id() not in done]
-            free = sorted({n for fact, name, _ in named if not name for n in self.code(fact)[2] - known.keys()})
+            for name, fact in found.items():
+                known[name] = eval(fact.value.code, {"e": known}) if fact.value else None  # noqa: S307
+            free = sorted({name for fact in left if not fact.defines for name in fact.names - known.keys()})
+            done = {id(fact) for fact in found.values()}
+            left = [fact for fact in left if id(fact) not in done]
             if not found and not free:
                 break
             if not found:
-                about = [fact for fact in left if self.code(fact)[2] - known.keys() == {free[0]}]
+                about = [fact for fact in left if fact.names - known.keys() == {free[0]}]
                 numbers = sorted({*known["near"], *range(known["size"] + 2)})
-                fits = (v for v in numbers if all(self.true(f, {**known, free[0]: v}) for f in about))
+                fits = (v for v in numbers if all(self.holds(f, {**known, free[0]: v}) for f in about))
                 known[free[0]] = next(fits, 0)
         return left
 
-    def true(self, expr: Any, known: State, sizes: Sizes | None = None) -> bool:
-        """Whether an expression is true; of one that speaks of sizes alone that is worked out once for each."""
-        _, code, names = self.code(expr)
-        if sizes is None or not names <= SIZES:
-            return bool(eval(code, {"e": known}))  # noqa: S307
-        key = expr.get_id(), sizes
+    def true(self, expr: Any, known: State) -> bool:
+        """Whether an expression is true."""
+        return all(self.holds(said, known) for said in self.said([expr]))
+
+    def holds(self, said: _Said, known: State, sizes: Sizes | None = None) -> bool:
+        """Whether what is said is true; if it speaks of sizes alone, that is worked out once for each."""
+        if sizes is None or not said.names <= SIZES:
+            return bool(eval(said.code, {"e": known}))  # noqa: S307
+        key = id(said), sizes
         if key not in self._of_sizes:
-            self._of_sizes[key] = bool(eval(code, {"e": known}))  # noqa: S307
+            self._of_sizes[key] = bool(eval(said.code, {"e": known}))  # noqa: S307
         return self._of_sizes[key]
 
-    def code(self, expr: Any) -> tuple[Any, Any, frozenset[str]]:
-        """Compile an expression, once: with it (so that its number stays its own), and the constants it speaks of."""
-        if expr.get_id() not in self._code:
-            writer = _Source()
-            self._code[expr.get_id()] = expr, compile(writer.text(expr, ()), "z3", "eval"), frozenset(writer.names)
-        return self._code[expr.get_id()]
+    def said(self, exprs: Iterable[Any]) -> list[_Said]:
+        """Compile expressions, each once; it is kept, so that its number stays its own."""
+        return [self._said.get(expr.get_id()) or self._compiled(expr) for expr in exprs]
+
+    def _compiled(self, expr: Any) -> _Said:
+        writer = _Source()
+        code = compile(writer.text(expr, ()), "z3", "eval")
+        name, value = ("", None) if z3.is_quantifier(expr) and expr.is_lambda() else _definition(expr)
+        given = self.said([value])[0] if name else None
+        said = _Said(expr, code, frozenset(writer.names), name, given, bool(name) and z3.is_quantifier(value))
+        self._said[expr.get_id()] = said
+        return said
 
 
 SIZES = frozenset({"size", "first", "entries"})

@@ -3,8 +3,7 @@
 `verify` prints what this counts, not what the prover says of itself; a fault makes it fail.
 
 ``python -m proofs.challenges.selfcheck [goals] [lies] [hypotheses]`` does the same without showing the goals that are
-true; ``hypotheses`` (`proofs.challenges.hypotheses`; left by `verify` to this command and to a test) says whether what
-goals are proved from is true of something.
+true; ``hypotheses`` (`proofs.challenges.hypotheses`) says whether what goals are proved from is true of something.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from model import protocol
 from model.properties import NAMES
 from proofs import report, verify
 from proofs.challenges import canaries
+from proofs.challenges.hypotheses import Believed
 from proofs.induction import engine, show
 from proofs.induction.engine import Outcome
 from proofs.search.bounds import Bounds
@@ -215,3 +216,15 @@ def test_a_recorded_run_that_violates_nothing_is_no_violation(
     capsys.readouterr()
     assert not verify.run(**asked)
     assert re.search(r"order.*unknown.*violated", capsys.readouterr().out)
+
+
+def test_verify_fails_where_what_is_assumed_is_true_of_nothing() -> None:
+    """Whatever follows from a contradiction is no proof."""
+    found = verify.Run()
+    fault = "split merged: crash: not true of a witness's state: size < 1"
+    verify._check_hypotheses(found, [Believed(50, 2000, 9), Believed(7, 300, 2, [fault])])
+    assert not found.good
+    assert found.notes[0].startswith(
+        "what goals are shown from is no contradiction: 57 sets of hypotheses, of 2300 goals"
+    )
+    assert fault in found.notes[0]
