@@ -82,5 +82,6 @@ class Profile:
 
 
 def by_name(profiles: Iterable[Profile]) -> dict[str, Profile]:
-    """Give profiles, and each one mended, by name."""
-    return {p.name: p for profile in profiles for p in (profile, profile.mended())}
+    """Give profiles by name, each one that has a mend followed by itself mended."""
+    there = ((p, p.mended()) if p.without or p.mend else (p,) for p in profiles)
+    return {p.name: p for both in there for p in both}

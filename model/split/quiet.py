@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from model.split.serve import BETWEEN
 from model.steps import Replace, Table
 
 __all__ = ["NOTIFICATIONS", "quiet"]
 
 NOTIFICATIONS: tuple[str, ...] = (
     "split.idle.arm", "split.idle.unarmed", "split.idle.look", "split.idle.wake",
+    "split.idle.again", "split.idle.same", "split.idle.rest",  # of profiles
     "split.notify.look", "split.notify.call", "split.notify.none",
     "driver.kick.look", "driver.kick.1", "driver.kick.none",
     "driver.sleep.1", "driver.sleep.again", "driver.sleep.2", "driver.wake",
@@ -28,6 +30,8 @@ def quiet(table: Table) -> Table:
         table.step("split.notify.look").at[0]: table.step("split.notify.call").to,
         table.step("driver.kick.look").at[0]: table.step("driver.kick.1").to,
     }
+    if (arm := table.steps.get("split.idle.arm")) and arm.at[0] not in BETWEEN:
+        skip[arm.at[0]] = "take"
     changed = {
         s.id: () if s.id in NOTIFICATIONS else (replace(s, to=skip.get(s.to, s.to)) if s.to else s,)
         for s in table.steps.values()

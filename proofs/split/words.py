@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.both.words import FIRST, RUNNING
+from model.both.words import ENTRIES, FIRST, HEADS, RUNNING, SIZE
 from model.split.serve import BETWEEN
 from model.steps import Table
-from model.terms import Operand, Term, all_of, as_term, ite, negate, parameter, wrap
+from model.terms import Operand, Term, all_of, as_term, ite, negate, wrap
 from proofs.induction.words import Conjunct, at, iff, implies
 from proofs.split.differs import Differs
 
@@ -30,8 +30,6 @@ __all__ = [
     "stale",
     "waiting",
 ]
-
-HEADS, ENTRIES, SIZE = parameter("heads"), parameter("entries"), parameter("size")
 
 
 def live(s: Any, h: Operand) -> Term:
