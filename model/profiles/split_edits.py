@@ -335,7 +335,8 @@ def one_at_a_time(_: Table) -> list[Edit]:
 
     def nothing_in_hand(s: Any) -> Term:
         idle = any_of(s.supply.at == "idle", s.supply.at == "off")
-        return all_of(s.supply.open == 0, idle, forall(HEADS, lambda h: s.device.state[h] == 0))
+        nothing = forall(HEADS, lambda h: s.device.state[h] == 0, lambda h: s.device.state[h])
+        return all_of(s.supply.open == 0, idle, nothing)
 
     return [GuardOf("fetch", nothing_in_hand)]
 

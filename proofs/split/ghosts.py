@@ -174,7 +174,9 @@ def _otherwise(table: Table) -> dict[str, Callable[..., None]]:
     if differs.elements_last:
         found["split.supply.id"] = element_in_loop
     if differs.stale:
-        found["split.init.3"] = stands_for_nothing
+        found[differs.counts_from] = stands_for_nothing
+    if differs.lead_first:
+        found |= {"split.supply.3": lambda _: None, "split.supply.len": listed}
     if differs.skips:
         found["split.position"] = passed_over
     if differs.again:

@@ -82,9 +82,17 @@ def _fetch(p: Places) -> list[Conjunct]:
 
     def seen_avail(s: Any) -> Term:
         seen = s.proof.seen_avail_pos
-        return implies(
+        known = implies(
             at(s.fetch.at, "take", "rest", "armed"),
             all_of(s.fetch.seen_avail == wrap(seen, 16), s.proof.marked_pos <= seen, seen <= s.history.avail_pos),
+        )
+        if not p.differs.known_first:
+            return known
+        still = all_of(s.fetch.seen_avail == wrap(seen, 16), seen <= s.history.avail_pos)
+        return all_of(
+            known,
+            implies(at(s.fetch.at, *p.in_hand), all_of(still, s.proof.marked_pos < seen)),
+            implies(s.fetch.at == "submit", all_of(still, s.proof.marked_pos <= seen)),
         )
 
     def in_hand(s: Any) -> Term:
@@ -249,7 +257,8 @@ def _supply(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
                 s.proof.used_at[h] == s.history.used_pos + s.supply.count)),
             implies(at(s.supply.at, *p.sized),
                     s.used.ring[place(s.history.used_pos + s.supply.count)].len == s.history.content[h]),
-            implies(s.supply.at == "lead", s.region.desc[h].next == s.region.last_batch_head),
+            *([implies(s.supply.at == "lead", s.region.desc[h].next == s.region.last_batch_head)]
+              if p.differs.linked else []),
         )  # fmt: skip
 
     def elements(s: Any) -> Term:

@@ -38,6 +38,8 @@ def _recover_stage(table: Table) -> list[str]:
     begins = ["init", "init used_idx", "init version", "init desc_num"]
     if Differs(table).desc_num_late:
         begins = ["init", "init desc_num", "init used_idx"]
+    if (signal := table.steps.get("split.reconnect.signal")) and signal.at == ("signal",) and signal.to != "resubmit":
+        begins = ["init", "signal", *begins[1:]]
     order, label = [DEAD, *begins, "compare", "compared", "clear", "position"], "position"
     while label != RUNNING:
         following = sorted({s.to for s in table.of("recover") if label in s.at and s.to and s.to != label})
@@ -140,13 +142,29 @@ def drains(p: Places) -> list[Conjunct]:
         seen, h = s.proof.seen_avail_pos, s.history
         kicking = any_of(s.driver.at == "published", all_of(s.driver.at == "kick", s.driver.wants_kick == 1))
         return all_of(
-            implies(at(s.fetch.at, "armed", "rest"), s.used.avail_event == wrap(s.proof.marked_pos, 16)),
+            *(
+                armed_at_fetch(s, kicking)
+                if p.differs.arms_at_fetch
+                else [implies(at(s.fetch.at, "armed", "rest"), s.used.avail_event == wrap(s.proof.marked_pos, 16))]
+            ),
             implies(
                 all_of(s.fetch.at == "rest", seen == s.proof.marked_pos),
                 any_of(h.avail_pos == seen, s.kick == 1, all_of(h.avail_pos == seen + 1, kicking)),
             ),
             implies(s.fetch.at == "armed", seen == s.proof.marked_pos),
         )
+
+    def armed_at_fetch(s: Any, kicking: Term) -> list[Term]:
+        """The wish of the last fetch stands, or that of one that was cut off before its mark; a fresh ring has none."""
+        marked, event, available = s.proof.marked_pos, s.used.avail_event, s.history.avail_pos
+        arming = at(s.fetch.at, *p.in_hand)
+        just_begun = any_of(s.region.version == 0, all_of(s.recover.fresh == 1, negate(s.recover.at == RUNNING)))
+        return [
+            any_of(event == wrap(marked, 16), all_of(event == wrap(marked + 1, 16), marked < available)),
+            implies(all_of(arming, negate(s.fetch.at == p.in_hand_first)), event == wrap(marked + 1, 16)),
+            implies(just_begun, all_of(event == wrap(marked, 16), any_of(
+                available == marked, s.kick == 1, all_of(available == marked + 1, kicking)))),
+        ]  # fmt: skip
 
     def driver_sleeps(s: Any) -> Term:
         h = s.history
@@ -155,8 +173,9 @@ def drains(p: Places) -> list[Conjunct]:
             at(s.supply.at, *p.to_notify),
             s.supply.old_idx == wrap(h.seen_pos, 16),
         )  # fmt: skip
+        early = all_of(negate(s.recover.at == RUNNING), negate(s.recover.at == "signalled"))
         will_call = any_of(
-            all_of(negate(s.recover.at == RUNNING), negate(s.recover.at == "signalled")),
+            at(s.recover.at, *p.signalling) if p.differs.signals_early else early,
             all_of(s.recover.at == RUNNING, any_of(window, all_of(s.supply.at == "notified", s.supply.wanted == 1))),
         )
         return all_of(
