@@ -40,8 +40,12 @@ class Differs:
         """The entries of a batch are linked."""
         self.lead_first = "supply.count" not in stored(table, "split.supply.3")
         """last_batch_head is stored before the used element."""
+        self.commits_always = "region.used_idx" in stored(table, "split.reconnect.1.else")
+        """used_idx is stored where it matches, too."""
         self.arms_at_fetch = "split.fetch.arm" in steps
         """avail_event is stored at each fetch, and never when idle."""
+        self.kicks_itself = "kick" in stored(table, "split.reconnect.ready")
+        """Recovery ends by writing to the kick eventfd."""
         self.known_first = table.step("split.fetch.submit").to == "take"
         """What was seen is fetched before avail.idx is read again."""
         signal = steps.get("split.reconnect.signal")

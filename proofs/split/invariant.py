@@ -150,13 +150,16 @@ def _region(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
             implies(s.region.version == 0, at(s.recover.at, DEAD, *p.unsettled)),
             implies(fresh(s, at(s.recover.at, *p.unsettled)), s.region.version == 0),
             *([adopted(s)] if p.differs.known_late else []),
-            desc_num(s, at(s.recover.at, "init used_idx", "init version")),
-            *([] if p.differs.stale else [implies(fresh(s, s.recover.at == "init version"), s.region.used_idx == s.used.idx)]),
+            desc_num(s, at(s.recover.at, "init used_idx", "init version", *p.opening_fresh)),
+            *([] if p.differs.stale else [used_idx_set(s)]),
         )  # fmt: skip
 
     def fresh(s: Any, said: Term) -> Term:
         """Say it of a process that initialises its region."""
         return all_of(said, s.recover.fresh == 1) if p.differs.known_late else said
+
+    def used_idx_set(s: Any) -> Term:
+        return implies(fresh(s, s.recover.at == "init version"), s.region.used_idx == s.used.idx)
 
     def adopted(s: Any) -> Term:
         there = all_of(at(s.recover.at, *p.unsettled), s.recover.fresh == 0)
@@ -233,6 +236,9 @@ def _region(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
             *([implies(at(s.supply.at, *p.led), s.region.last_batch_head == s.supply.head)] if p.led else []),
         )
 
+    def kick(s: Any) -> Term:
+        return any_of(s.kick == 0, s.kick == 1)
+
     def debt(s: Any) -> Term:
         return all_of(
             p.walkable(s, implies(owed(s), s.history.used_pos - s.proof.settled_pos == s.proof.length)),
@@ -245,6 +251,7 @@ def _region(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
     return [
         Conjunct("version", version), Conjunct("marks", marks), Conjunct("batch list", batch_list),
         Conjunct("links", links), Conjunct("debt", debt),
+        *([Conjunct("kick", kick)] if p.differs.kicks_itself else []),
         *([Conjunct("one at a time", one_at_a_time)] if p.differs.one else []),
         *([Conjunct("used_idx never set", never_set)] if p.differs.stale else []),
     ]  # fmt: skip

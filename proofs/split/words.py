@@ -82,6 +82,7 @@ class Places:
         self.unsettled = [label for label in ("init", "init used_idx", "init version") if label not in self.unready]
         signalling = self._signalling(table)
         self.opening = [] if "compare" in signalling else signalling[:1]
+        self.opening_fresh = list(self.opening) if self.differs.known_late else []
         if self.differs.attached:
             self.unsettled, self.opening = [], ["init"]
         elif self.differs.known_late:
