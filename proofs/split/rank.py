@@ -126,6 +126,27 @@ def stuck() -> list[tuple[str, Guard]]:
     ]
 
 
+def _kicking(s: Any) -> Term:
+    """Whether the driver is about to kick, or to look whether it should."""
+    return any_of(s.driver.at == "published", all_of(s.driver.at == "kick", s.driver.wants_kick == 1))
+
+
+def _armed_at_fetch(p: Places) -> Guard:
+    def armed_at_fetch(s: Any) -> Term:
+        """The wish of the last fetch stands, or that of one that was cut off before its mark; a fresh ring has none."""
+        marked, event, available = s.proof.marked_pos, s.used.avail_event, s.history.avail_pos
+        begun = any_of(s.region.version == 0, all_of(s.recover.fresh == 1, negate(s.recover.at == RUNNING)))
+        done = all_of(at(s.fetch.at, *p.in_hand), negate(s.fetch.at == p.in_hand_first))
+        coming = any_of(available == marked, s.kick == 1, all_of(available == marked + 1, _kicking(s)))
+        return all_of(
+            any_of(event == wrap(marked, 16), all_of(event == wrap(marked + 1, 16), marked < available)),
+            implies(done, event == wrap(marked + 1, 16)),
+            implies(begun, all_of(event == wrap(marked, 16), coming)),
+        )
+
+    return armed_at_fetch
+
+
 def drains(p: Places) -> list[Conjunct]:
     """Give the sentences that say who will wake whom."""
 
@@ -138,37 +159,22 @@ def drains(p: Places) -> list[Conjunct]:
             at(s.driver.at, "idle", "described", "listed", "published", "kick"),
         )  # fmt: skip
 
-    def kicking(s: Any) -> Term:
-        """Whether the driver is about to kick, or to look whether it should."""
-        return any_of(s.driver.at == "published", all_of(s.driver.at == "kick", s.driver.wants_kick == 1))
-
     def back_end_sleeps(s: Any) -> Term:
         seen, h = s.proof.seen_avail_pos, s.history
         return all_of(
-            *([] if p.differs.arms_at_fetch else [armed(s)]),
+            armed(s),
             implies(
                 all_of(s.fetch.at == "rest", seen == s.proof.marked_pos),
-                any_of(h.avail_pos == seen, s.kick == 1, all_of(h.avail_pos == seen + 1, kicking(s))),
+                any_of(h.avail_pos == seen, s.kick == 1, all_of(h.avail_pos == seen + 1, _kicking(s))),
             ),
             implies(s.fetch.at == "armed", seen == s.proof.marked_pos),
         )
 
     def armed(s: Any) -> Term:
+        if p.differs.arms_at_fetch:
+            resting = all_of(s.fetch.at == "rest", s.proof.seen_avail_pos == s.proof.marked_pos)
+            return implies(resting, any_of(s.used.avail_event == wrap(s.proof.marked_pos, 16), s.kick == 1))
         return implies(at(s.fetch.at, "armed", "rest"), s.used.avail_event == wrap(s.proof.marked_pos, 16))
-
-    def armed_at_fetch(s: Any) -> Term:
-        """The wish of the last fetch stands, or that of one that was cut off before its mark; a fresh ring has none."""
-        marked, event, available = s.proof.marked_pos, s.used.avail_event, s.history.avail_pos
-        begun = any_of(s.region.version == 0, all_of(s.recover.fresh == 1, negate(s.recover.at == RUNNING)))
-        done = all_of(at(s.fetch.at, *p.in_hand), negate(s.fetch.at == p.in_hand_first))
-        coming = any_of(available == marked, s.kick == 1, all_of(available == marked + 1, kicking(s)))
-        resting = all_of(s.fetch.at == "rest", s.proof.seen_avail_pos == marked)
-        return all_of(
-            any_of(event == wrap(marked, 16), all_of(event == wrap(marked + 1, 16), marked < available)),
-            implies(done, event == wrap(marked + 1, 16)),
-            implies(begun, all_of(event == wrap(marked, 16), coming)),
-            implies(resting, any_of(event == wrap(marked, 16), s.kick == 1)),
-        )
 
     def driver_sleeps(s: Any) -> Term:
         h = s.history
@@ -206,7 +212,7 @@ def drains(p: Places) -> list[Conjunct]:
 
     return [
         Conjunct("bits", bits, "drains"), Conjunct("back-end sleeps", back_end_sleeps, "drains"),
-        *([Conjunct("armed at fetch", armed_at_fetch, "drains")] if p.differs.arms_at_fetch else []),
+        *([Conjunct("armed at fetch", _armed_at_fetch(p), "drains")] if p.differs.arms_at_fetch else []),
         Conjunct("driver sleeps", driver_sleeps, "drains"), Conjunct("labels", labels, "drains"),
         Conjunct("why owned", owned, "drains"),
     ]  # fmt: skip
