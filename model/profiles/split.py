@@ -120,7 +120,7 @@ KICKED = Profile(
      _d("in-use-still-counted", "vu_check_queue_inflights",
         "the marks are added to the number of requests that the process has in use already, which is not reset",
         edit.own_still_counted)),
-    without=frozenset({"every-kick", "in-use-still-counted"}),
+    without=frozenset({"every-kick"}),
     besides=("libvhost-user without its fresh region, so that what is violated is the second kick's doing.", LAZY),
 )  # fmt: skip
 

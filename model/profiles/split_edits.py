@@ -143,8 +143,10 @@ def counter_of_all(_: Table) -> list[Edit]:
     return [Replace("split.counter", {"do": restore, "sentence": sentence})]
 
 
-def own_still_counted(_: Table) -> list[Edit]:
-    """Add the marks to what the process counts as in use already."""
+def own_still_counted(table: Table) -> list[Edit]:
+    """Add the marks to what the process counts as in use already: nothing, where a process recovers once."""
+    if "connection.kick" not in table.steps:
+        return []
 
     def find(s: Any) -> None:
         marked = count(ENTRIES, lambda h: s.region.desc[h].inflight == 1)
@@ -321,6 +323,7 @@ def arm_at_look(_: Table) -> list[Edit]:
     asks = {"at": ("arm",), "do": arm, "when": lambda _: all_of(), "sentence": "Ask to be kicked for what comes next."}
     return [
         Replace("split.fetch.look", {"to": "arm"}), Replace("split.idle.arm", asks),
+        Replace("split.fetch.1", {"at": ("take",)}),
         Replace("split.idle.look", {"to": "looked"}), Replace("split.fetch.submit", {"to": "take"}),
         *(Add(in_("fetch", step)) for step in (again, same, rest)),
     ]  # fmt: skip

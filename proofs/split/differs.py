@@ -30,7 +30,22 @@ class Differs:
         """A region may count before its used_idx is set: it is still 0, whatever used.idx is."""
         self.counts_from = "split.start.fresh" if version is None else "split.init.3"
         """The step from which on a region counts."""
-        self.attached = version is None and "split.init.1" in steps
+        self._of_profiles(table)
+        self.again = "connection.kick" in steps
+        """Recovery may begin again while the device works."""
+        self.skips = "avail.idx" in _named(position["fetch.last_avail"])
+        """Fetching goes on behind all that is available."""
+        self.unsignalled = "resubmit" in table.step("split.reconnect.ready").at
+        """Recovery may end without a notification, where nothing is left to resubmit."""
+        self.from_used = show(position["fetch.last_avail"]) == "used.idx"
+        """Fetching goes on at used.idx."""
+        self.astray = self.from_used or any(self._astray(table))
+        """A request may be lost or served twice in a way after which nothing that history says can be relied on."""
+
+    def _of_profiles(self, table: Table) -> None:
+        """Look at what other people's back-ends do otherwise."""
+        steps = table.steps
+        self.attached = "split.init.3" not in steps and "split.init.1" in steps
         """A region counts from the beginning; desc_num is stored at each start."""
         self.known_late = "split.start.known" in steps
         """An adopted region is known to be one only behind the store of desc_num."""
@@ -40,6 +55,11 @@ class Differs:
         """The entries of a batch are linked."""
         self.lead_first = "supply.count" not in stored(table, "split.supply.3")
         """last_batch_head is stored before the used element."""
+        self.arms_at_look = "split.idle.again" in steps
+        """avail_event is stored at each look, for all that was seen, before any of it is fetched."""
+        compared = stored(table, "split.reconnect.1")["recover.mismatch"]
+        self.by_counters = "region.desc[].counter" in _read(compared)
+        """A region in which no entry has a counter is fresh."""
         self.commits_always = "region.used_idx" in stored(table, "split.reconnect.1.else")
         """used_idx is stored where it matches, too."""
         self.arms_at_fetch = "split.fetch.arm" in steps
@@ -51,16 +71,6 @@ class Differs:
         signal = steps.get("split.reconnect.signal")
         self.signals_early = signal is not None and signal.at == ("signal",)
         """The driver is notified before requests are resubmitted, and not when recovery ends."""
-        self.again = "connection.kick" in steps
-        """Recovery may begin again while the device works."""
-        self.skips = "avail.idx" in _named(position["fetch.last_avail"])
-        """Fetching goes on behind all that is available."""
-        self.unsignalled = "resubmit" in table.step("split.reconnect.ready").at
-        """Recovery may end without a notification, where nothing is left to resubmit."""
-        self.from_used = show(position["fetch.last_avail"]) == "used.idx"
-        """Fetching goes on at used.idx."""
-        self.astray = self.from_used or any(self._astray(table))
-        """A request may be lost or served twice in a way after which nothing that history says can be relied on."""
 
     def _astray(self, table: Table) -> Iterator[bool]:
         """Say of each way whether it is there."""
@@ -80,6 +90,11 @@ def stored(table: Table, step_id: str) -> dict[str, Term]:
     """Give what a step assigns, by name."""
     step = table.step(step_id)
     return {a.name: a.value for a in record(table.vars, step.do, world=step.world)}
+
+
+def _read(term: Term) -> set[str]:
+    """Name the variables that are read, arrays too."""
+    return {str(n.args[0]) for n in walk(term) if n.op in ("var", "at")}
 
 
 def _named(term: Term) -> set[str]:

@@ -236,6 +236,22 @@ def _region(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
             *([implies(at(s.supply.at, *p.led), s.region.last_batch_head == s.supply.head)] if p.led else []),
         )
 
+    def counted(s: Any) -> Term:
+        """Say that what was ever fetched has a counter, which begins with 1."""
+        counter = s.region.desc
+
+        def one(h: Term) -> Term:
+            known = any_of(live(s, h), in_list(s, h))
+            return all_of(counter[h].counter >= 0, implies(known, counter[h].counter >= 1))
+
+        hints = lambda h: counter[h].counter, lambda h: s.proof.marked[h], lambda h: s.proof.in_list[h]
+        unused = forall(HEADS, lambda h: counter[h].counter == 0, lambda h: counter[h].counter)
+        return all_of(
+            forall(HEADS, one, *hints), implies(any_of(stale(s), s.region.version == 0), unused),
+            implies(at(s.recover.at, *p.counter_known), s.counter >= 1),
+            implies(at(s.fetch.at, *p.stamped, *p.counted), counter[s.fetch.head].counter >= 1),
+        )  # fmt: skip
+
     def kick(s: Any) -> Term:
         return any_of(s.kick == 0, s.kick == 1)
 
@@ -252,6 +268,7 @@ def _region(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
         Conjunct("version", version), Conjunct("marks", marks), Conjunct("batch list", batch_list),
         Conjunct("links", links), Conjunct("debt", debt),
         *([Conjunct("kick", kick)] if p.differs.kicks_itself else []),
+        *([Conjunct("counted", counted)] if p.differs.by_counters else []),
         *([Conjunct("one at a time", one_at_a_time)] if p.differs.one else []),
         *([Conjunct("used_idx never set", never_set)] if p.differs.stale else []),
     ]  # fmt: skip

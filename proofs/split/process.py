@@ -6,7 +6,7 @@ from typing import Any
 
 from model.both.words import DEAD, FINISHED, IN_BATCH, RUNNING, WORKING
 from model.terms import Term, all_of, any_of, forall, negate, place, slot, wrap
-from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, in_list, live, owed, waiting
+from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, in_list, live, owed, stale, waiting
 
 __all__ = ["process"]
 
@@ -22,8 +22,14 @@ def _recover(p: Places) -> list[Conjunct]:
             implies(running, s.region.version == 1),
             implies(at(s.recover.at, *p.repaired), negate(owed(s))),
             implies(s.recover.at == "compared", any_of(
-                all_of(s.recover.mismatch == 0, negate(owed(s))), all_of(s.recover.mismatch == 1, owed(s)))),
+                all_of(s.recover.mismatch == 0, matches(s)), all_of(s.recover.mismatch == 1, differs(s)))),
         )  # fmt: skip
+
+    def matches(s: Any) -> Term:
+        return any_of(negate(owed(s)), stale(s)) if p.differs.by_counters else negate(owed(s))
+
+    def differs(s: Any) -> Term:
+        return all_of(owed(s), negate(stale(s))) if p.differs.by_counters else owed(s)
 
     def clearing(s: Any) -> Term:
         left, entry = s.recover.left, s.recover.entry
@@ -83,7 +89,7 @@ def _fetch(p: Places) -> list[Conjunct]:
     def seen_avail(s: Any) -> Term:
         seen = s.proof.seen_avail_pos
         known = implies(
-            at(s.fetch.at, "take", "rest", "armed"),
+            at(s.fetch.at, "take", "rest", "armed", *p.looking),
             all_of(s.fetch.seen_avail == wrap(seen, 16), s.proof.marked_pos <= seen, seen <= s.history.avail_pos),
         )
         if not p.differs.known_first:
@@ -100,7 +106,7 @@ def _fetch(p: Places) -> list[Conjunct]:
         return all_of(
             h >= 0, h < SIZE,
             implies(at(s.fetch.at, *p.in_hand, "submit"), all_of(s.device.state[h] == 0, negate(s.supply.open == 2))),
-            implies(at(s.fetch.at, *p.in_hand, "submit", "armed"), p.may_fetch(s)),
+            implies(at(s.fetch.at, *p.in_hand, "submit", "armed", *p.looking), p.may_fetch(s)),
             implies(at(s.fetch.at, *p.in_hand),
                     all_of(s.history.made[h] == s.proof.marked_pos, s.history.got[h] == s.history.made[h],
                            waiting(s, h))),

@@ -48,6 +48,14 @@ def _recover_stage(table: Table) -> list[str]:
     return order
 
 
+def _to_ask(s: Any) -> Term:
+    """Give how often the back-end asks again to be kicked, if nobody makes a request meanwhile."""
+    seen, event, available = s.fetch.seen_avail, s.used.avail_event, s.avail.idx
+    looked = ite(seen == event, 0, 1) + ite(seen == available, 0, 1)
+    armed = ite(s.fetch.at == "armed", ite(event == available, 0, 1), ite(s.fetch.at == "looked", looked, 0))
+    return ite(s.fetch.at == "arm", ite(seen == available, 0, 1), armed)
+
+
 def rank(table: Table) -> list[Guard]:
     """Give the parts of the rank, the weightiest first; each is a natural number."""
     p = Places(table)
@@ -57,6 +65,8 @@ def rank(table: Table) -> list[Guard]:
         in_hand.append(label)
         label = next(s.to for s in table.of("fetch") if label in s.at)
     fetch = ["off", "submit", "look", "take", "armed", "rest", *in_hand]
+    if p.looking:
+        fetch = ["off", "submit", "look", "arm", "armed", "looked", "take", "rest", *in_hand]
     supply = ["off", "clear", "notify", "notified", "idle", "more", *p.supplying]
     if p.published != ["clear"]:
         supply = ["off", "notify", "notified", "clear", "idle", "more", *p.supplying]
@@ -87,6 +97,7 @@ def rank(table: Table) -> list[Guard]:
         to_fetch,
         lambda s: _stage(s.driver.at, making),
         lambda s: s.kick,
+        *([_to_ask] if p.looking else []),
         lambda s: _stage(s.fetch.at, fetch),
         lambda s: s.proof.working_sum[HEADS],
         lambda s: s.proof.live_sum[HEADS],
@@ -131,6 +142,32 @@ def _kicking(s: Any) -> Term:
     return any_of(s.driver.at == "published", all_of(s.driver.at == "kick", s.driver.wants_kick == 1))
 
 
+def _armed(p: Places, s: Any) -> Term:
+    """Say which wish of the back-end stands while it rests."""
+    if p.differs.arms_at_fetch:
+        resting = all_of(s.fetch.at == "rest", s.proof.seen_avail_pos == s.proof.marked_pos)
+        return implies(resting, any_of(s.used.avail_event == wrap(s.proof.marked_pos, 16), s.kick == 1))
+    if p.looking:
+        resting = all_of(s.fetch.at == "rest", s.kick == 0)
+        asked = any_of(at(s.fetch.at, "take", *p.in_hand, "submit"), resting)
+        return implies(asked, s.used.avail_event == wrap(s.proof.seen_avail_pos, 16))
+    return implies(at(s.fetch.at, "armed", "rest"), s.used.avail_event == wrap(s.proof.marked_pos, 16))
+
+
+def _stands(p: Places, s: Any) -> Term:
+    """Say that the wish for what was seen stands from the second look on, and that all of it is fetched in the end."""
+    seen, available = s.proof.seen_avail_pos, s.history.avail_pos
+    asked = all_of(at(s.fetch.at, "looked", "take", *p.in_hand, "submit"), s.used.avail_event == wrap(seen, 16))
+    coming = any_of(available == seen, s.kick == 1, all_of(available == seen + 1, _kicking(s)))
+    return all_of(implies(asked, coming), implies(s.fetch.at == "rest", seen == s.proof.marked_pos))
+
+
+def _one_in_progress(s: Any) -> Term:
+    """Say it of a difference that is looked at, so that no process aborts."""
+    said = all_of(s.recover.at == "compared", s.recover.mismatch == 1)
+    return implies(said, wrap(s.used.idx - s.region.used_idx, 16) == 1)
+
+
 def _armed_at_fetch(p: Places) -> Guard:
     def armed_at_fetch(s: Any) -> Term:
         """The wish of the last fetch stands, or that of one that was cut off before its mark; a fresh ring has none."""
@@ -162,19 +199,13 @@ def drains(p: Places) -> list[Conjunct]:
     def back_end_sleeps(s: Any) -> Term:
         seen, h = s.proof.seen_avail_pos, s.history
         return all_of(
-            armed(s),
+            _armed(p, s),
             implies(
                 all_of(s.fetch.at == "rest", seen == s.proof.marked_pos),
                 any_of(h.avail_pos == seen, s.kick == 1, all_of(h.avail_pos == seen + 1, _kicking(s))),
             ),
-            implies(s.fetch.at == "armed", seen == s.proof.marked_pos),
+            _stands(p, s) if p.looking else implies(s.fetch.at == "armed", seen == s.proof.marked_pos),
         )
-
-    def armed(s: Any) -> Term:
-        if p.differs.arms_at_fetch:
-            resting = all_of(s.fetch.at == "rest", s.proof.seen_avail_pos == s.proof.marked_pos)
-            return implies(resting, any_of(s.used.avail_event == wrap(s.proof.marked_pos, 16), s.kick == 1))
-        return implies(at(s.fetch.at, "armed", "rest"), s.used.avail_event == wrap(s.proof.marked_pos, 16))
 
     def driver_sleeps(s: Any) -> Term:
         h = s.history
@@ -212,6 +243,7 @@ def drains(p: Places) -> list[Conjunct]:
 
     return [
         Conjunct("bits", bits, "drains"), Conjunct("back-end sleeps", back_end_sleeps, "drains"),
+        *([Conjunct("one in progress", _one_in_progress, "drains")] if p.differs.by_counters else []),
         *([Conjunct("armed at fetch", _armed_at_fetch(p), "drains")] if p.differs.arms_at_fetch else []),
         Conjunct("driver sleeps", driver_sleeps, "drains"), Conjunct("labels", labels, "drains"),
         Conjunct("why owned", owned, "drains"),

@@ -73,11 +73,12 @@ class Places:
         }
         self.may_fetch: Callable[[Any], Term] = lambda s: as_term(table.guards["fetch"](s))
         fetch = {label for step in table.of("fetch") for label in step.at}
-        self.in_hand = sorted(fetch - {*BETWEEN, "armed", "submit"})
+        self.differs = Differs(table)
+        self.looking = ["arm", "looked"] if self.differs.arms_at_look else []
+        self.in_hand = sorted(fetch - {*BETWEEN, "armed", "submit", *self.looking})
         self.in_hand_first = table.step("split.fetch.1").to
         self.stamped = [table.step(i).at[0] for i in ("split.fetch.bump",) if i in table.steps]
         self.counted = [table.step("split.fetch.2").at[0]] if self.stamped else []
-        self.differs = Differs(table)
         self.unready = ["init desc_num", "init used_idx"] if self.differs.desc_num_late else []
         self.unsettled = [label for label in ("init", "init used_idx", "init version") if label not in self.unready]
         signalling = self._signalling(table)
