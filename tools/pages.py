@@ -50,9 +50,10 @@ def block(name: str) -> str:
     """Give a part by its name; raise `LookupError` if there is none of that name.
 
     They are ``verdicts``, ``properties``, ``firsts``, ``runs first``, ``readings``, ``gaps RING``, ``bounded RING``,
-    ``profiles RING``, ``profile-runs RING``, ``run NAME`` and ``end of NAME``; or sentences: ``steps RING
-    REVISION ID...``, ``proposed RING``, ``mended NAME``; or of the tour: ``pictures``, ``crashes RING``; or of
-    docs/trust.md: ``believed``, ``assumed``, ``sabotages``; or of docs/conformance.md and docs/implementations.md: ``conformance``, ``implementations``.
+    ``profiles RING``, ``profile-runs RING``, ``run NAME`` and ``end of NAME``; or sentences: ``steps RING REVISION
+    ID...``, ``proposed RING``, ``mended NAME``; or of the tour: ``pictures``, ``crashes RING``; or of docs/trust.md:
+    ``believed``, ``assumed``, ``sabotages``; or of docs/conformance.md and docs/implementations.md: ``conformance``,
+    ``implementations``.
     """
     told = sentences.part(name) or tour.part(name) or trust.part(name) or measured.part(name)
     return _recorded(name) if told is None else _table(*told)
