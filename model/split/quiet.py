@@ -13,15 +13,17 @@ from dataclasses import replace
 from model.split.serve import BETWEEN
 from model.steps import Replace, Table
 
-__all__ = ["NOTIFICATIONS", "quiet"]
+__all__ = ["NOTIFICATIONS", "OF_PROFILES", "quiet"]
 
 NOTIFICATIONS: tuple[str, ...] = (
     "split.idle.arm", "split.idle.unarmed", "split.idle.look", "split.idle.wake",
-    "split.idle.again", "split.idle.same", "split.idle.rest",  # of profiles
     "split.notify.look", "split.notify.call", "split.notify.none",
     "driver.kick.look", "driver.kick.1", "driver.kick.none",
     "driver.sleep.1", "driver.sleep.again", "driver.sleep.2", "driver.wake",
 )  # fmt: skip
+
+OF_PROFILES: tuple[str, ...] = ("split.idle.again", "split.idle.same", "split.idle.rest")
+"""Those that only back-ends of others have."""
 
 
 def quiet(table: Table) -> Table:
@@ -33,7 +35,7 @@ def quiet(table: Table) -> Table:
     if (arm := table.steps.get("split.idle.arm")) and arm.at[0] not in BETWEEN:
         skip[arm.at[0]] = "take"
     changed = {
-        s.id: () if s.id in NOTIFICATIONS else (replace(s, to=skip.get(s.to, s.to)) if s.to else s,)
+        s.id: () if s.id in (*NOTIFICATIONS, *OF_PROFILES) else (replace(s, to=skip.get(s.to, s.to)) if s.to else s,)
         for s in table.steps.values()
     }
     return table.with_steps(changed).edited([Replace("split.fetch.look", {"at": ("look", "take", "rest")})])
