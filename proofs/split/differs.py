@@ -8,7 +8,7 @@ from model.record import record, record_term
 from model.steps import Table
 from model.terms import Term, show, walk, wrap
 
-__all__ = ["Differs", "stored"]
+__all__ = ["Differs", "stored", "variables_of"]
 
 
 class Differs:
@@ -58,7 +58,7 @@ class Differs:
         self.arms_at_look = "split.idle.again" in steps
         """avail_event is stored at each look, for all that was seen, before any of it is fetched."""
         compared = stored(table, "split.reconnect.1")["recover.mismatch"]
-        self.by_counters = "region.desc[].counter" in _read(compared)
+        self.by_counters = "region.desc[].counter" in variables_of(compared)
         """A region in which no entry has a counter is fresh."""
         self.commits_always = "region.used_idx" in stored(table, "split.reconnect.1.else")
         """used_idx is stored where it matches, too."""
@@ -92,8 +92,8 @@ def stored(table: Table, step_id: str) -> dict[str, Term]:
     return {a.name: a.value for a in record(table.vars, step.do, world=step.world)}
 
 
-def _read(term: Term) -> set[str]:
-    """Name the variables that are read, arrays too."""
+def variables_of(term: Term) -> set[str]:
+    """Name the variables that a term reads, arrays too."""
     return {str(n.args[0]) for n in walk(term) if n.op in ("var", "at")}
 
 

@@ -114,6 +114,9 @@ def _fetch(p: Places) -> list[Conjunct]:
                     all_of(live(s, h), s.proof.marked[h] == s.proof.marked_pos - 1)),
         )  # fmt: skip
 
+    def alone(s: Any) -> Term:
+        return implies(at(s.fetch.at, *p.in_hand, "submit", "armed", *p.looking), p.guard(s))
+
     def in_order(s: Any) -> Term:
         given = s.history.last_given
         return all_of(
@@ -128,6 +131,7 @@ def _fetch(p: Places) -> list[Conjunct]:
 
     return [
         Conjunct("fetch position", fetch_position), Conjunct("seen avail", seen_avail), Conjunct("in hand", in_hand),
+        *([Conjunct("one request in hand", alone)] if p.waits_for_device else []),
         *([Conjunct("in order", in_order, "order")] if p.stamped else []),
         *([Conjunct("all passed over", all_passed, "restartable")] if p.differs.skips else []),
     ]  # fmt: skip

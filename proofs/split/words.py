@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from model.both.words import DEAD, ENTRIES, FIRST, HEADS, RUNNING, SIZE
+from model.record import record_term
 from model.split.serve import BETWEEN
 from model.steps import Table
 from model.terms import Operand, Term, all_of, as_term, ite, negate, wrap
 from proofs.induction.words import Conjunct, at, iff, implies
-from proofs.split.differs import Differs, stored
+from proofs.split.differs import Differs, stored, variables_of
 
 __all__ = [
     "ENTRIES",
@@ -71,7 +72,10 @@ class Places:
             name: sorted({label for step in table.of(name) for label in (*step.at, *((step.to,) if step.to else ()))})
             for name in ("recover", "fetch", "supply")
         }
-        self.may_fetch: Callable[[Any], Term] = lambda s: as_term(table.guards["fetch"](s))
+        self.guard: Callable[[Any], Term] = lambda s: as_term(table.guards["fetch"](s))
+        alone = "device.state" in variables_of(record_term(table.vars, self.guard))
+        self.waits_for_device = alone
+        self.may_fetch: Callable[[Any], Term] = (lambda s: s.supply.open == 0) if alone else self.guard
         fetch = {label for step in table.of("fetch") for label in step.at}
         self.differs = Differs(table)
         self.looking = ["arm", "looked"] if self.differs.arms_at_look else []
