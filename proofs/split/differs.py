@@ -28,8 +28,6 @@ class Differs:
         if version is None:
             self.stale = "region.used_idx" not in stored(table, "split.start.fresh")
         """A region may count before its used_idx is set: it is still 0, whatever used.idx is."""
-        self.counts_from = "split.start.fresh" if version is None else "split.init.3"
-        """The step from which on a region counts."""
         self._of_profiles(table)
         self.again = "connection.kick" in steps
         """Recovery may begin again while the device works."""
@@ -51,8 +49,8 @@ class Differs:
         """An adopted region is known to be one only behind the store of desc_num."""
         self.one = table.step("split.supply.1").at == ("idle",)
         """A batch is one request."""
-        self.linked = "split.supply.2" in steps
-        """The entries of a batch are linked."""
+        self.unlinked = "split.supply.2" not in steps
+        """The entries of a batch are not linked."""
         self.lead_first = "supply.count" not in stored(table, "split.supply.3")
         """last_batch_head is stored before the used element."""
         self.arms_at_look = "split.idle.again" in steps

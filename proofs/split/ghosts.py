@@ -174,7 +174,8 @@ def _otherwise(table: Table) -> dict[str, Callable[..., None]]:
     if differs.elements_last:
         found["split.supply.id"] = element_in_loop
     if differs.stale:
-        found[differs.counts_from] = stands_for_nothing
+        begins = "split.init.3" if "split.init.3" in table.steps else "split.start.fresh"
+        found[begins] = stands_for_nothing
     if differs.skips:
         found["split.position"] = passed_over
     if differs.again:

@@ -267,8 +267,8 @@ def _supply(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
                 s.proof.used_at[h] == s.history.used_pos + s.supply.count)),
             implies(at(s.supply.at, *p.sized),
                     s.used.ring[place(s.history.used_pos + s.supply.count)].len == s.history.content[h]),
-            *([implies(s.supply.at == "lead", s.region.desc[h].next == s.region.last_batch_head)]
-              if p.differs.linked else []),
+            *([] if p.differs.unlinked else
+              [implies(s.supply.at == "lead", s.region.desc[h].next == s.region.last_batch_head)]),
         )  # fmt: skip
 
     def elements(s: Any) -> Term:
