@@ -110,6 +110,11 @@ class Subject:
         """Whether it chooses what its revision does not leave open: no back-end can be asked to, but it is judged."""
         return any(not judged(self.ring)[gap].open_in(self.revision) for gap, _ in self.choices)
 
+    @property
+    def is_the_models_alone(self) -> bool:
+        """Whether no back-end of ours can be asked to do so: a reading, or a profile of somebody else's."""
+        return self.profile is not None or self.is_reading
+
 
 def revisions(ring: str) -> tuple[str, ...]:
     """Give the revisions of a ring's text, in order."""

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from model import protocol
 from model.properties import NAMES
 from proofs import assumptions, queues
 from proofs.challenges import selfcheck
@@ -20,7 +21,7 @@ from proofs.challenges.witnesses import Witnessed
 from proofs.induction.kits import kit
 from proofs.verdicts import Judged, Verdict, load_schedule, recorded_folder
 
-__all__ = ["line", "progress", "show", "show_files"]
+__all__ = ["known", "line", "progress", "show", "show_files"]
 
 COLOURS = {"proved": "green", "violated": "red", "bounded": "yellow", "unknown": "magenta"}
 
@@ -68,10 +69,11 @@ def show_files(console: Console, files: Sequence[Path | None], folder: Path) -> 
 def line(verdict: Verdict) -> str:
     """Give a verdict as a line: ring, revision, choices, property, and after a colon what is known."""
     gaps = [f"{gap}={choice}" for gap, choice in verdict.gaps.items()]
-    return f"{' '.join([verdict.ring, verdict.revision, *gaps, verdict.property])}: {_known(verdict)}"
+    return f"{' '.join([verdict.ring, verdict.revision, *gaps, verdict.property])}: {known(verdict)}"
 
 
-def _known(verdict: Verdict) -> str:
+def known(verdict: Verdict) -> str:
+    """Give what is known: the verdict, and how long its run is, if it has one."""
     if not verdict.counterexample:
         return verdict.verdict
     schedule = load_schedule(recorded_folder(verdict.ring) / verdict.counterexample)
@@ -83,15 +85,33 @@ def _known(verdict: Verdict) -> str:
 def _tables(judged: Sequence[Judged]) -> Iterator[Table]:
     for ring in dict.fromkeys(j.now.ring for j in judged):
         mine = [j for j in judged if j.now.ring == ring]
+        theirs = [j for j in mine if j.now.revision in protocol.profiles(ring)]
+        mine = [j for j in mine if j.now.revision not in protocol.profiles(ring)]
         defaults, others = [j for j in mine if not j.now.gaps], [j for j in mine if j.now.gaps]
         if defaults:
             yield _defaults(ring, defaults)
         if others:
             yield _deviations(ring, others, defaults)
+        if theirs:
+            yield _profiles(ring, theirs)
 
 
 def _cell(verdict: Verdict) -> str:
-    return f"[{COLOURS[verdict.verdict]}]{_known(verdict)}[/]"
+    return f"[{COLOURS[verdict.verdict]}]{known(verdict)}[/]"
+
+
+def _profiles(ring: str, judged: Sequence[Judged]) -> Table:
+    table = Table(title=f"{ring} ring, what back-ends of others do", title_justify="left")
+    table.add_column("profile")
+    table.add_column("verdicts", overflow="fold")
+    by_profile: dict[str, list[Verdict]] = {}
+    for j in judged:
+        by_profile.setdefault(j.now.revision, []).append(j.now)
+    for name, verdicts in by_profile.items():
+        kinds = {kind: [v.property for v in verdicts if v.verdict == kind] for kind in COLOURS}
+        told = [f"[{COLOURS[kind]}]{kind}[/]: {', '.join(names)}" for kind, names in kinds.items() if names]
+        table.add_row(name, "; ".join(told))
+    return table
 
 
 def _defaults(ring: str, judged: Sequence[Judged]) -> Table:

@@ -20,13 +20,16 @@ from proofs.search.livelock import is_round
 from proofs.search.runs import runs
 
 __all__ = [
+    "PROFILES",
     "READINGS",
     "Schedule",
     "Verdict",
     "load_schedule",
+    "profiles",
     "readings",
     "recorded",
     "recorded_folder",
+    "recorded_profiles",
     "recorded_readings",
     "subjects",
     "violates",
@@ -34,6 +37,9 @@ __all__ = [
 
 READINGS = "readings-verdicts.json"
 """The file of a ring's record that has the verdicts of readings, in the form of the others."""
+
+PROFILES = "profiles.json"
+"""The file of a ring's record that has the verdicts of what back-ends of others do, in the form of the others."""
 
 ANY = "any"
 
@@ -217,6 +223,11 @@ def recorded_readings(ring: str) -> list[Verdict]:
     return _recorded(recorded_folder(ring) / READINGS)
 
 
+def recorded_profiles(ring: str) -> list[Verdict]:
+    """Read the recorded verdicts of what back-ends of others do."""
+    return _recorded(recorded_folder(ring) / PROFILES)
+
+
 def _recorded(path: Path) -> list[Verdict]:
     if not path.is_file():
         return []
@@ -245,6 +256,13 @@ def readings(ring: str, revisions: Iterable[str] | None = None) -> Iterator[prot
             if gap.judged_in(revision) and not gap.open_in(revision):
                 for alternative in gap.alternatives[1:]:
                     yield protocol.Subject.of(ring, revision, {gap.name: alternative.name})
+
+
+def profiles(ring: str, names: Iterable[str] | None = None) -> Iterator[protocol.Subject]:
+    """Give what back-ends of others do on a ring, each followed by itself with its mend."""
+    for name in protocol.profiles(ring):
+        if names is None or name in names:
+            yield protocol.Subject(ring, name)
 
 
 def table_and_sizes(subject: protocol.Subject, bounds: Bounds, properties: frozenset[str]) -> tuple[Any, Any]:

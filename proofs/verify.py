@@ -31,9 +31,11 @@ from proofs.verdicts import (
     Schedule,
     Verdict,
     load_schedule,
+    profiles,
     readings,
     recorded,
     recorded_folder,
+    recorded_profiles,
     recorded_readings,
     subjects,
     table_and_sizes,
@@ -69,19 +71,23 @@ def run(
     quiet: bool = False,
     by: By | None = None,
     with_readings: bool = False,
+    with_profiles: bool = False,
 ) -> bool:
     """Judge; print; True if every verdict is the one recorded (without a record: if nothing is violated).
 
     Afterwards every counterexample is written to `out`; without `out` only those that are not in the record are, to
     `FOLDER`. ``write`` is given the verdicts as JSON has them. What cannot be written is a warning: the answer stands.
-    ``quiet``: nothing is printed. ``with_readings``: choices that a revision does not leave open are judged, too.
+    ``quiet``: nothing is printed. ``with_readings``: choices that a revision does not leave open are judged, too;
+    ``with_profiles``: so is what back-ends of others do. A profile may be asked for by its name, as a `revision` is.
     """
     started = time.monotonic()
     found = Run()
     rings = (ring,) if ring else protocol.RINGS
     for name in rings:
         first = len(found.notes)
-        _judge(found, name, _subjects(name, revision, gaps, with_readings), property_name, search, by or By())
+        chosen = _subjects(name, revision, gaps, with_readings)
+        chosen += profiles(name, [revision] if revision else None if with_profiles and not gaps else ())
+        _judge(found, name, chosen, property_name, search, by or By())
         if len(rings) > 1:
             found.notes[first:] = [f"{name}: {note}" for note in found.notes[first:]]
     console = Console(soft_wrap=True, quiet=quiet)
@@ -100,6 +106,8 @@ def run(
 
 def _subjects(ring: str, revision: str | None, gaps: Mapping[str, str], besides: bool) -> list[protocol.Subject]:
     """Give what is asked for: of choices, the revisions that leave them open, or of which they are judged `besides`."""
+    if revision and revision not in protocol.revisions(ring):
+        return []  # a profile's name
     wanted = [revision] if revision else None
     if not gaps:
         return [*subjects(ring, wanted), *(readings(ring, wanted) if besides else ())]
@@ -113,7 +121,7 @@ def _judge(  # noqa: PLR0917
     found: Run, ring: str, chosen: list[protocol.Subject], property_name: str | None, search: bool, by: By
 ) -> None:
     names = [property_name] if property_name else list(NAMES)
-    record = {(v.subject(), v.property): v for v in (*recorded(ring), *recorded_readings(ring))}
+    record = {(v.subject(), v.property): v for v in _all_recorded(ring)}
     asked = [(s, n) for s in chosen for n in names]
     to_prove: dict[protocol.Subject, set[str]] = {}
     for subject, name in asked:
@@ -141,6 +149,10 @@ def _judge(  # noqa: PLR0917
             found.notes.append(note(result))
             found.good = found.good and result.holds
         _check_hypotheses(found, [each.result() for each in believed])
+
+
+def _all_recorded(ring: str) -> list[Verdict]:
+    return [*recorded(ring), *recorded_readings(ring), *recorded_profiles(ring)]
 
 
 def _check_queues(found: Run, ring: str, chosen: list[protocol.Subject], proved: Outcome, ask: Ask) -> None:

@@ -219,6 +219,7 @@ VERIFY: dict[str, Any] = {
     "quiet": False,
     "by": By(),
     "with_readings": False,
+    "with_profiles": False,
 }
 CRASH_TEST: dict[str, Any] = {
     "ring": "split",
@@ -256,9 +257,11 @@ CRASH_TEST: dict[str, Any] = {
                 "quiet": False,
                 "by": By(),
                 "with_readings": False,
+                "with_profiles": False,
             },
         ),
         ("verify --readings", "proofs.verify", VERIFY | {"with_readings": True}),
+        ("verify --profiles", "proofs.verify", VERIFY | {"with_profiles": True}),
         ("verify --solver both --certify", "proofs.verify", VERIFY | {"by": By("both", certify=True)}),
         (
             "verify --gap settle=wide",

@@ -9,25 +9,21 @@ the bounds here, prove what no run is known of, and write verdicts and runs. Wha
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Sequence
 
 from model.properties import NAMES
 from model.protocol import Subject
 from proofs.induction.engine import prove_all
 from proofs.record import search
 from proofs.search.bounds import Bounds
-from proofs.search.breadth_first import Found
-from proofs.verdicts import READINGS, Schedule, Verdict, readings, recorded_folder, recorded_readings
+from proofs.verdicts import READINGS, readings, recorded_readings
 from tools import readings as searched
+from tools.beside import Beside
 
-__all__ = ["bounds_of", "main", "verdicts"]
+__all__ = ["bounds_of", "main"]
 
-FOLDER = "readings"
-"""The folder of the ring's record with the runs."""
+RECORD = Beside("packed", READINGS, "readings")
 
 SAFE = frozenset(NAMES) - {"drains"}
 
@@ -36,8 +32,6 @@ SERVING = (Bounds(1, 2, 2), Bounds(2, 2, 1))
 
 THREE = (Bounds(3, 2, 1),)
 """Besides, for the orders of supplying 9: what goes wrong there takes a third slot to show."""
-
-Runs = list[tuple[Bounds, frozenset[str], Found]]
 
 
 def bounds_of(subject: Subject) -> list[tuple[Bounds, frozenset[str]]]:
@@ -49,52 +43,6 @@ def bounds_of(subject: Subject) -> list[tuple[Bounds, frozenset[str]]]:
     more = THREE if name == "settle-order" else ()
     drains = ((b, frozenset({"drains"})) for b in searched.DRAINS[:1])
     return [*((b, SAFE) for b in (*SERVING, *more)), *drains]
-
-
-def verdicts(subject: Subject, looked: Runs, proved: set[str], hang: Sequence[Mapping[str, Any]]) -> list[Verdict]:
-    """Give the verdict of each property, and write its run; `hang` are the recorded searches for `drains`."""
-    return [_verdict(subject, name, looked, name in proved, hang if name == "drains" else ()) for name in NAMES]
-
-
-def _verdict(subject: Subject, name: str, looked: Runs, proved: bool, hang: Sequence[Mapping[str, Any]]) -> Verdict:
-    verdict = Verdict(subject.ring, subject.revision, dict(subject.choices), name, "proved")
-    done = [(b, f.complete, f.violations.get(name), f) for b, names, f in looked if name in names]
-    runs = [(len(run), b, f) for b, _, run, f in done if run]
-    if runs:
-        if proved:
-            sys.exit(f"{subject.name}: {name} is proved and violated: the proof is wrong")
-        _, bounds, found = min(runs, key=lambda run: run[0])
-        return _violated(verdict, Schedule.found(subject, name, bounds, found), bounds)
-    for entry in (e for e in hang if "schedule" in e):
-        bounds = Bounds(**entry["bounds"])
-        return _violated(verdict, Schedule.found(subject, name, bounds, _found(name, entry)), bounds)
-    if proved:
-        return verdict
-    within = [b for b, complete, *_ in done if complete] + [Bounds(**e["bounds"]) for e in hang if e["complete"]]
-    return replace(verdict, verdict="bounded", bounds=tuple(within))
-
-
-def _found(name: str, entry: Mapping[str, Any]) -> Found:
-    """Give a recorded search as what it found."""
-    run = tuple((str(e[0]), int(e[1])) if len(e) > 1 else (str(e[0]),) for e in entry["schedule"])
-    seen = entry["states"], 0, entry["depth"], entry["seconds"], entry["complete"]
-    return Found(frozenset({name}), {name: run}, *seen, repeats_from=entry.get("repeats_from"))
-
-
-def _violated(verdict: Verdict, schedule: Schedule, bounds: Bounds) -> Verdict:
-    path = f"{FOLDER}/{schedule.file_name()}"
-    file = recorded_folder(verdict.ring) / path
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(schedule.json()) + "\n", encoding="utf-8")
-    return replace(verdict, verdict="violated", bounds=(bounds,), counterexample=path)
-
-
-def _write(told: Sequence[Verdict]) -> None:
-    order = {subject: number for number, subject in enumerate(readings("packed"))}
-    rows = sorted(told, key=lambda v: (order[v.subject()], NAMES.index(v.property)))
-    kept = [{k: v for k, v in asdict(row).items() if v not in ((), None)} for row in rows]
-    text = "[\n" + ",\n".join(" " + json.dumps(row) for row in kept) + "\n]\n"
-    (recorded_folder("packed") / READINGS).write_text(text, encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -109,8 +57,8 @@ def main(arguments: Sequence[str]) -> None:
         broken = {name for _, _, found in looked for name in found.violations}
         broken |= {"drains"} if any("schedule" in e for e in hang) else set()
         proved = prove_all([subject], properties={subject: set(NAMES) - broken}).properties(subject)
-        told += verdicts(subject, looked, proved, hang)
-        _write(told)
+        told += RECORD.verdicts(subject, looked, proved, hang)
+        RECORD.write(told, readings("packed"))
         print(subject.name, {v.property: v.verdict for v in told[-len(NAMES) :]}, flush=True)
 
 

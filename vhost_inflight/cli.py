@@ -25,6 +25,7 @@ from vhost_inflight.options import (
     Revision,
     Ring,
     check,
+    check_judged,
     check_revision,
     check_ring,
     ring_of,
@@ -70,12 +71,17 @@ def _exit(yes: bool) -> NoReturn:
 def verify(
     *,
     ring: Ring = None,
-    revision: Revision = None,
+    revision: Annotated[
+        str | None, typer.Option(help="v6, merged, hardened or a profile (all revisions, if left out)")
+    ] = None,
     property_: Annotated[str | None, typer.Option("--property", help="one property (all, if left out)")] = None,
     gap: Gaps = None,
     search: Annotated[bool, typer.Option("--search", help="find counterexamples anew; no time limit")] = False,
     readings: Annotated[
         bool, typer.Option("--readings", help="judge choices that a revision does not leave open, too (docs/gaps.md)")
+    ] = False,
+    profiles: Annotated[
+        bool, typer.Option("--profiles", help="judge what back-ends of others do, too (docs/implementations.md)")
     ] = False,
     out: Annotated[
         Path | None,
@@ -91,10 +97,12 @@ def verify(
     from model.properties import NAMES
 
     check_ring(ring)
-    check_revision(revision)
+    check_judged(revision, ring)
     check("property", property_, NAMES)
     gaps = parse_gaps(gap or ())
     ring = ring_of(gaps, ring)
+    if gaps and revision is not None:
+        check_revision(revision)  # a profile has made its choices
 
     from proofs.second.asking import SOLVERS, By
     from proofs.verify import run
@@ -114,6 +122,7 @@ def verify(
             quiet=json_file == STDIO,
             by=by,
             with_readings=readings,
+            with_profiles=profiles,
         )
     )
 

@@ -2,7 +2,7 @@
 
 Besides what is in vhost_inflight.explain these are: the choices of the gaps (``reset=kept``, or ``kept`` alone), the
 mends of the text (its errata among them), the named edits that make `hardened`, and the beginnings of step ids
-(``packed.supply``, ``supply.9``).
+(``packed.supply``, ``supply.9``), and the profiles of what back-ends of others do.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from model.proposal import Mend
 from proofs.verdicts import load_schedule, recorded_folder
 from vhost_inflight import explain as explained
 from vhost_inflight.explain import Answer
+from vhost_inflight.explain_profiles import profile, profiles
 
 __all__ = ["answers", "common", "names"]
 
@@ -37,7 +38,7 @@ def names(ring: str | None = None) -> list[str]:
     rings = [ring] if ring else protocol.RINGS
     mends = [mend.name for mend in protocol.mends().values() if mend.kind != "gap"]
     own = [name for each in rings for name in (*explained.ids(each), *(f"{g}={c}" for g, c in _choices(each)))]
-    return list(dict.fromkeys([*own, *protocol.errata(), *mends, *protocol.edits()]))
+    return list(dict.fromkeys([*own, *protocol.errata(), *mends, *protocol.edits(), *profiles(ring)]))
 
 
 def common() -> Answer:
@@ -48,11 +49,15 @@ def common() -> Answer:
         "revisions": dict(explained.REVISIONS),
         "errata": {name: mend.about for name, mend in protocol.errata().items()},
         "edits": {name: _reason(name) for name in protocol.edits()},
+        "profiles": profiles(),
     }
 
 
 def _on(ring: str, name: str) -> Iterator[Answer]:
     """Yield what a name stands for on a ring: one thing, or each choice of that name, or the steps that begin so."""
+    if name in protocol.profiles(ring):
+        yield profile(ring, name)
+        return
     if name in explained.ids(ring):
         yield explained.explain(ring, name)
         return

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 from typing import Any
 
+from vhost_inflight import explain_profiles
 from vhost_inflight.explain import Answer
 
 __all__ = ["text"]
@@ -31,6 +32,7 @@ def text(answer: Answer) -> str:
         "erratum": _mend,
         "order": _mend,
         "edit": _edit,
+        "profile": _profile,
         "steps": _steps,
         "index": _index,
         "names": _names,
@@ -205,6 +207,15 @@ def _edit(answer: Answer) -> Iterator[str]:
     yield from _changes(answer["changes"])
 
 
+def _profile(answer: Answer) -> Iterator[str]:
+    yield f"{answer['id']}: what a back-end of others does on the {answer['ring']} ring, as read in its source"
+    for label, value in explain_profiles.text(answer):
+        yield from _lines(label, value, 2)
+    yield ""
+    yield f"{answer['base']} -> {answer['id']}"
+    yield from _changes(answer["changes"]) if answer["changes"] else ["no difference"]
+
+
 def _steps(answer: Answer) -> Iterator[str]:
     yield f"{answer['id']}: steps of the {answer['ring']} ring whose id begins so"
     yield from _listed_steps(answer["steps"])
@@ -221,8 +232,13 @@ def _index(answer: Answer) -> Iterator[str]:
 
 
 def _names(answer: Answer) -> Iterator[str]:
-    for kind in ("properties", "revisions", "errata", "edits"):
-        yield {"errata": "errata of the text", "edits": "edits that make hardened"}.get(kind, kind)
+    titles = {
+        "errata": "errata of the text",
+        "edits": "edits that make hardened",
+        "profiles": "what back-ends of others do",
+    }
+    for kind in ("properties", "revisions", "errata", "edits", "profiles"):
+        yield titles.get(kind, kind)
         yield from _named(answer[kind])
 
 

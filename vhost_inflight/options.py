@@ -12,7 +12,10 @@ import typer
 from refimpl.names import no_such
 from vhost_inflight.telling import STDIO
 
-__all__ = ["Gaps", "JsonFile", "Revision", "Ring", "check", "check_revision", "check_ring", "ring_of", "writable"]
+__all__ = [
+    "Gaps", "JsonFile", "Revision", "Ring", "check", "check_judged", "check_revision", "check_ring", "ring_of",
+    "writable",
+]  # fmt: skip
 
 Ring = Annotated[str | None, typer.Option(help="split or packed (all rings, if left out)")]
 Revision = Annotated[str | None, typer.Option(help="v6, merged or hardened (all, if left out)")]
@@ -38,6 +41,15 @@ def check_revision(revision: str | None) -> None:
     from model import protocol  # noqa: PLC0415  # a command that asks for none needs none
 
     check("revision", revision, dict.fromkeys(v for r in protocol.RINGS for v in protocol.revisions(r)))
+
+
+def check_judged(revision: str | None, ring: str | None) -> None:
+    """Raise BadParameter for what is neither a revision nor the name of a profile; None stands for all revisions."""
+    from model import protocol  # noqa: PLC0415  # a command that asks for none needs none
+
+    rings = [ring] if ring else protocol.RINGS
+    known = dict.fromkeys(v for r in rings for v in (*protocol.revisions(r), *protocol.profiles(r)))
+    check("revision or profile", revision, known)
 
 
 def ring_of(gaps: Iterable[str], ring: str | None) -> str | None:

@@ -16,7 +16,7 @@ from model.terms import Term, all_of, any_of, count, forall, negate
 
 __all__ = [
     "always", "counter_count", "counter_one", "counter_zero", "device_greatest", "device_last", "every_kick", "in_",
-    "never_signal", "new", "region_kept", "region_kept_alive", "signal_on_mismatch", "until_publish",
+    "never_signal", "new", "nothing_pending", "region_kept", "region_kept_alive", "signal_on_mismatch", "until_publish",
 ]  # fmt: skip
 
 new = Procedure("gaps")
@@ -98,7 +98,8 @@ def always(_: Table) -> list[Edit]:
 # signal-at-start
 
 
-def _nothing_pending(s: Any) -> Term:
+def nothing_pending(s: Any) -> Term:
+    """Whether nothing is left to resubmit."""
     return forall(ENTRIES, lambda h: negate(pending(s, h)))
 
 
@@ -106,7 +107,7 @@ def never_signal(table: Table) -> list[Edit]:
     """Let recovery not notify."""
     return [
         Remove(f"{table.ring}.reconnect.signal"),
-        Replace(f"{table.ring}.reconnect.ready", {"at": ("resubmit",), "when": _nothing_pending}),
+        Replace(f"{table.ring}.reconnect.ready", {"at": ("resubmit",), "when": nothing_pending}),
     ]
 
 
@@ -114,9 +115,9 @@ def signal_on_mismatch(table: Table) -> list[Edit]:
     """Let recovery notify only where it found a batch in progress."""
     at = {
         "at": ("resubmit", "signalled"),
-        "when": lambda s: any_of(s.recover.at == "signalled", all_of(s.recover.mismatch == 0, _nothing_pending(s))),
+        "when": lambda s: any_of(s.recover.at == "signalled", all_of(s.recover.mismatch == 0, nothing_pending(s))),
     }
-    mismatch = {"when": lambda s: all_of(s.recover.mismatch == 1, _nothing_pending(s))}
+    mismatch = {"when": lambda s: all_of(s.recover.mismatch == 1, nothing_pending(s))}
     return [
         Replace(f"{table.ring}.reconnect.ready", at),
         Replace(f"{table.ring}.reconnect.signal", mismatch),

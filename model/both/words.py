@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from model.terms import parameter
 
-__all__ = ["DEAD", "ENTRIES", "FINISHED", "FIRST", "IN_BATCH", "RUNNING", "SIZE", "WORKING"]
+__all__ = ["DEAD", "ENTRIES", "FINISHED", "FIRST", "HEADS", "IN_BATCH", "RUNNING", "SIZE", "WORKING"]
 
 SIZE = parameter("size")
 """Descriptors of the ring."""
 
 ENTRIES = parameter("entries")
 """Entries of the region."""
+
+HEADS = parameter("heads")
+"""The length of arrays by head: as many as the ring has descriptors, or the region entries, whichever is more."""
 
 FIRST = parameter("first")
 """The ring's index, or position, when the region is made: 0 for a new ring, anything for one that was in use."""

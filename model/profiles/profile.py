@@ -39,6 +39,7 @@ class Profile:
 
     `program` is what it is, `read` the version and the files that were read. Its mend leaves out the differences that
     `without` names, and adds those of `mend`; what is left differs from `mended_base`.
+    `besides` are sentences about what the table does not say: what stands for something else in it, what was not read.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Profile:
     mend: tuple[Difference, ...] = ()
     base: str = "merged"
     mended_base: str = "hardened"
+    besides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `ModelError` where a name comes twice, or the mend leaves out what is not there."""
@@ -63,8 +65,9 @@ class Profile:
         """Give what it would be with its mend; what the mend adds comes last."""
         kept = tuple(d for d in self.differences if d.name not in self.without)
         return Profile(
-            self.name + MENDED, self.ring, self.program, self.read, (*kept, *self.mend), base=self.mended_base
-        )
+            self.name + MENDED, self.ring, self.program, self.read, (*kept, *self.mend), base=self.mended_base,
+            besides=self.besides,
+        )  # fmt: skip
 
     def choices(self) -> dict[str, str]:
         """Give the choices of gaps that differ from the default."""
@@ -79,5 +82,6 @@ class Profile:
 
 
 def by_name(profiles: Iterable[Profile]) -> dict[str, Profile]:
-    """Give profiles, and each one mended, by name."""
-    return {p.name: p for profile in profiles for p in (profile, profile.mended())}
+    """Give profiles by name, each one that has a mend followed by itself mended."""
+    there = ((p, p.mended()) if p.without or p.mend else (p,) for p in profiles)
+    return {p.name: p for both in there for p in both}

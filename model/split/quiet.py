@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from model.split.serve import BETWEEN
 from model.steps import Replace, Table
 
-__all__ = ["NOTIFICATIONS", "quiet"]
+__all__ = ["NOTIFICATIONS", "OF_PROFILES", "quiet"]
 
 NOTIFICATIONS: tuple[str, ...] = (
     "split.idle.arm", "split.idle.unarmed", "split.idle.look", "split.idle.wake",
@@ -21,6 +22,9 @@ NOTIFICATIONS: tuple[str, ...] = (
     "driver.sleep.1", "driver.sleep.again", "driver.sleep.2", "driver.wake",
 )  # fmt: skip
 
+OF_PROFILES: tuple[str, ...] = ("split.idle.again", "split.idle.same", "split.idle.rest")
+"""Those that only back-ends of others have."""
+
 
 def quiet(table: Table) -> Table:
     """Leave the notifications out; what led to them leads to where they lead."""
@@ -28,8 +32,10 @@ def quiet(table: Table) -> Table:
         table.step("split.notify.look").at[0]: table.step("split.notify.call").to,
         table.step("driver.kick.look").at[0]: table.step("driver.kick.1").to,
     }
+    if (arm := table.steps.get("split.idle.arm")) and arm.at[0] not in BETWEEN:
+        skip[arm.at[0]] = "take"
     changed = {
-        s.id: () if s.id in NOTIFICATIONS else (replace(s, to=skip.get(s.to, s.to)) if s.to else s,)
+        s.id: () if s.id in (*NOTIFICATIONS, *OF_PROFILES) else (replace(s, to=skip.get(s.to, s.to)) if s.to else s,)
         for s in table.steps.values()
     }
     return table.with_steps(changed).edited([Replace("split.fetch.look", {"at": ("look", "take", "rest")})])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from model import protocol
 from model.properties import NAMES
+from model.terms import ModelError
 from proofs.induction import show
 from proofs.induction.kits import NoProofError
 from proofs.induction.proof import Proof
@@ -102,7 +103,7 @@ def prove_all(
         known = _known.setdefault(subject.ring, hints(subject.ring))
         try:
             _proofs[subject] = Proof(subject)
-        except (KeyError, StopIteration, ValueError, LookupError, NoProofError) as error:
+        except (KeyError, StopIteration, ValueError, LookupError, ModelError, NoProofError) as error:
             outcome.failed[subject] = str(error)
             continue
         outcome.wanted[subject] = set(NAMES) if properties is None else properties[subject]

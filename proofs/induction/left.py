@@ -36,6 +36,12 @@ def the_counter(table: Table, live: Live, mark: Live) -> Guard:
     if op != "greatest":
         raise ModelError(f"{step_id} leaves something in the counter that the proof has no words for")
     otherwise = args[4]
+    condition = args[2]
+    if isinstance(condition, Term) and condition.op == "and" and not condition.args:  # of all entries
+        return lambda s, x, _i: all_of(
+            exists(ENTRIES, lambda h: s.region.desc[h].counter + 1 == x, lambda h: s.region.desc[h].counter),
+            forall(ENTRIES, lambda h: s.region.desc[h].counter < x, lambda h: s.region.desc[h].counter),
+        )
 
     def past_the_greatest(s: Any, x: Term, _: Term) -> Term:
         def counter(h: Term) -> Term:

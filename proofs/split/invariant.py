@@ -148,12 +148,26 @@ def _region(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
             implies(s.region.version == 0, s.history.used_pos == s.proof.marked_pos),
             implies(s.region.version == 0, all_of(s.proof.settled_pos == s.history.used_pos, s.proof.length == 0)),
             implies(s.region.version == 0, at(s.recover.at, DEAD, *p.unsettled)),
-            implies(at(s.recover.at, *p.unsettled), s.region.version == 0),
-            desc_num(s, at(s.recover.at, "init used_idx", "init version")),
-            *([] if p.differs.stale else [implies(s.recover.at == "init version", s.region.used_idx == s.used.idx)]),
+            implies(fresh(s, at(s.recover.at, *p.unsettled)), s.region.version == 0),
+            *([adopted(s)] if p.differs.known_late else []),
+            desc_num(s, at(s.recover.at, "init used_idx", "init version", *p.opening_fresh)),
+            *([] if p.differs.stale else [used_idx_set(s)]),
         )  # fmt: skip
 
+    def fresh(s: Any, said: Term) -> Term:
+        """Say it of a process that initialises its region."""
+        return all_of(said, s.recover.fresh == 1) if p.differs.known_late else said
+
+    def used_idx_set(s: Any) -> Term:
+        return implies(fresh(s, s.recover.at == "init version"), s.region.used_idx == s.used.idx)
+
+    def adopted(s: Any) -> Term:
+        there = all_of(at(s.recover.at, *p.unsettled), s.recover.fresh == 0)
+        return all_of(any_of(s.recover.fresh == 0, s.recover.fresh == 1), implies(there, s.region.version == 1))
+
     def desc_num(s: Any, when: Term) -> Term:
+        if p.differs.attached:
+            return implies(negate(at(s.recover.at, DEAD, "init")), s.region.desc_num == ENTRIES)
         return all_of() if p.differs.desc_num_late else implies(when, s.region.desc_num == ENTRIES)
 
     def never_set(s: Any) -> Term:
@@ -163,7 +177,7 @@ def _region(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
             implies(s.region.version == 0, all_of(s.region.used_idx == 0, h.used_pos == FIRST)),
             implies(unset, all_of(h.used_pos == FIRST, s.proof.marked_pos == FIRST, s.proof.settled_pos == 0)),
             implies(unset, s.proof.length == 0),
-            implies(unset, at(s.recover.at, DEAD, *p.unready, "compare", "compared", "clear")),
+            implies(unset, at(s.recover.at, DEAD, *p.unready, *p.opening, "compare", "compared", "clear")),
             implies(unset, forall(HEADS, lambda h: negate(live(s, h)), lambda h: s.proof.marked[h])),
             implies(at(s.recover.at, *p.unready), all_of(s.proof.length == 0, implies(owed(s), unset))),
         )
@@ -214,6 +228,33 @@ def _region(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
             implies(s.proof.length > 0, all_of(in_list(s, head), s.proof.place[head] == s.proof.length - 1)),
         )  # fmt: skip
 
+    def one_at_a_time(s: Any) -> Term:
+        return all_of(
+            s.proof.length <= 1,
+            implies(at(s.supply.at, *p.supplying), s.supply.count == 0),
+            implies(s.supply.at == "more", s.supply.count == 1),
+            *([implies(at(s.supply.at, *p.led), s.region.last_batch_head == s.supply.head)] if p.led else []),
+        )
+
+    def counted(s: Any) -> Term:
+        """Say that what was ever fetched has a counter, which begins with 1."""
+        counter = s.region.desc
+
+        def one(h: Term) -> Term:
+            known = any_of(live(s, h), in_list(s, h))
+            return all_of(counter[h].counter >= 0, implies(known, counter[h].counter >= 1))
+
+        hints = lambda h: counter[h].counter, lambda h: s.proof.marked[h], lambda h: s.proof.in_list[h]
+        unused = forall(HEADS, lambda h: counter[h].counter == 0, lambda h: counter[h].counter)
+        return all_of(
+            forall(HEADS, one, *hints), implies(any_of(stale(s), s.region.version == 0), unused),
+            implies(at(s.recover.at, *p.counter_known), s.counter >= 1),
+            implies(at(s.fetch.at, *p.stamped, *p.counted), counter[s.fetch.head].counter >= 1),
+        )  # fmt: skip
+
+    def kick(s: Any) -> Term:
+        return any_of(s.kick == 0, s.kick == 1)
+
     def debt(s: Any) -> Term:
         return all_of(
             p.walkable(s, implies(owed(s), s.history.used_pos - s.proof.settled_pos == s.proof.length)),
@@ -226,6 +267,9 @@ def _region(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
     return [
         Conjunct("version", version), Conjunct("marks", marks), Conjunct("batch list", batch_list),
         Conjunct("links", links), Conjunct("debt", debt),
+        *([Conjunct("kick", kick)] if p.differs.kicks_itself else []),
+        *([Conjunct("counted", counted)] if p.differs.by_counters else []),
+        *([Conjunct("one at a time", one_at_a_time)] if p.differs.one else []),
         *([Conjunct("used_idx never set", never_set)] if p.differs.stale else []),
     ]  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from model.both.words import DEAD, FINISHED, IN_BATCH, RUNNING, WORKING
 from model.terms import Term, all_of, any_of, forall, negate, place, slot, wrap
-from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, in_list, live, owed, waiting
+from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, in_list, live, owed, stale, waiting
 
 __all__ = ["process"]
 
@@ -22,8 +22,14 @@ def _recover(p: Places) -> list[Conjunct]:
             implies(running, s.region.version == 1),
             implies(at(s.recover.at, *p.repaired), negate(owed(s))),
             implies(s.recover.at == "compared", any_of(
-                all_of(s.recover.mismatch == 0, negate(owed(s))), all_of(s.recover.mismatch == 1, owed(s)))),
+                all_of(s.recover.mismatch == 0, matches(s)), all_of(s.recover.mismatch == 1, differs(s)))),
         )  # fmt: skip
+
+    def matches(s: Any) -> Term:
+        return any_of(negate(owed(s)), stale(s)) if p.differs.by_counters else negate(owed(s))
+
+    def differs(s: Any) -> Term:
+        return all_of(owed(s), negate(stale(s))) if p.differs.by_counters else owed(s)
 
     def clearing(s: Any) -> Term:
         left, entry = s.recover.left, s.recover.entry
@@ -82,9 +88,17 @@ def _fetch(p: Places) -> list[Conjunct]:
 
     def seen_avail(s: Any) -> Term:
         seen = s.proof.seen_avail_pos
-        return implies(
-            at(s.fetch.at, "take", "rest", "armed"),
+        known = implies(
+            at(s.fetch.at, "take", "rest", "armed", *p.looking),
             all_of(s.fetch.seen_avail == wrap(seen, 16), s.proof.marked_pos <= seen, seen <= s.history.avail_pos),
+        )
+        if not p.differs.known_first:
+            return known
+        still = all_of(s.fetch.seen_avail == wrap(seen, 16), seen <= s.history.avail_pos)
+        return all_of(
+            known,
+            implies(at(s.fetch.at, *p.in_hand), all_of(still, s.proof.marked_pos < seen)),
+            implies(s.fetch.at == "submit", all_of(still, s.proof.marked_pos <= seen)),
         )
 
     def in_hand(s: Any) -> Term:
@@ -92,13 +106,16 @@ def _fetch(p: Places) -> list[Conjunct]:
         return all_of(
             h >= 0, h < SIZE,
             implies(at(s.fetch.at, *p.in_hand, "submit"), all_of(s.device.state[h] == 0, negate(s.supply.open == 2))),
-            implies(at(s.fetch.at, *p.in_hand, "submit", "armed"), p.may_fetch(s)),
+            implies(at(s.fetch.at, *p.in_hand, "submit", "armed", *p.looking), p.may_fetch(s)),
             implies(at(s.fetch.at, *p.in_hand),
                     all_of(s.history.made[h] == s.proof.marked_pos, s.history.got[h] == s.history.made[h],
                            waiting(s, h))),
             implies(s.fetch.at == "submit",
                     all_of(live(s, h), s.proof.marked[h] == s.proof.marked_pos - 1)),
         )  # fmt: skip
+
+    def alone(s: Any) -> Term:
+        return implies(at(s.fetch.at, *p.in_hand, "submit", "armed", *p.looking), p.guard(s))
 
     def in_order(s: Any) -> Term:
         given = s.history.last_given
@@ -114,6 +131,7 @@ def _fetch(p: Places) -> list[Conjunct]:
 
     return [
         Conjunct("fetch position", fetch_position), Conjunct("seen avail", seen_avail), Conjunct("in hand", in_hand),
+        *([Conjunct("one request in hand", alone)] if p.waits_for_device else []),
         *([Conjunct("in order", in_order, "order")] if p.stamped else []),
         *([Conjunct("all passed over", all_passed, "restartable")] if p.differs.skips else []),
     ]  # fmt: skip
@@ -249,7 +267,8 @@ def _supply(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
                 s.proof.used_at[h] == s.history.used_pos + s.supply.count)),
             implies(at(s.supply.at, *p.sized),
                     s.used.ring[place(s.history.used_pos + s.supply.count)].len == s.history.content[h]),
-            implies(s.supply.at == "lead", s.region.desc[h].next == s.region.last_batch_head),
+            *([] if p.differs.unlinked else
+              [implies(s.supply.at == "lead", s.region.desc[h].next == s.region.last_batch_head)]),
         )  # fmt: skip
 
     def elements(s: Any) -> Term:

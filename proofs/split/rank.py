@@ -38,12 +38,22 @@ def _recover_stage(table: Table) -> list[str]:
     begins = ["init", "init used_idx", "init version", "init desc_num"]
     if Differs(table).desc_num_late:
         begins = ["init", "init desc_num", "init used_idx"]
+    if (signal := table.steps.get("split.reconnect.signal")) and signal.at == ("signal",) and signal.to != "resubmit":
+        begins = ["init", "signal", *begins[1:]]
     order, label = [DEAD, *begins, "compare", "compared", "clear", "position"], "position"
     while label != RUNNING:
         following = sorted({s.to for s in table.of("recover") if label in s.at and s.to and s.to != label})
         label = next((name for name in following if name != RUNNING), RUNNING)
         order.append(label)
     return order
+
+
+def _to_ask(s: Any) -> Term:
+    """Give how often the back-end asks again to be kicked, if nobody makes a request meanwhile."""
+    seen, event, available = s.fetch.seen_avail, s.used.avail_event, s.avail.idx
+    looked = ite(seen == event, 0, 1) + ite(seen == available, 0, 1)
+    armed = ite(s.fetch.at == "armed", ite(event == available, 0, 1), ite(s.fetch.at == "looked", looked, 0))
+    return ite(s.fetch.at == "arm", ite(seen == available, 0, 1), armed)
 
 
 def rank(table: Table) -> list[Guard]:
@@ -55,6 +65,8 @@ def rank(table: Table) -> list[Guard]:
         in_hand.append(label)
         label = next(s.to for s in table.of("fetch") if label in s.at)
     fetch = ["off", "submit", "look", "take", "armed", "rest", *in_hand]
+    if p.looking:
+        fetch = ["off", "submit", "look", "arm", "armed", "looked", "take", "rest", *in_hand]
     supply = ["off", "clear", "notify", "notified", "idle", "more", *p.supplying]
     if p.published != ["clear"]:
         supply = ["off", "notify", "notified", "clear", "idle", "more", *p.supplying]
@@ -85,6 +97,7 @@ def rank(table: Table) -> list[Guard]:
         to_fetch,
         lambda s: _stage(s.driver.at, making),
         lambda s: s.kick,
+        *([_to_ask] if p.looking else []),
         lambda s: _stage(s.fetch.at, fetch),
         lambda s: s.proof.working_sum[HEADS],
         lambda s: s.proof.live_sum[HEADS],
@@ -124,6 +137,53 @@ def stuck() -> list[tuple[str, Guard]]:
     ]
 
 
+def _kicking(s: Any) -> Term:
+    """Whether the driver is about to kick, or to look whether it should."""
+    return any_of(s.driver.at == "published", all_of(s.driver.at == "kick", s.driver.wants_kick == 1))
+
+
+def _armed(p: Places, s: Any) -> Term:
+    """Say which wish of the back-end stands while it rests."""
+    if p.differs.arms_at_fetch:
+        resting = all_of(s.fetch.at == "rest", s.proof.seen_avail_pos == s.proof.marked_pos)
+        return implies(resting, any_of(s.used.avail_event == wrap(s.proof.marked_pos, 16), s.kick == 1))
+    if p.looking:
+        resting = all_of(s.fetch.at == "rest", s.kick == 0)
+        asked = any_of(at(s.fetch.at, "take", *p.in_hand, "submit"), resting)
+        return implies(asked, s.used.avail_event == wrap(s.proof.seen_avail_pos, 16))
+    return implies(at(s.fetch.at, "armed", "rest"), s.used.avail_event == wrap(s.proof.marked_pos, 16))
+
+
+def _stands(p: Places, s: Any) -> Term:
+    """Say that the wish for what was seen stands from the second look on, and that all of it is fetched in the end."""
+    seen, available = s.proof.seen_avail_pos, s.history.avail_pos
+    asked = all_of(at(s.fetch.at, "looked", "take", *p.in_hand, "submit"), s.used.avail_event == wrap(seen, 16))
+    coming = any_of(available == seen, s.kick == 1, all_of(available == seen + 1, _kicking(s)))
+    return all_of(implies(asked, coming), implies(s.fetch.at == "rest", seen == s.proof.marked_pos))
+
+
+def _one_in_progress(s: Any) -> Term:
+    """Say it of a difference that is looked at, so that no process aborts."""
+    said = all_of(s.recover.at == "compared", s.recover.mismatch == 1)
+    return implies(said, wrap(s.used.idx - s.region.used_idx, 16) == 1)
+
+
+def _armed_at_fetch(p: Places) -> Guard:
+    def armed_at_fetch(s: Any) -> Term:
+        """The wish of the last fetch stands, or that of one that was cut off before its mark; a fresh ring has none."""
+        marked, event, available = s.proof.marked_pos, s.used.avail_event, s.history.avail_pos
+        begun = any_of(s.region.version == 0, all_of(s.recover.fresh == 1, negate(s.recover.at == RUNNING)))
+        done = all_of(at(s.fetch.at, *p.in_hand), negate(s.fetch.at == p.in_hand_first))
+        coming = any_of(available == marked, s.kick == 1, all_of(available == marked + 1, _kicking(s)))
+        return all_of(
+            any_of(event == wrap(marked, 16), all_of(event == wrap(marked + 1, 16), marked < available)),
+            implies(done, event == wrap(marked + 1, 16)),
+            implies(begun, all_of(event == wrap(marked, 16), coming)),
+        )
+
+    return armed_at_fetch
+
+
 def drains(p: Places) -> list[Conjunct]:
     """Give the sentences that say who will wake whom."""
 
@@ -138,14 +198,13 @@ def drains(p: Places) -> list[Conjunct]:
 
     def back_end_sleeps(s: Any) -> Term:
         seen, h = s.proof.seen_avail_pos, s.history
-        kicking = any_of(s.driver.at == "published", all_of(s.driver.at == "kick", s.driver.wants_kick == 1))
         return all_of(
-            implies(at(s.fetch.at, "armed", "rest"), s.used.avail_event == wrap(s.proof.marked_pos, 16)),
+            _armed(p, s),
             implies(
                 all_of(s.fetch.at == "rest", seen == s.proof.marked_pos),
-                any_of(h.avail_pos == seen, s.kick == 1, all_of(h.avail_pos == seen + 1, kicking)),
+                any_of(h.avail_pos == seen, s.kick == 1, all_of(h.avail_pos == seen + 1, _kicking(s))),
             ),
-            implies(s.fetch.at == "armed", seen == s.proof.marked_pos),
+            _stands(p, s) if p.looking else implies(s.fetch.at == "armed", seen == s.proof.marked_pos),
         )
 
     def driver_sleeps(s: Any) -> Term:
@@ -155,8 +214,9 @@ def drains(p: Places) -> list[Conjunct]:
             at(s.supply.at, *p.to_notify),
             s.supply.old_idx == wrap(h.seen_pos, 16),
         )  # fmt: skip
+        early = all_of(negate(s.recover.at == RUNNING), negate(s.recover.at == "signalled"))
         will_call = any_of(
-            all_of(negate(s.recover.at == RUNNING), negate(s.recover.at == "signalled")),
+            at(s.recover.at, *p.signalling) if p.differs.signals_early else early,
             all_of(s.recover.at == RUNNING, any_of(window, all_of(s.supply.at == "notified", s.supply.wanted == 1))),
         )
         return all_of(
@@ -183,6 +243,8 @@ def drains(p: Places) -> list[Conjunct]:
 
     return [
         Conjunct("bits", bits, "drains"), Conjunct("back-end sleeps", back_end_sleeps, "drains"),
+        *([Conjunct("one in progress", _one_in_progress, "drains")] if p.differs.by_counters else []),
+        *([Conjunct("armed at fetch", _armed_at_fetch(p), "drains")] if p.differs.arms_at_fetch else []),
         Conjunct("driver sleeps", driver_sleeps, "drains"), Conjunct("labels", labels, "drains"),
         Conjunct("why owned", owned, "drains"),
     ]  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from model.both.words import FIRST, RUNNING
+from model.both.words import DEAD, ENTRIES, FIRST, HEADS, RUNNING, SIZE
+from model.record import record_term
 from model.split.serve import BETWEEN
 from model.steps import Table
-from model.terms import Operand, Term, all_of, as_term, ite, negate, parameter, wrap
+from model.terms import Operand, Term, all_of, as_term, ite, negate, wrap
 from proofs.induction.words import Conjunct, at, iff, implies
-from proofs.split.differs import Differs
+from proofs.split.differs import Differs, stored, variables_of
 
 __all__ = [
     "ENTRIES",
@@ -30,8 +31,6 @@ __all__ = [
     "stale",
     "waiting",
 ]
-
-HEADS, ENTRIES, SIZE = parameter("heads"), parameter("entries"), parameter("size")
 
 
 def live(s: Any, h: Operand) -> Term:
@@ -73,28 +72,71 @@ class Places:
             name: sorted({label for step in table.of(name) for label in (*step.at, *((step.to,) if step.to else ()))})
             for name in ("recover", "fetch", "supply")
         }
-        self.may_fetch: Callable[[Any], Term] = lambda s: as_term(table.guards["fetch"](s))
+        self.guard: Callable[[Any], Term] = lambda s: as_term(table.guards["fetch"](s))
+        alone = "device.state" in variables_of(record_term(table.vars, self.guard))
+        self.waits_for_device = alone
+        self.may_fetch: Callable[[Any], Term] = (lambda s: s.supply.open == 0) if alone else self.guard
         fetch = {label for step in table.of("fetch") for label in step.at}
-        self.in_hand = sorted(fetch - {*BETWEEN, "armed", "submit"})
+        self.differs = Differs(table)
+        self.looking = ["arm", "looked"] if self.differs.arms_at_look else []
+        self.in_hand = sorted(fetch - {*BETWEEN, "armed", "submit", *self.looking})
+        self.in_hand_first = table.step("split.fetch.1").to
         self.stamped = [table.step(i).at[0] for i in ("split.fetch.bump",) if i in table.steps]
         self.counted = [table.step("split.fetch.2").at[0]] if self.stamped else []
-        self.differs = Differs(table)
         self.unready = ["init desc_num", "init used_idx"] if self.differs.desc_num_late else []
         self.unsettled = [label for label in ("init", "init used_idx", "init version") if label not in self.unready]
+        signalling = self._signalling(table)
+        self.opening = [] if "compare" in signalling else signalling[:1]
+        self.opening_fresh = list(self.opening) if self.differs.known_late else []
+        if self.differs.attached:
+            self.unsettled, self.opening = [], ["init"]
+        elif self.differs.known_late:
+            self.unsettled, self.opening = [*self.unsettled, *self.opening], []
         recover = table.step("split.position"), *([table.step("split.counter")] if self.stamped else [])
-        self.repaired = ["position", *(s.to for s in recover if s.to), "signalled"]
+        between = signalling[:1] if "compare" in signalling else []
+        after = [s.to for s in recover if s.to]
+        self.repaired = ["position", *after, *(["resubmit"] if between else []), "signalled"]
         comparing = ["compare", "compared", "clear"]
-        self.before_resubmit = [*self.unsettled, *self.unready, *comparing, *(s.at[0] for s in recover)]
+        before = [*self.unsettled, *self.unready, *self.opening, *comparing, *(s.at[0] for s in recover)]
+        self.before_resubmit = [*before, *between]
         self.positioned = [*self.repaired[1:], RUNNING]
-        self.counter_known = ["resubmit", "signalled", RUNNING]
-        supply = ("split.supply.id", "split.supply.len", "split.supply.2", "split.supply.3")
+        self.counter_known = [*between, "resubmit", "signalled", RUNNING]
+        self.signalling = [DEAD, *signalling]
+        supply = self._supply(table)
         loop = ["elements", "elements len"]
         self.writing = loop if self.differs.elements_last else []
         self.supplying = [label for label in (table.step(i).at[0] for i in supply) if label not in loop]
         inside = table.step("split.notify.call").to != "idle"
         self.published = ["clear", *(["notify", "notified"] if inside else [])]
         self.to_notify = ["notify"] if inside else ["clear", "notify"]
-        self.named, self.sized = ([], []) if self.writing else (self.supplying[1:], self.supplying[2:])
+        self.named = self._behind(table, supply, "used.ring[].id")
+        self.sized = self._behind(table, supply, "used.ring[].len")
+        self.led = self._behind(table, supply, "region.last_batch_head")
+
+    @staticmethod
+    def _supply(table: Table) -> list[str]:
+        """Give the steps that write a request's used element and list it, in their order."""
+        known = ("split.supply.id", "split.supply.len", "split.supply.2", "split.supply.3")
+        there = [name for name in known if name in table.steps]
+        if Differs(table).lead_first:
+            there.sort(key=lambda name: name != "split.supply.3")
+        return there
+
+    def _behind(self, table: Table, supply: list[str], name: str) -> list[str]:
+        """Give the labels of them behind the one that stores to a variable."""
+        if self.writing:
+            return []
+        storing = next(n for n, i in enumerate(supply) if name in stored(table, i))
+        return self.supplying[storing + 1 :]
+
+    def _signalling(self, table: Table) -> list[str]:
+        """Give the labels of recovery before the driver is notified, the last one first, if that is done early."""
+        if not self.differs.signals_early:
+            return []
+        found = ["signal"]
+        for label in found:
+            found += sorted({at for s in table.of("recover") if s.to == label for at in s.at} - {DEAD, *found})
+        return found
 
     def walkable(self, s: Any, said: Term) -> Term:
         """Say it of the list of an open batch: where used_idx was never set, there is none."""

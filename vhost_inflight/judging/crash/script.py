@@ -208,10 +208,8 @@ def _check(schedule: Schedule) -> None:
     """Raise UsageError for a schedule that real processes cannot play."""
     if schedule.mutant is not None:
         raise UsageError("the reference has no mutants: only `replay` plays this file, on the model")
-    if schedule.is_reading():
-        raise UsageError(
-            f"{schedule.revision} does not leave open what this file chooses: only `replay` plays it, on the model"
-        )
+    if why := schedule.not_the_references():
+        raise UsageError(f"{why}: only `replay` plays it, on the model")
     if schedule.memory is not None:
         raise UsageError(
             "real processes do not choose what a compiler or a processor does: only `replay` plays this file"

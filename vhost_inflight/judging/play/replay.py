@@ -2,8 +2,8 @@
 
 A schedule is played by the reference on real shared memory and judged by what really happened there. The reference
 follows the texts and the choices of the gaps, but no mutants of them: a schedule of a mutant is played by the model's
-interpreter instead, and what is printed says so; so is one of a choice that its revision does not leave open, and one
-on a memory that does not keep the order of the program.
+interpreter instead, and what is printed says so; so is one of a choice that its revision does not leave open, one of
+what a back-end of others does, and one on a memory that does not keep the order of the program.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def replay(schedule: Schedule) -> Replay:
     Raises DivergenceError when the reference does otherwise than the schedule says, ScheduleError for a mutant or a
     memory that does not exist.
     """
-    if schedule.mutant is not None or schedule.memory is not None or schedule.is_reading():
+    if schedule.mutant is not None or schedule.memory is not None or schedule.is_the_models_alone():
         return replay_on_model(schedule)
     return _replay_on_memory(schedule)
 
@@ -150,8 +150,8 @@ def _print(schedule: Schedule, played: Replay) -> None:
     )
     if schedule.mutant is not None:
         console.print("The reference has no mutants: the model's interpreter played it.")
-    if schedule.is_reading():
-        console.print(f"{schedule.revision} does not leave this open: the model's interpreter played it.")
+    if why := schedule.not_the_references():
+        console.print(f"{why}: the model's interpreter played it.")
     if schedule.memory is not None:
         told = schedule.memory
         console.print(f"The {told['side']}'s accesses are on the memory of {told['kind']}, played by the model.")

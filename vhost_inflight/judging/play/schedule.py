@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 from jsonschema import Draft202012Validator, ValidationError
 
+from model import protocol
 from model.properties import NAMES
 from model.protocol import Subject
 from model.terms import ModelError
@@ -108,12 +109,19 @@ class Schedule:
         here = f"after event {len(self.events)} the run repeats from event {self.repeats_from}"
         return f"{here}, and whoever could act in it does"
 
-    def is_reading(self) -> bool:
-        """Whether it chooses what its revision does not leave open: the model alone can be asked for that."""
+    def is_the_models_alone(self) -> bool:
+        """Whether the model alone can be asked for it: choices that its revision does not leave open, or a profile."""
+        return self.not_the_references() != ""
+
+    def not_the_references(self) -> str:
+        """Say why only the model plays it; nothing where the reference does."""
         try:
-            return Subject.of(self.ring, self.revision, self.gaps).is_reading
+            subject = Subject.of(self.ring, self.revision, self.gaps)
         except ModelError:
-            return False
+            return ""
+        if subject.profile is not None:
+            return f"{self.revision} is a back-end of others"
+        return f"{self.revision} does not leave open what this file chooses" if subject.is_reading else ""
 
     def choices(self) -> Choices:
         """Give the revision and the gaps' choices as the reference wants them. Raises UsageError for an unknown one."""
@@ -156,10 +164,11 @@ def parse(document: Any) -> Schedule:
         raise ScheduleError(f"at property: {no_such('property', wanted, NAMES)}")
     events = tuple(Event(*event) for event in document["schedule"])
     ring, mutant, memory = document["ring"], document.get("mutant"), document.get("memory")
+    profile = document["revision"] if document["revision"] in protocol.profiles(ring) else None
     if mutant is not None and memory is not None:
         raise ScheduleError("at memory: a schedule is of a mutant or of a memory, not of both")
     for number, event in enumerate(events):
-        known = STEP_IDS_OF[ring] | {"crash"}
+        known = set(protocol.table(Subject(ring, profile)).steps) if profile else STEP_IDS_OF[ring] | {"crash"}
         if mutant is None and memory is None and event.step not in known:
             raise ScheduleError(f"at schedule[{number}]: {no_such('step', event.step, sorted(known))}")
     schedule = Schedule(
@@ -183,7 +192,7 @@ def parse(document: Any) -> Schedule:
         raise ScheduleError(
             "at repeats_from: only a run that violates drains goes round, and from one of its events on"
         )
-    if schedule.is_reading():
+    if schedule.is_the_models_alone():
         return schedule
     try:
         schedule.choices()
