@@ -9,6 +9,7 @@ from model.both.words import ENTRIES, RUNNING, SIZE, WORKING
 from model.packed.history import (
     Walk,
     backward_number,
+    entry_after_head,
     forward_number,
     newly_used,
     others_number,
@@ -71,7 +72,11 @@ def gathered_whole(s: Any) -> Term:
 
 def copied_as_made(s: Any) -> Term:
     """The copy just made, and the slot that it was made of, say what the driver wrote."""
-    x, e, slot = s.region.free_head, s.region.old_free_head, s.fetch.avail_idx
+    return _copied_as_made(s, s.region.free_head)
+
+
+def _copied_as_made(s: Any, x: Term) -> Term:
+    e, slot = s.region.old_free_head, s.fetch.avail_idx
     nth = s.history.pos[slot] - s.history.got[e]
     copy = s.region.desc[x]
     return all_of(
@@ -221,6 +226,7 @@ JUDGEMENTS: tuple[Judgement, ...] = (
     Judgement("well-formed", "recovered", False, well_formed),
     Judgement("well-formed", "settled", False, well_formed),
     Judgement("ring-position", "recovered", False, at_the_drivers_place),
+    Judgement("intact", "copied after head", True, lambda s: _copied_as_made(s, entry_after_head(s))),
 )
 
 
