@@ -59,6 +59,8 @@ _LIBRARY = (
 
 _BESIDES = (
     "With no free entry a request is served untracked; here it waits.",
+    "A chain for which too few entries are left is written past the table, to desc[desc_num]; here it waits.",
+    "An entry that two requests came to stands for one of them here; the program holds both, each with its id.",
     "A position past the ring's end is read from behind the ring; here nothing more happens.",
     "Every SET_VRING_KICK recovers, as long as nothing was found inflight; here the first alone.",
 )
@@ -75,7 +77,7 @@ _HARMFUL = frozenset({
 """What a run breaks even if everything else is mended."""
 
 _UNPROVED = frozenset({"last-each-time", "used-idx-in-two-stores", "next-kept"})
-"""What harms no more once the rest is mended, as far as is known: the invariant does not speak of it, so it goes, too."""
+"""What harms no more once the rest is mended, as far as is known; the invariant does not speak of it, so it goes, too."""
 
 _LIBRTE_VHOST = Profile(
     "librte_vhost", "packed", "DPDK's librte_vhost, called as examples/vhost_blk does",
