@@ -22,8 +22,8 @@ from vhost_inflight.conformance.foreign.prepare import backend_command
 from vhost_inflight.conformance.life import Setup
 from vhost_inflight.conformance.points import Case
 from vhost_inflight.conformance.process import Command
-from vhost_inflight.judging.follow.follower import follow
-from vhost_inflight.judging.follow.trace import Trace, record
+from vhost_inflight.following.follower import follow
+from vhost_inflight.following.trace import Trace, record
 
 __all__ = ["FOLDER", "HELD", "OURS", "Held", "main"]
 

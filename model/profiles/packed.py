@@ -77,7 +77,7 @@ _HARMFUL = frozenset({
 """What a run breaks even if everything else is mended."""
 
 _UNPROVED = frozenset({"last-each-time", "used-idx-in-two-stores", "next-kept"})
-"""What harms no more once the rest is mended, as far as is known; the invariant does not speak of it, so it goes, too."""
+"""What does no harm that is known once the rest is mended; the invariant does not speak of it, so it goes, too."""
 
 _LIBRTE_VHOST = Profile(
     "librte_vhost", "packed", "DPDK's librte_vhost, called as examples/vhost_blk does",

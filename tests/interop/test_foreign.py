@@ -21,7 +21,7 @@ from vhost_inflight.conformance.points import Case
 from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.trying import Verdict
 from vhost_inflight.guest.prepare import MissingError
-from vhost_inflight.judging.follow.follower import follow
+from vhost_inflight.following.follower import follow
 
 
 @cache

@@ -12,8 +12,8 @@ from model.packed.revisions import REVISIONS, V6
 from model.protocol import Subject
 from model.steps import Replace, Table
 from tools.follow import HELD, Held
-from vhost_inflight.judging.follow.follower import LOOSE, follow
-from vhost_inflight.judging.follow.trace import Life, Trace
+from vhost_inflight.following.follower import LOOSE, follow
+from vhost_inflight.following.trace import Life, Trace
 
 NAMED = {held.name: held for held in HELD}
 
@@ -107,7 +107,7 @@ class _Deaf:
 
     def __getattr__(self, name: str) -> object:
         told = getattr(self._state, name)
-        return _Deaf(told, self._field) if name == "region" else told
+        return _Deaf(told, str(self._field)) if name == "region" else told
 
     def __setattr__(self, name: str, value: object) -> None:
         if name != self._field:

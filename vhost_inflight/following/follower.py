@@ -15,7 +15,7 @@ from model.interpret import Machine, Sizes, StateTuple
 from model.record import c_field
 from model.steps import Recorded, Table
 from model.terms import Term
-from vhost_inflight.judging.follow.trace import Life, Made, Store, Trace
+from vhost_inflight.following.trace import Life, Made, Store, Trace
 
 __all__ = ["LOOSE", "Astray", "Follower", "follow"]
 
@@ -225,7 +225,7 @@ class Follower:
     def _stored(
         self, target: _Target, place: Place, state: StateTuple, after: StateTuple, left: frozenset[tuple[Place, int]]
     ) -> Iterable[frozenset[tuple[Place, int]]]:
-        """Give what may be left of an instruction after a store: all where it is silent, and the others where it is it."""
+        """Give what may be left of an instruction after a store: all where it is silent, the others where it is it."""
         if not self._changes(target, state, after):
             yield left
         value = self._value(after, target.field, place[1], target.parts)
