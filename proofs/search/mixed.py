@@ -63,15 +63,19 @@ class Pair:
         self._requests = machines[0].place["driver.requests"]
         self.start: _Key = (machines[0].initial(), 0)
 
-    def moves(self, key: _Key) -> Iterator[tuple[Event, _Key, list[str]]]:
-        """Give the events that are possible: each with what comes of it, and what it breaks in a life of the second.
+    def successors(self, key: _Key) -> list[Successor]:
+        """Give what is possible in a state, within bounds or not."""
+        return self.judges[min(key[1], 1)].machine.successors(key[0])
 
-        What the first one breaks is left out, and so is what is beyond the bounds.
+    def moves(self, key: _Key, successors: Iterable[Successor]) -> Iterator[tuple[Event, _Key, list[str]]]:
+        """Give those within the bounds: each with what comes of it, and what it breaks in a life of the second.
+
+        What the first one breaks is left out.
         """
         state, crashes = key
         second = min(crashes, 1)
         judge = self.judges[second]
-        for successor in judge.machine.successors(state):
+        for successor in successors:
             event = _event(judge.machine, successor)
             died = crashes + (event[0] == "crash")
             if successor[0] in self._rare[second] or died > self.bounds.crashes:
@@ -83,9 +87,9 @@ class Pair:
                 continue
             yield event, (successor[2], died), broken
 
-    def rests(self, key: _Key) -> list[str]:
+    def rests(self, key: _Key, successors: Iterable[Successor]) -> list[str]:
         """Name what a state itself breaks, in a life of the second."""
-        return self.judges[1].state(key[0]) if key[1] else []
+        return self.judges[1].state(key[0], successors) if key[1] else []
 
     def goes_on(self, key: _Key) -> bool:
         """Whether a search goes on from there."""
@@ -93,13 +97,15 @@ class Pair:
 
     def play(self, events: Iterable[Event]) -> list[str]:
         """Play a run; give what its last event, or the state after it, breaks. Raises ModelError where it cannot be."""
-        key, broken = self.start, []
+        key = self.start
+        broken: list[str] = []
         for event in events:
-            found = [(after, names) for taken, after, names in self.moves(key) if taken == tuple(event)]
+            moves = self.moves(key, self.successors(key))
+            found = [(after, names) for taken, after, names in moves if taken == tuple(event)]
             if not found:
                 raise ModelError(f"{' '.join(map(str, event))} is not possible here")
             key, broken = found[0]
-        return broken + self.rests(key)
+        return broken + self.rests(key, self.successors(key))
 
 
 def first_broken(pair: Pair) -> Mixed:
@@ -109,9 +115,10 @@ def first_broken(pair: Pair) -> Mixed:
     while frontier:
         following: list[_Key] = []
         for key in frontier:
-            if names := pair.rests(key):
+            successors = pair.successors(key)
+            if names := pair.rests(key, successors):
                 return Mixed(names[0], _run(parents, key), len(parents), complete=True)
-            for event, after, broken in pair.moves(key):
+            for event, after, broken in pair.moves(key, successors):
                 if broken:
                     return Mixed(broken[0], (*_run(parents, key), event), len(parents), complete=True)
                 if after not in parents and pair.goes_on(after):

@@ -20,8 +20,8 @@ from vhost_inflight.conformance.load import LOADS
 from vhost_inflight.conformance.points import Case
 from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.trying import Verdict
-from vhost_inflight.guest.prepare import MissingError
 from vhost_inflight.following.follower import follow
+from vhost_inflight.guest.prepare import MissingError
 
 
 @cache
