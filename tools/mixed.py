@@ -25,7 +25,7 @@ __all__ = ["BOUNDS", "DRAINS", "PROFILES", "Answer", "main", "read", "table"]
 
 PROFILES: Final = {
     "split": ("merged", "libvhost-user", "libvduse", "yc-libvhost-server", "librte_vhost", "spdk-vhost-blk"),
-    "packed": ("merged", "hardened", "librte_vhost", "spdk"),
+    "packed": ("merged", "hardened", "librte_vhost", "spdk-vhost-blk"),
 }
 """Who leaves regions, and finds them: our own back-end follows a revision."""
 

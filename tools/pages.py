@@ -66,10 +66,9 @@ def _recorded(name: str) -> str:
         return parts[name]()
     if name == "properties":
         return _table(("it says", "said by", "sentences of its proof", "killed mutants", "judges"), claims.rows())
-    if kind in ("profiles", "profile-runs") and rest in protocol.RINGS:
-        return _table(*(theirs.table(rest) if kind == "profiles" else theirs.runs(rest)))
-    if kind == "mixed" and rest in protocol.RINGS:
-        return _table(*mixed.table(rest))
+    others = {"profiles": theirs.table, "profile-runs": theirs.runs, "mixed": mixed.table}
+    if kind in others and rest in protocol.RINGS:
+        return _table(*others[kind](rest))
     if kind in ("gaps", "bounded") and rest in protocol.RINGS:
         return _gaps(rest) if kind == "gaps" else _bounded(rest)
     events = _events(name.removeprefix("end of ").removeprefix("run "))

@@ -104,7 +104,7 @@ _LIBRTE_VHOST = Profile(
 )  # fmt: skip
 
 _SPDK = Profile(
-    "spdk", "packed", "SPDK's vhost-blk on DPDK's librte_vhost",
+    "spdk-vhost-blk", "packed", "SPDK's vhost-blk on DPDK's librte_vhost",
     "SPDK 26.05: lib/vhost/rte_vhost_user.c, lib/vhost/vhost_blk.c; DPDK 22.11: lib/vhost",
     (
         *_LIBRARY,

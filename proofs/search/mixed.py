@@ -20,8 +20,8 @@ from proofs.search.runs import runs
 
 __all__ = ["SAFE", "Mixed", "Pair", "first_broken"]
 
-SAFE: frozenset[str] = frozenset(NAMES) - {"drains"}
-"""What is judged without notifications."""
+SAFE: frozenset[str] = frozenset(NAMES) - {"drains", "restartable"}
+"""What is judged without notifications. `restartable` is of one recovery and itself again, whoever left the region."""
 
 _Key = tuple[StateTuple, int]
 
@@ -55,7 +55,7 @@ class Pair:
         if [*machines[0].vars.values()] != [*machines[1].vars.values()]:
             raise ModelError(f"{before.name} and {after.name} have other variables")
         self.judges = [
-            Judge(machine, judgements, properties - {"restartable", "drains"} if first else properties)
+            Judge(machine, judgements, properties - {"drains"} if first else properties)
             for machine, first in zip(machines, (True, False), strict=True)
         ]
         self._beyond = [machine.predicate(runs(after.ring).beyond) for machine in machines]

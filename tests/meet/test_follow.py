@@ -58,7 +58,7 @@ def test_a_difference_that_is_left_out_is_noticed(difference: str, case: str) ->
 
 @pytest.mark.parametrize(
     ("profile", "case"),
-    [("spdk", "packed-mixed-calm"), ("hardened", "packed-mixed-8-after"), ("merged", "packed-mixed-8-after")],
+    [("spdk-vhost-blk", "packed-mixed-calm"), ("hardened", "packed-mixed-8-after"), ("merged", "packed-mixed-8-after")],
 )
 def test_a_profile_of_another_program_is_noticed(profile: str, case: str) -> None:
     astray = follow(protocol.table(Subject("packed", profile)), NAMED[f"dpdk-{case}"].recorded())
