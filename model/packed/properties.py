@@ -9,7 +9,6 @@ from model.both.words import ENTRIES, RUNNING, SIZE, WORKING
 from model.packed.history import (
     Walk,
     backward_number,
-    entry_after_head,
     forward_number,
     newly_used,
     others_number,
@@ -72,11 +71,7 @@ def gathered_whole(s: Any) -> Term:
 
 def copied_as_made(s: Any) -> Term:
     """The copy just made, and the slot that it was made of, say what the driver wrote."""
-    return _copied_as_made(s, s.region.free_head)
-
-
-def _copied_as_made(s: Any, x: Term) -> Term:
-    e, slot = s.region.old_free_head, s.fetch.avail_idx
+    x, e, slot = s.region.free_head, s.region.old_free_head, s.fetch.avail_idx
     nth = s.history.pos[slot] - s.history.got[e]
     copy = s.region.desc[x]
     return all_of(
@@ -226,7 +221,6 @@ JUDGEMENTS: tuple[Judgement, ...] = (
     Judgement("well-formed", "recovered", False, well_formed),
     Judgement("well-formed", "settled", False, well_formed),
     Judgement("ring-position", "recovered", False, at_the_drivers_place),
-    Judgement("intact", "copied after head", True, lambda s: _copied_as_made(s, entry_after_head(s))),
 )
 
 

@@ -60,6 +60,7 @@ _LIBRARY = (
 _BESIDES = (
     "With no free entry a request is served untracked; here it waits.",
     "A chain for which too few entries are left is written past the table, to desc[desc_num]; here it waits.",
+    "`intact` is not judged of each copy here, but of whole chains, when they are fetched and when they are gathered.",
     "An entry that two requests came to stands for one of them here; the program holds both, each with its id.",
     "A position past the ring's end is read from behind the ring; here nothing more happens.",
     "Every SET_VRING_KICK recovers, as long as nothing was found inflight; here the first alone.",

@@ -206,7 +206,7 @@ def from_old_free_head(table: Table) -> list[Edit]:
         ),
         Replace("packed.fetch.3", {"do": link, "sentence": "Set desc[old_free_head].last to the entry in hand."}),
         Replace("packed.fetch.6", {
-            "do": move, "tags": frozenset({"copied after head"}), "sentence": in_hand("packed.fetch.6"),
+            "do": move, "tags": frozenset(), "sentence": in_hand("packed.fetch.6"),
         }),
         HistoryOf("packed.fetch.6", lambda s: history.copied_to(s, hand(s))),
     ]  # fmt: skip
