@@ -192,8 +192,8 @@ def _eager(machine: Machine, seed: int, events: int) -> Iterator[tuple[str, Any]
 
 
 NOT_TAKEN = {"split.fetch.look", "packed.reconnect.unmark"}
-"""Steps that some profiles leave without a way to them: avail.idx is read by another step; a batch of one request has no
-used element that is marked before its first."""
+"""Steps that some profiles leave without a way to them: avail.idx is read by another step; in a batch of one request no
+used element is marked before the first."""
 
 
 @pytest.mark.parametrize("subject", PROVED, ids=lambda s: f"{s.ring}-{s.revision}")
