@@ -22,7 +22,7 @@ from proofs.induction.kits import kit
 from proofs.search.bounds import Bounds
 from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, recorded_readings
 from proofs.verdicts import readings as all_readings
-from tools import claims, firsts, measured, readings, sentences, theirs, tour, trust
+from tools import claims, firsts, measured, mixed, readings, sentences, theirs, tour, trust
 
 __all__ = ["PAGES", "block", "filled"]
 
@@ -53,7 +53,7 @@ def block(name: str) -> str:
     ``profiles RING``, ``profile-runs RING``, ``run NAME`` and ``end of NAME``; or sentences: ``steps RING REVISION
     ID...``, ``proposed RING``, ``mended NAME``; or of the tour: ``pictures``, ``crashes RING``; or of docs/trust.md:
     ``believed``, ``assumed``, ``sabotages``; or of docs/conformance.md and docs/implementations.md: ``conformance``,
-    ``implementations``.
+    ``implementations``, ``mixed RING``.
     """
     told = sentences.part(name) or tour.part(name) or trust.part(name) or measured.part(name)
     return _recorded(name) if told is None else _table(*told)
@@ -66,8 +66,9 @@ def _recorded(name: str) -> str:
         return parts[name]()
     if name == "properties":
         return _table(("it says", "said by", "sentences of its proof", "killed mutants", "judges"), claims.rows())
-    if kind in ("profiles", "profile-runs") and rest in protocol.RINGS:
-        return _table(*(theirs.table(rest) if kind == "profiles" else theirs.runs(rest)))
+    others = {"profiles": theirs.table, "profile-runs": theirs.runs, "mixed": mixed.table}
+    if kind in others and rest in protocol.RINGS:
+        return _table(*others[kind](rest))
     if kind in ("gaps", "bounded") and rest in protocol.RINGS:
         return _gaps(rest) if kind == "gaps" else _bounded(rest)
     events = _events(name.removeprefix("end of ").removeprefix("run "))

@@ -15,6 +15,8 @@ from model.terms import Operand, Term, all_of, any_of, cell, follow, ite, lap, m
 __all__ = [
     "Walk",
     "backward_number",
+    "copied_to",
+    "entry_after_head",
     "forward_number",
     "history",
     "known_slot",
@@ -80,10 +82,20 @@ def fetched(s: Any) -> None:
 @history.on("packed.fetch.6")
 def copied(s: Any) -> None:
     """An entry holds one more descriptor of the request."""
-    x, e, slot = s.region.free_head, s.region.old_free_head, s.fetch.avail_idx
+    copied_to(s, s.region.free_head)
+
+
+def copied_to(s: Any, x: Term) -> None:
+    """That entry holds it."""
+    e, slot = s.region.old_free_head, s.fetch.avail_idx
     s.history.held[x] = s.history.got[e]
     s.history.nth[x] = s.history.pos[slot] - s.history.got[e]
     s.history.content[x] = s.history.addr[slot]
+
+
+def entry_after_head(s: Any) -> Term:
+    """Give the entry of the descriptor in hand, where a chain begins at old_free_head whatever free_head is."""
+    return ite(s.region.desc[s.region.old_free_head].num <= 1, s.region.old_free_head, s.region.free_head)
 
 
 def backward_number(s: Any) -> Term:

@@ -103,3 +103,17 @@ def test_random_kills_find_a_bad_mistake(programs: Path) -> None:
     """Most of a life with this mistake is fatal."""
     asked = Asked(c.command(programs, "LAST_AVAIL_FROM_BASE"), ring="split", loads=["mixed"], random=True, kills=40)
     assert not command.tried(asked).passed
+
+
+def test_another_program_finds_what_the_first_one_left(programs: Path) -> None:
+    """The second one believes marks of what the first one published: both orders are tried, and repeated as told."""
+    right, wrong = c.command(programs), c.command(programs, "FREE_NOT_CLEARED")
+    case = ["--ring", "packed", "--load", "mixed", "--failures", "1", "--second", "0"]
+    ran = inflight("conformance", "--backend-cmd", right, "--successor-cmd", wrong, *case)
+    assert ran.returncode == 1
+    again = ran.stdout.splitlines()[-1].removeprefix("again: vhost-inflight ")
+    assert f"--successor-cmd '{wrong}'" in again
+    name = again.split()[-1]
+    assert inflight(*shlex.split(again)).returncode == 1
+    other = inflight("conformance", "--backend-cmd", wrong, "--successor-cmd", right, "--at", name)
+    assert (other.returncode, other.stderr) == (0, "")

@@ -35,10 +35,10 @@ def memory() -> Iterator[SharedMemory]:
         yield made
 
 
-def traced(program: Path, memory: SharedMemory, aim: Aim | None = None) -> tuple[Tracer, int]:
+def traced(program: Path, memory: SharedMemory, aim: Aim | None = None, *besides: str) -> tuple[Tracer, int]:
     """Run the program under a tracer to its end; return both, with its status."""
     memory.view()[:] = bytes(4096)
-    command = [str(program), str(memory.fd), str(STORES)]
+    command = [str(program), str(memory.fd), str(STORES), *besides]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[memory.fd])
     tracer = Tracer(process.pid, aim)
     tracer.start([Area("memory", memory.fd, 0, memory.view(0, 16))])
@@ -67,6 +67,12 @@ def test_each_store_of_each_thread_is_seen_once(program: Path, memory: SharedMem
     for which in (0, 1):
         assert sorted({pair[which] for pair in found} - {0}) == list(range(1, STORES + 1))
     assert len({(store.module, store.offset) for store in tracer.seen}) == 1, "one instruction makes them all"
+
+
+def test_a_thread_that_was_there_before_is_seen_too(program: Path, memory: SharedMemory) -> None:
+    """It maps the memory, and nobody else does a system call meanwhile: DPDK's recovery is such a thread's."""
+    tracer, status = traced(program, memory, None, "early")
+    assert (status, counts(tracer.seen)) == (0, [(number, 0) for number in range(1, STORES + 1)])
 
 
 @pytest.mark.parametrize("after", [False, True])

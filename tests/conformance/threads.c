@@ -1,4 +1,7 @@
-/* Two threads that store to shared memory, for the tracer: its file descriptor and a number of stores are told. */
+/*
+ * Two threads that store to shared memory, for the tracer: its file descriptor and a number of stores are told.
+ * With a third word there is one thread, begun before it is told to go; it maps the memory itself, and main sleeps.
+ */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,6 +10,7 @@
 
 static volatile uint32_t *shared;
 static long number;
+static int memory;
 
 static void *count(void *which)
 {
@@ -17,16 +21,37 @@ static void *count(void *which)
     return NULL;
 }
 
+static void map(void)
+{
+    shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+}
+
+static void *early(void *unused)
+{
+    char go;
+
+    (void)unused;
+    if (read(0, &go, 1) != 1)
+        return NULL;
+    map();
+    return count((void *)0);
+}
+
 int main(int argc, char **argv)
 {
     pthread_t threads[2];
     intptr_t i;
     char go;
 
-    if (argc != 3 || read(0, &go, 1) != 1)
+    if (argc < 3)
         return 2;
+    memory = atoi(argv[1]);
     number = atol(argv[2]);
-    shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argv[1]), 0);
+    if (argc == 4)
+        return pthread_create(&threads[0], NULL, early, NULL) || pthread_join(threads[0], NULL);
+    if (read(0, &go, 1) != 1)
+        return 2;
+    map();
     for (i = 0; i < 2; i++)
         pthread_create(&threads[i], NULL, count, (void *)i);
     for (i = 0; i < 2; i++)

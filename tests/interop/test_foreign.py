@@ -9,8 +9,10 @@ from functools import cache
 
 import pytest
 
+from model import protocol
 from refimpl.choices import Choices
 from tests.conftest import IN_CI, lacking
+from tools.follow import HELD, OURS, Held
 from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.foreign.prepare import backend_command, built
 from vhost_inflight.conformance.life import Setup, UnsupportedError
@@ -18,6 +20,7 @@ from vhost_inflight.conformance.load import LOADS
 from vhost_inflight.conformance.points import Case
 from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.trying import Verdict
+from vhost_inflight.following.follower import follow
 from vhost_inflight.guest.prepare import MissingError
 
 
@@ -63,8 +66,20 @@ def test_storage_daemon_tracks_nothing() -> None:
         tried("storage", "split-mixed-calm")
 
 
-@pytest.mark.parametrize(("case", "word"), [("split-mixed-4-before", "wedged"), ("packed-mixed-3-before", "reject")])
+@pytest.mark.parametrize(("case", "word"), [("split-mixed-6-before", "wedged"), ("packed-mixed-5-before", "reject")])
 def test_a_program_on_dpdk_does_not_survive(case: str, word: str) -> None:
     """Split: dead between publishing and calling, nobody calls. Packed: a mark in a free entry is believed."""
     assert tried("dpdk", "split-mixed-calm").word == "pass"
     assert tried("dpdk", case).word == word
+
+
+def test_what_a_library_stores_in_a_thread_of_its_own_is_seen() -> None:
+    """DPDK takes the messages in a thread that was there before anybody could trace it."""
+    found = Campaign(Setup(command("dpdk"), Choices(ring="packed"))).points(LOADS["mixed"])
+    assert [str(point) for point in found[:2]] == ["region.desc_num := 8", "region.version := 1"]
+
+
+@pytest.mark.parametrize("held", [held for held in HELD if held.back_end != OURS], ids=lambda held: held.name)
+def test_the_stores_are_those_of_the_profile(held: Held) -> None:
+    command(held.back_end)
+    assert follow(protocol.table(held.subject), held.live(), held.without) is None

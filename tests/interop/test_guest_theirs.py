@@ -54,8 +54,8 @@ def test_a_guest_notices_a_mistake(tmp_path: Path, mistake: str, ring: str, case
 @pytest.mark.parametrize(
     ("case", "writers", "wrong"),
     [
-        ("split-mixed-4-before", 1, True), ("split-mixed-1-after", 16, False), ("packed-mixed-3-before", 16, True),
-        ("packed-mixed-22-after", 16, True), ("packed-mixed-124-after", 16, True), ("packed-mixed-19-after", 16, False),
+        ("split-mixed-6-before", 1, True), ("split-mixed-3-after", 16, False), ("packed-mixed-5-before", 16, True),
+        ("packed-mixed-24-after", 16, True), ("packed-mixed-126-after", 16, True), ("packed-mixed-21-after", 16, False),
     ],
 )  # fmt: skip
 def test_what_a_guest_sees_of_a_program_on_dpdk(case: str, writers: int, *, wrong: bool) -> None:

@@ -191,8 +191,9 @@ def _eager(machine: Machine, seed: int, events: int) -> Iterator[tuple[str, Any]
         yield machine.steps[number].step.id, state
 
 
-NOT_TAKEN = {"split.fetch.look"}
-"""Steps that the edits of some profiles leave without a way to them: avail.idx is read by another step."""
+NOT_TAKEN = {"split.fetch.look", "packed.reconnect.unmark"}
+"""Steps that some profiles leave without a way to them: avail.idx is read by another step; in a batch of one request no
+used element is marked before the first."""
 
 
 @pytest.mark.parametrize("subject", PROVED, ids=lambda s: f"{s.ring}-{s.revision}")

@@ -39,6 +39,7 @@ class Asked:
     After so many ``failures`` a load is left; 0 is never. ``jobs`` are processes that try cases, 0: one for each core.
     Of so many failures, the shortest, all stores are looked for, those of the life after the death too: ``shown``.
     ``in_order``: its device finishes requests in the order in which it gets them, and is judged by that.
+    ``successor`` is the command of each life but the first, None: the same.
     """
 
     command: str
@@ -54,6 +55,7 @@ class Asked:
     jobs: int = 0
     shown: int = 0
     in_order: bool = False
+    successor: str | None = None
 
 
 def run(
@@ -97,20 +99,22 @@ def run(
 def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: None) -> Report:
     """Try a back-end; ``told`` hears of each case, and how many are left of its kind."""
     command = Command(asked.command)
+    successor = None if asked.successor is None else Command(asked.successor)
     if asked.at is not None:
         case = Case.read(asked.at)
         rings, loads = [case.ring], [case.load]
     else:
         case = None
         rings, loads = [asked.ring] if asked.ring else list(RINGS), list(asked.loads or LOADS)
-    report = Report(asked.command, [], in_order=asked.in_order)
+    report = Report(asked.command, [], in_order=asked.in_order, successor=asked.successor)
     campaigns: dict[str, Campaign] = {}
     try:
         for name in rings:
             ring = Ring(name, asked.revision or PROVED[name])
             report.rings.append(ring)
             choices = Choices(ring=name, revision=ring.revision)
-            campaign = campaigns[name] = Campaign(Setup(command, choices, asked.patience, asked.in_order))
+            setup = Setup(command, choices, asked.patience, asked.in_order, successor)
+            campaign = campaigns[name] = Campaign(setup)
             begin = time.monotonic()
             try:
                 if case is not None:

@@ -23,6 +23,14 @@ def conformance(
             help="starts it; {socket} and {image} stand for paths; no shell reads it",
         ),
     ],
+    successor: Annotated[
+        str | None,
+        typer.Option(
+            "--successor-cmd",
+            metavar="COMMAND",
+            help="starts each life after a death, where another program finds what the first one left",
+        ),
+    ] = None,
     ring: Annotated[str | None, typer.Option(help="split or packed (each that it offers, if left out)")] = None,
     revision: Annotated[
         str | None,
@@ -100,6 +108,7 @@ def conformance(
         jobs,
         shown,
         in_order,
+        successor,
     )
     passed = run(asked, json_file=json_file, junit=junit, html=html, state=state, case=case)
     raise typer.Exit(0 if passed else 1)

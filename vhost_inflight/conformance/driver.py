@@ -91,6 +91,8 @@ class Client:
         """Begin with rings on which nothing is outstanding."""
         self.ram, self.front_end, self.load, self.in_order = ram, front_end, load, in_order
         self.requests: list[Request] = []
+        self.made: list[list[list[Request]]] = [[]]
+        """What was made available at once, by life of the back-end; between two lives is the time without one."""
         self.wrong: list[tuple[str, str]] = []
         self._at: dict[tuple[int, int], Request] = {}
         self.drivers: list[SplitDriver | PackedDriver] = []
@@ -113,8 +115,10 @@ class Client:
 
     def make(self, asked: Sequence[Ask]) -> None:
         """Make requests available as far as there is room, ask to be notified of the last, and kick where wanted."""
+        begin = len(self.requests)
         for ask in asked:
             self._make(ask)
+        self.made[-1].append(self.requests[begin:])
         self.arm()
         for queue, driver in enumerate(self.drivers):
             if any(ask.queue == queue for ask in asked):

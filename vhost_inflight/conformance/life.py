@@ -54,12 +54,14 @@ class Setup:
     """What is tested: the command, the text that it is judged by, how many seconds it may rest and owe something.
 
     ``in_order``: its device finishes requests in the order in which it gets them.
+    ``successor`` is the command of each life but the first, where that is another program's.
     """
 
     command: Command
     choices: Choices
     patience: float = 0.5
     in_order: bool = False
+    successor: Command | None = None
 
     @property
     def ring(self) -> str:
@@ -176,7 +178,9 @@ class Rig:
         It dies at an ``aim``, or after some ``seconds``; ``seek``: find its stores. Raises UnsupportedError for one
         that lacks what it takes, TracingError where it cannot be traced, InflightError where it cannot be started.
         """
-        self.process = Process(self.setup.command.at(self.front_end.path, self.disk.path), self.folder / "log")
+        later = self.front_end.inflight is not None
+        command = self.setup.successor if later and self.setup.successor is not None else self.setup.command
+        self.process = Process(command.at(self.front_end.path, self.disk.path), self.folder / "log")
         self._seconds, self._timer, self._killed = seconds, None, False
         try:
             ending = self._served(aim, seek=seek)

@@ -55,13 +55,14 @@ class Ring:
 
 @dataclass
 class Report:
-    """What was tried on all rings, and the symbols of the instructions."""
+    """What was tried on all rings, and the symbols of the instructions; ``successor`` as `Asked` has it."""
 
     command: str
     rings: list[Ring]
     symbols: dict[tuple[str, int], Symbol] = field(default_factory=dict)
     interrupted: bool = False
     in_order: bool = False
+    successor: str | None = None
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -86,6 +87,7 @@ class Report:
         """Give the command that does a case again."""
         revision = next(ring.revision for ring in self.rings if ring.ring == verdict.case.ring)
         more = " --in-order" if self.in_order else ""
+        more += "" if self.successor is None else f" --successor-cmd {_quoted(self.successor)}"
         told = f"--backend-cmd {_quoted(self.command)} --revision {revision}{more} --at {verdict.case}"
         return f"vhost-inflight conformance {told}"
 

@@ -179,6 +179,9 @@ class Tracer:
         self._mappings = Mappings(self.pid)
         if self.aim is None:
             self._gate = self._mappings.syscall(self._memory)
+            for thread in known - {self.pid}:  # each has to stop once: only then its system calls are seen
+                with contextlib.suppress(ProcessLookupError):
+                    ptrace.interrupt(thread)
         else:
             self._break_at = self._mappings.address(self.aim.module, self.aim.offset)
             self._byte = os.pread(self._memory, 1, self._break_at)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from vhost_inflight.conformance.driver import Request
 from vhost_inflight.conformance.judge import SEVERITIES, Broken, judge_memory, state_of, word
 from vhost_inflight.conformance.life import Ending, Rig, Setup
 from vhost_inflight.conformance.load import LOADS, Load
 from vhost_inflight.conformance.points import Case, Point, points
 
-__all__ = ["Verdict", "stores_after", "try_case"]
+__all__ = ["LastLife", "Verdict", "last_life", "stores_after", "try_case"]
 
 _AGAIN: Final = 3
 """How often a case is tried that came otherwise than expected."""
@@ -89,13 +90,33 @@ def stores_after(setup: Setup, case: Case, aims: Sequence[Point]) -> list[Point]
 
     Raises TracingError where it cannot be traced.
     """
+    return last_life(setup, case, aims).points
+
+
+@dataclass(frozen=True)
+class LastLife:
+    """The life after the deaths of a case: its stores, how it ended ("" where it did not begin), and all requests.
+
+    ``made`` is what was made available at once, by life, with the times between two of them; ``event_index`` whether
+    event indexes were negotiated.
+    """
+
+    points: list[Point]
+    how: str
+    made: list[list[list[Request]]]
+    event_index: bool = False
+
+
+def last_life(setup: Setup, case: Case, aims: Sequence[Point]) -> LastLife:
+    """Live through the deaths of a case, and give the life after them. Raises TracingError."""
     load = LOADS[case.load]
     with _Housed(setup, load) as rig:
         if _deaths(rig, load, case, aims, []) is not None:
-            return []
+            return LastLife([], "", rig.client.made)
         ending = rig.live(seek=True)
     seen = ending.tracer.seen if ending.tracer is not None else []
-    return points(seen, setup.ring, setup.choices.revision)
+    found = points(seen, setup.ring, setup.choices.revision)
+    return LastLife(found, ending.how, rig.client.made, rig.front_end.event_index)
 
 
 def _deaths(rig: Rig, load: Load, case: Case, aims: Sequence[Point], broken: list[Broken]) -> str | None:
@@ -145,6 +166,7 @@ class _Housed:
 def _between(rig: Rig, load: Load, *, active: bool) -> None:
     """Do what the driver does while the back-end is dead: it sleeps, or (``active``) looks, and makes more requests."""
     client = rig.client
+    client.made.append([])
     for queue in range(rig.ram.queues if client.drivers else 0):
         for request in list(client.visible(queue)):
             client.look(request)
@@ -153,6 +175,7 @@ def _between(rig: Rig, load: Load, *, active: bool) -> None:
     if active and client.drivers and not client.wrong:
         client.make(load.dead)
     rig.rounds = [load.end]
+    client.made.append([])
 
 
 def _other(ending: Ending, point: Point, setup: Setup) -> bool:
