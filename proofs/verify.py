@@ -136,7 +136,8 @@ def _judge(  # noqa: PLR0917
     found.notes += _without(proved)
     with workers() as pool:  # what plays the record, and counts goals, takes one process each, beside what is asked
         records = _records(ring, pool)
-        believed = [pool.submit(hypotheses.believable, s) for s in witnesses.subjects(ring) if s in proved.asked]
+        witnessed = [s for s in (witnesses.subjects(ring) if kit(ring).witnessing else ()) if s in proved.asked]
+        believed = [pool.submit(hypotheses.believable, subject) for subject in witnessed]
         _check_prover(found, ring, proved, by, pool)
         also = Also(by)
         _check_queues(found, ring, chosen, proved, also)

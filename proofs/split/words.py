@@ -109,9 +109,9 @@ class Places:
         inside = table.step("split.notify.call").to != "idle"
         self.published = ["clear", *(["notify", "notified"] if inside else [])]
         self.to_notify = ["notify"] if inside else ["clear", "notify"]
-        self.named = self._behind(table, supply, "used.ring[].id")
-        self.sized = self._behind(table, supply, "used.ring[].len")
-        self.led = self._behind(table, supply, "region.last_batch_head")
+        self.named = self._behind(table, supply, "used.ring[].id", "split.supply.id")
+        self.sized = self._behind(table, supply, "used.ring[].len", "split.supply.len")
+        self.led = self._behind(table, supply, "region.last_batch_head", "split.supply.3")
 
     @staticmethod
     def _supply(table: Table) -> list[str]:
@@ -122,12 +122,12 @@ class Places:
             there.sort(key=lambda name: name != "split.supply.3")
         return there
 
-    def _behind(self, table: Table, supply: list[str], name: str) -> list[str]:
-        """Give the labels of them behind the one that stores to a variable."""
+    def _behind(self, table: Table, supply: list[str], name: str, text: str) -> list[str]:
+        """Give the labels of them behind the one that stores to a variable: that of the text, if none does."""
         if self.writing:
             return []
-        storing = next(n for n, i in enumerate(supply) if name in stored(table, i))
-        return self.supplying[storing + 1 :]
+        storing = next((step for step in supply if name in stored(table, step)), text)
+        return self.supplying[supply.index(storing) + 1 :]
 
     def _signalling(self, table: Table) -> list[str]:
         """Give the labels of recovery before the driver is notified, the last one first, if that is done early."""
