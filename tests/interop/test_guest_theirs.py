@@ -78,10 +78,10 @@ def test_a_right_one_dies_anywhere(tmp_path: Path, ring: str) -> None:
 
 def test_one_that_ends_by_itself_is_told(tmp_path: Path) -> None:
     """Before it listens, and after: neither is a death that was asked for."""
-    ends = under_guest._BackEnd(tmp_path, tmp_path, Command("sh -c 'exit 3' {socket} {image}"), {})
+    ends = under_guest._BackEnd(tmp_path, tmp_path, Command("/bin/sh -c 'exit 3' {socket} {image}"), {})
     with pytest.raises(GuestError, match="ended with exit status 3 and does not listen"):
         ends.start()
-    told = "sh -c 'touch $0; sleep 0.1; echo my words; exit 4' {socket} {image}"
+    told = "/bin/sh -c ': > $0; /bin/sleep 0.1; echo my words; exit 4' {socket} {image}"
     later = under_guest._BackEnd(tmp_path, tmp_path, Command(told), {})
     later.start()
     wait_for(lambda: later._process is not None and later._process.ended())
@@ -130,7 +130,7 @@ def test_a_back_end_that_ended_by_itself_is_not_called_a_guest_that_hangs(tmp_pa
         def lines(self) -> Iterator[str]:
             return iter(())
 
-    told = "sh -c 'touch $0; exit 5' {socket} {image}"
+    told = "/bin/sh -c ': > $0; exit 5' {socket} {image}"
     back_end = under_guest._BackEnd(tmp_path, tmp_path, Command(told), {})
     side: Any = Side(Machine(), back_end)  # type: ignore[arg-type]  # it says nothing
     outcome = TheirOutcome("split", "merged", 16, 1, 0)
