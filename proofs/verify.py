@@ -137,6 +137,9 @@ def _judge(  # noqa: PLR0917
     with workers() as pool:  # what plays the record, and counts goals, takes one process each, beside what is asked
         records = _records(ring, pool)
         witnessed = [s for s in (witnesses.subjects(ring) if kit(ring).witnessing else ()) if s in proved.asked]
+        witnessed = [
+            s for s in witnessed if not s.choices
+        ] or witnessed  # those of choices if nothing else is asked for
         believed = [pool.submit(hypotheses.believable, subject) for subject in witnessed]
         _check_prover(found, ring, proved, by, pool)
         also = Also(by)

@@ -50,21 +50,22 @@ _LIBRARY = (
         "used-idx-in-two-stores", _LAST, "used_idx is past its end for a moment where it wraps",
         edits=edit.used_idx_in_two_stores,
     ),
-    Difference(
-        "next-kept", "enqueue_task_packed of examples/vhost_blk", "flags of a used slot keep their NEXT",
-        edits=edit.next_kept,
-    ),
 )  # fmt: skip
 """What the library itself does, with every program on it."""
 
 _BESIDES = (
-    "With no free entry a request is served untracked; here it waits.",
-    "A chain for which too few entries are left is written past the table, to desc[desc_num]; here it waits.",
+    "With no free entry a request is served, and settled under another's (0, or SPDK's last one); here it waits.",
+    "A chain that finds too few entries goes on at desc[desc_num], and then where its next leads; here it waits.",
     "`intact` is not judged of each copy here, but of whole chains, when they are fetched and when they are gathered.",
     "An entry that two requests came to stands for one of them here; the program holds both, each with its id.",
     "A position past the ring's end is read from behind the ring; here nothing more happens.",
     "Every SET_VRING_KICK recovers, as long as nothing was found inflight; here the first alone.",
 )
+
+
+def _next_kept(function: str) -> Difference:
+    return Difference("next-kept", function, "flags of a used slot keep their NEXT", edits=edit.next_kept)
+
 
 _NO_SIGNAL = Difference(
     "no-signal-at-start", "vhost_user_set_vring_kick", "nobody notifies the driver at the start",
@@ -81,7 +82,7 @@ _UNPROVED = frozenset({"last-each-time", "used-idx-in-two-stores", "next-kept"})
 """What does no harm that is known once the rest is mended; the invariant does not speak of it, so it goes, too."""
 
 _LIBRTE_VHOST = Profile(
-    "librte_vhost", "packed", "DPDK's librte_vhost, called as examples/vhost_blk does",
+    "librte_vhost", "packed", "DPDK's librte_vhost, under a program with the order of calls of examples/vhost_blk",
     "DPDK 22.11 (26.07 has the same): lib/vhost/vhost_user.c, lib/vhost/vhost.c, examples/vhost_blk/vhost_blk.c",
     (
         *_LIBRARY,
@@ -90,9 +91,11 @@ _LIBRTE_VHOST = Profile(
             "the used element is written right before its flags, after the region's fields",
             (("used-element", "with-flags"),),
         ),
+        _next_kept("enqueue_task_packed of examples/vhost_blk"),
         Difference("no-len", "enqueue_task_packed of examples/vhost_blk", "len is not stored", edits=edit.no_len),
         Difference(
-            "kicks-wanted", "rte_vhost_enable_guest_notification", "the wish to be kicked is stored once, at the start",
+            "kicks-wanted", "our program on it (rte_vhost_enable_guest_notification)",
+            "the wish to be kicked is stored once, at the start; the example takes it back there, and polls",
             edits=edit.kicks_wanted,
         ),
         _NO_SIGNAL,
@@ -106,9 +109,10 @@ _LIBRTE_VHOST = Profile(
 
 _SPDK = Profile(
     "spdk-vhost-blk", "packed", "SPDK's vhost-blk on DPDK's librte_vhost",
-    "SPDK 26.05: lib/vhost/rte_vhost_user.c, lib/vhost/vhost_blk.c; DPDK 22.11: lib/vhost",
+    "SPDK 26.05: lib/vhost/rte_vhost_user.c, lib/vhost/vhost_blk.c; DPDK 22.11 (26.07 has the same): lib/vhost",
     (
         *_LIBRARY,
+        _next_kept("vhost_vq_packed_ring_enqueue"),
         Difference(
             "len-before-id", "vhost_vq_packed_ring_enqueue", "a used element's len is stored before its id",
             edits=edit.len_before_id,
@@ -122,7 +126,8 @@ _SPDK = Profile(
             edits=edit.avail_alone,
         ),
         Difference(
-            "no-signal-at-start", "set_device_vq_callfd", "from 23.01 on nobody notifies the driver at the start",
+            "no-signal-at-start", "set_device_vq_callfd",
+            "from 23.01 on nobody notifies at the start, where SET_VRING_CALL comes before SET_VRING_KICK (QEMU)",
             (("signal-at-start", "never"),),
         ),
     ),
@@ -132,8 +137,8 @@ _SPDK = Profile(
         "It polls: kicks are never wanted. Here it waits for them, as the text does.",
         "Up to 23.05 both positions are SET_VRING_BASE's, unless the option packed_ring_recovery says otherwise.",
         "A chain as long as the ring, whose walk does not flip the wrap counter, is not here.",
-        "An entry whose stale id is that of a live request gives that one back; here it does not.",
-        "addr := 0 and WRITE of a used slot are not here: nobody reads them.",
+        "An entry, or a chain, with the id of a live request gives that one back; here it does not.",
+        "addr := 0 and WRITE of a used slot are not here: Linux does not read them.",
     ),
 )  # fmt: skip
 

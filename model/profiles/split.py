@@ -188,7 +188,7 @@ _YC_BASE = (
 YC = Profile(
     "yc-libvhost-server", "split", "libvhost-server of Yandex Cloud", YANDEX,
     (
-        _d("version-by-get", "vhost_get_inflight_fd, inflight_mmap_region_init",
+        _d("version-by-get", "vhost_get_inflight_fd, inflight_mem_init",
            "version and desc_num are set in GET_INFLIGHT_FD, before the front-end has the region; used_idx is not",
            edit.version_by_get, init_order="before-hand-over"),
         _d("fresh-by-counters", "virtq_inflight_reconnect_update",
@@ -237,8 +237,8 @@ def _lead_first(function: str) -> Difference:
 
 
 _AGAIN = (
-    "Each SET_VRING_KICK starts recovery, unless one on this connection found something inflight. QEMU sends none to a "
-    "ring that runs."
+    "Each SET_VRING_KICK starts recovery, unless one since the last SET_INFLIGHT_FD (before v24.07: on this "
+    "connection) found something inflight. QEMU sends none to a ring that runs."
 )
 _FLAGS = (
     "The application offers no event index and polls: what the model says of avail_event and used_event stands for the "
@@ -284,13 +284,14 @@ SPDK_BLK = Profile(
 SPDK_SCSI = Profile(
     "spdk-vhost-scsi", "split", "vhost-scsi of SPDK v22.01 to v23.05, on librte_vhost", SCSI,
     _dpdk(
-        _never_called("set_device_vq_callfd, enable_device_vq"), _one("vhost_vq_used_ring_enqueue"),
+        _one("vhost_vq_used_ring_enqueue"),
         _d(NEVER, "submit_inflight_desc", "the element past the list's end is taken, so what is inflight is never done",
            edit.never_resubmitted),
     ),
-    without=_MENDED | {NEVER},
+    without=frozenset({FRESH, NEVER}),
     besides=(
-        _FLAGS, _AGAIN, BASE, _POLL, "Before v23.01 the driver was notified at a start.",
+        _FLAGS, _AGAIN, BASE,
+        "The driver is notified at a start: from v23.01 at SET_VRING_CALL, which QEMU's vhost-user-scsi sends last.",
         "What stands past the list's end may be a head, which would be done and given back: not modelled.",
     ),
 )  # fmt: skip

@@ -82,16 +82,19 @@ static void add_buffer(struct work *work, uint64_t address, uint32_t length, uin
 /* Header, data, status: each in buffers of its own, as the driver here makes them. */
 static uint32_t perform(struct work *work)
 {
-    struct virtio_blk_outhdr *header = work->buffers[0].iov_base;
+    struct virtio_blk_outhdr *header;
     struct iovec *data = work->buffers + 1;
     int pieces = work->number - 2;
-    uint8_t *status = work->buffers[work->number - 1].iov_base;
-    off_t at = (off_t)(header->sector * 512);
+    uint8_t *status;
+    off_t at;
     ssize_t length = 0, done = 0;
     int i;
 
     if (work->number < 2 || work->buffers[0].iov_len != sizeof(*header))
         give_up("a request of another form");
+    header = work->buffers[0].iov_base;
+    status = work->buffers[work->number - 1].iov_base;
+    at = (off_t)(header->sector * 512);
     for (i = 0; i < pieces; i++)
         length += (ssize_t)data[i].iov_len;
     if (header->type == VIRTIO_BLK_T_IN)
