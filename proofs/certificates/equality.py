@@ -6,7 +6,7 @@ from proofs.certificates.rewrites import rewritten
 from proofs.certificates.steps import Step, one, sides
 from proofs.certificates.terms import QUANTIFIERS, Term
 
-__all__ = ["arrays_idx", "arrays_row", "cong", "not_symm", "rare_rewrite", "refl", "symm", "trans"]
+__all__ = ["arrays_idx", "arrays_row", "arrays_row_contra", "cong", "not_symm", "rare_rewrite", "refl", "symm", "trans"]
 
 
 def refl(step: Step) -> bool:
@@ -61,11 +61,23 @@ def arrays_idx(step: Step) -> bool:
 
 def arrays_row(step: Step) -> bool:
     """From `not i = j`: `select (store a i v) j = select a j`."""
-    (read, other), apart = step.sides, one(step.premise)
-    if read.op != "select" or other.op != "select" or read.args[0].op != "store" or apart.op != "not":
+    apart = one(step.premise)
+    return apart.op == "not" and _reads_beside(step.only, apart.args[0])
+
+
+def arrays_row_contra(step: Step) -> bool:
+    """From `not select (store a i v) j = select a j`: `i = j`."""
+    differ = one(step.premise)
+    return differ.op == "not" and _reads_beside(differ.args[0], step.only)
+
+
+def _reads_beside(same: Term, index: Term) -> bool:
+    """Whether a term is `select (store a i v) j = select a j`, and another one `i = j` or `j = i`."""
+    read, other = sides(same)
+    if read.op != "select" or other.op != "select" or read.args[0].op != "store":
         return False
     (array, i, _), j = read.args[0].args, read.args[1]
-    return other.args == (array, j) and set(sides(apart.args[0])) == {i, j}
+    return other.args == (array, j) and set(sides(index)) == {i, j}
 
 
 def rare_rewrite(step: Step) -> bool:

@@ -12,8 +12,8 @@ from proofs.certificates.steps import Step, one, sides
 from proofs.certificates.terms import QUANTIFIERS, Term
 
 __all__ = [
-    "bind", "connective_def", "forall_inst", "miniscope_distribute", "miniscope_split", "onepoint", "qnt_join",
-    "qnt_rm_unused", "sko_ex", "sko_forall", "subproof",
+    "bind", "connective_def", "forall_inst", "miniscope_distribute", "miniscope_ite", "miniscope_split", "onepoint",
+    "qnt_join", "qnt_rm_unused", "sko_ex", "sko_forall", "subproof",
 ]  # fmt: skip
 
 
@@ -166,6 +166,16 @@ def miniscope_distribute(step: Step) -> bool:
     if left.op != "forall" or body.op != "and":
         return False
     return right is step.terms.make("and", *(step.terms.make("forall", *variables, part) for part in body.args))
+
+
+def miniscope_ite(step: Step) -> bool:
+    """`(forall xs (ite C F G)) = (ite C (forall xs F) (forall xs G))`: none of xs is free in C."""
+    left, right = step.sides
+    variables, body = _quantified(left)
+    if left.op != "forall" or body.op != "ite" or not body.args[0].free.isdisjoint(variables):
+        return False
+    condition, *branches = body.args
+    return right is step.terms.make("ite", condition, *(step.terms.make("forall", *variables, f) for f in branches))
 
 
 def miniscope_split(step: Step) -> bool:

@@ -24,6 +24,7 @@ REWRITES: Mapping[str, str] = {
     "ite-true-cond": "(= (ite true s t) s)",
     "ite-false-cond": "(= (ite false s t) t)",
     "ite-not-cond": "(= (ite (not c) s t) (ite c t s))",
+    "ite-else-lookahead": "(= (ite c s (ite c t r)) (ite c s r))",
     "ite-eq-branch": "(= (ite c t t) t)",
     "ite-eq": "(= (ite c (= (ite c s t) s) (= (ite c s t) t)) true)",
     "eq-ite-lift": "(= (= (ite c s t) r) (ite c (= s r) (= t r)))",

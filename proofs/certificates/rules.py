@@ -30,7 +30,8 @@ CONNECTIVES = """
 BOOLEAN = """
     bool-double-not-elim bool-impl-elim bool-impl-false1 bool-impl-false2 bool-impl-true1 bool-impl-true2 bool-eq-false
     bool-eq-true bool-and-de-morgan bool-or-de-morgan bool-or-taut bool-or-taut2 bool-and-conf bool-and-conf2
-    ite-then-true ite-then-false ite-else-true ite-else-false ite-else-lookahead-self or-not-refl
+    ite-then-true ite-then-false ite-else-true ite-else-false ite-then-lookahead-self
+    ite-else-lookahead-self or-not-refl
 """.split()  # noqa: SIM905 - fewer lines
 """Rewrites about connectives alone."""
 
@@ -149,6 +150,7 @@ RULES: Mapping[str, Rule] = {
     "cong": equality.cong,
     "arrays_idx": equality.arrays_idx,
     "arrays_row": equality.arrays_row,
+    "arrays_row_contra": equality.arrays_row_contra,
     "rare_rewrite": rare_rewrite,
     "evaluate": evaluated,
     "poly_simp": poly_simp,
@@ -164,6 +166,7 @@ RULES: Mapping[str, Rule] = {
     "qnt_rm_unused": quantifiers.qnt_rm_unused,
     "qnt_join": quantifiers.qnt_join,
     "miniscope_distribute": quantifiers.miniscope_distribute,
+    "miniscope_ite": quantifiers.miniscope_ite,
     "miniscope_split": quantifiers.miniscope_split,
     "subproof": quantifiers.subproof,
     "bind": quantifiers.bind,

@@ -84,6 +84,7 @@ CASES = [
         ("cong", "(= x y); (= b c)", "(= (ite b x z) (ite c y z))"),
         ("arrays_idx", "", "(= (select (store a x y) x) y)"),
         ("arrays_row", "(not (= x y))", "(= (select (store a x z) y) (select a y))"),
+        ("arrays_row_contra", "(not (= (select (store a x z) y) (select a y)))", "(= x y)"),
         # arithmetic
         ("evaluate", "", "(= (mod (- 7) 3) 2)"),
         ("evaluate", "", "(= (div (- 7) (- 3)) 3)"),
@@ -126,6 +127,8 @@ REWRITTEN = {
     "ite-then-false": "(= (ite b false c) (and (not b) c))",
     "ite-else-true": "(= (ite b c true) (or (not b) c))",
     "ite-else-false": "(= (ite b c false) (and b c))",
+    "ite-then-lookahead-self": "(= (ite b b c) (ite b true c))",
+    "ite-else-lookahead": "(= (ite b x (ite b y z)) (ite b x z))",
     "ite-else-lookahead-self": "(= (ite b c b) (ite b c false))",
     "or-not-refl": "(or b (not b))",
     "arith-elim-lt": "(= (< x y) (not (>= x y)))",

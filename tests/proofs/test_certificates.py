@@ -21,7 +21,7 @@ from proofs.certificates.terms import Refused, Term
 from tests.proofs.certificate_cases import CASES, DECLARED, REWRITTEN, Case
 
 UNFINISHED = "the proof does not end with the empty clause"
-QUANTIFIED = {"forall_inst", "qnt_rm_unused", "qnt_join", "miniscope_distribute", "miniscope_split",
+QUANTIFIED = {"forall_inst", "qnt_rm_unused", "qnt_join", "miniscope_distribute", "miniscope_ite", "miniscope_split",
               "subproof", "bind", "sko_forall", "sko_ex", "onepoint"}  # fmt: skip
 
 
@@ -177,3 +177,17 @@ def test_every_rule_has_a_step_here() -> None:
     assert why_not(Case("rare_rewrite", (), "(= x y)", '"no-such-rewrite"')) is not None
     assert why_not(Case("hole", (), "false")) is not None
     assert why_not(Case("trust", (), "false")) is not None
+
+
+@pytest.mark.parametrize(
+    ("rule", "premise", "clause"),
+    [
+        ("arrays_row", "(and (= x y) b)", "(= (select (store a x z) y) (select a y))"),
+        ("arrays_row_contra", "(= (= (select (store a x z) y) (select a y)) b)", "(= x y)"),
+    ],
+)
+def test_a_premise_is_a_negation(rule: str, premise: str, clause: str) -> None:
+    """What has the right operand under another connective says something else."""
+    case = Case(rule, (premise,), clause)
+    assert not is_true(case)
+    assert why_not(case)
