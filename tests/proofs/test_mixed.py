@@ -43,6 +43,19 @@ def test_one_that_finds_its_own_region_breaks_what_a_search_of_it_alone_finds() 
 
 
 def test_what_the_first_one_breaks_is_not_counted() -> None:
+    """librte_vhost has a wrong position on a ring in use before anything dies: who finds its region did not do that."""
+    before, after = Subject("packed", "librte_vhost"), Subject("packed", "hardened")
+    bounds, broken = Bounds(2, 1, 1, 0, 3), frozenset({"ring-position"})
+    pair = Pair(before, after, bounds, broken)
+    alone = explore(table_for(before, broken), pair.judges[0].machine.sizes, bounds, broken)
+    assert alone.violated == "ring-position"
+    assert ("crash",) not in alone.schedule
+    found = first_broken(pair)
+    assert found.complete
+    assert found.property is None or ("crash",) in found.events
+
+
+def test_a_batch_of_ours_is_found_by_one_that_clears_one_mark() -> None:
     """Contrib's successor clears one mark of a batch of two; nothing else differs from ours."""
     batch, alone = Subject("split", "merged"), Subject("split", "libvhost-user")
     bounds = Bounds(2, 2, 1)

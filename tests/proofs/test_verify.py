@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import z3
 from rich.console import Console
 
 from model import protocol
 from model.properties import NAMES
 from proofs import report, verify
-from proofs.challenges import canaries
+from proofs.challenges import canaries, selfcheck
 from proofs.challenges.hypotheses import Believed
 from proofs.induction import engine, show
 from proofs.induction.engine import Outcome
+from proofs.induction.work import Work
 from proofs.search.bounds import Bounds
 from proofs.verdicts import Judged, Schedule, Verdict, load_schedule, recorded, recorded_folder
 from proofs.written import FOLDER, counterexamples
@@ -228,3 +230,18 @@ def test_verify_fails_where_what_is_assumed_is_true_of_nothing() -> None:
         "what goals are shown from is no contradiction: 57 sets of hypotheses, of 2300 goals"
     )
     assert fault in found.notes[0]
+
+
+@pytest.mark.usefixtures("alone")
+def test_verify_notices_a_contradiction_by_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every goal follows from what is true of no state: all is proved, and `verify` fails."""
+    told = Work.hypothesis
+    monkeypatch.setattr(Work, "hypothesis", lambda self, atom: z3.And(told(self, atom), self.translator.size < 1))
+    monkeypatch.setattr(verify, "_believed", lambda _: selfcheck.Checked())
+    monkeypatch.setattr(verify, "_subjects", lambda *_: [protocol.Subject("split", "merged")])
+    assert not verify.run(**ORDER)
+    said = capsys.readouterr().out
+    assert "1 of 1 as recorded" in said
+    assert re.search(r"what goals are shown from .*wrong: .*not true of a witness's state", said, re.DOTALL)
