@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from refimpl.backend.queue import Queue
@@ -44,10 +45,6 @@ _MANY = 100
 """Of longer recoveries, crashes are tried after so many steps at the beginning and at the end."""
 
 
-class _CutError(BaseException):
-    """The crash. Nothing in the reference catches it."""
-
-
 class _EndlessError(BaseException):
     """Recovery has taken more steps than any recovery does. Nothing in the reference catches it."""
 
@@ -58,46 +55,62 @@ def not_restartable(memory: Memory, image: bytes) -> str | None:
     None: every such crash leads to the same end. ``memory`` says what the image is of, and is not touched. The driver
     is idle all along.
     """
-    whole = memory.copy(image)
+    scratch = memory.copy(image)
     steps: list[str] = []
-    end = _recover(whole, steps)
-    for cut in _cuts(len(steps)):
-        copy = memory.copy(image)
-        try:
-            _recover(copy, [], cut)
-        except _CutError:
-            again = _ends(copy)
-        else:
-            continue
-        for other in again:
+    end = _recover(scratch, steps)
+    for left, step in _left_by_crashes(scratch, image, len(steps)).items():
+        for other in _ends(scratch, left):
             if other != end:
-                return f"recovery ends with {end.difference(other)} at {steps[cut - 1]}"
+                return f"recovery ends with {end.difference(other)} at {step}"
     return None
 
 
-def _cuts(steps: int) -> list[int]:
+def _left_by_crashes(scratch: Memory, image: bytes, steps: int) -> dict[bytes, str]:
+    """Recover once more, and give what a crash after each step leaves, with the first step that leaves it so.
+
+    What comes after a crash depends on that alone; so what many steps leave, those without a store, is tried once.
+    """
+    cuts = _cuts(steps)
+    left: dict[bytes, str] = {}
+
+    def look(number: int, step: str) -> None:
+        if number in cuts:
+            left.setdefault(scratch.image, step)
+
+    scratch.restore(image)
+    _recover(scratch, [], look)
+    return left
+
+
+def _cuts(steps: int) -> frozenset[int]:
     """Give the steps after which to crash: all, or of a recovery that walks over entries for long, the ends of it."""
     everywhere = range(1, steps + 1)
-    return list(everywhere) if steps <= 2 * _MANY else [*everywhere[:_MANY], *everywhere[-_MANY:]]
+    return frozenset(everywhere if steps <= 2 * _MANY else [*everywhere[:_MANY], *everywhere[-_MANY:]])
 
 
-def _ends(memory: Memory) -> list[End]:
+def _ends(scratch: Memory, image: bytes) -> Iterator[End]:
     """Recover twice: with the first and with the last of the entries of which any may be resubmitted next.
 
     The second time begins with what the first left: where that makes a difference, recovery is not restartable either.
     """
-    return [_recover(memory, []), _recover(memory, [], choose=lambda candidates: candidates[-1])]
+    scratch.restore(image)
+    yield _recover(scratch, [])
+    yield _recover(scratch, [], choose=lambda candidates: candidates[-1])
 
 
-def _recover(memory: Memory, steps: list[str], cut: int = 0, choose: Choose = choose_first) -> End:
-    """Recover, and add the steps to ``steps``; raise _CutError after so many (0: never)."""
+def _recover(
+    memory: Memory,
+    steps: list[str],
+    look: Callable[[int, str], None] = lambda _number, _step: None,
+    choose: Choose = choose_first,
+) -> End:
+    """Recover, and add the steps to ``steps``; ``look`` is told of each, counted from 1."""
     resubmitted: list[int] = []
     patience = _MANY * (memory.size + memory.entries + _MANY)
 
     def hook(step: str, _choice: int | None) -> None:
         steps.append(step)
-        if len(steps) == cut:
-            raise _CutError
+        look(len(steps), step)
         if len(steps) > patience:
             raise _EndlessError
 

@@ -100,11 +100,15 @@ class Memory(ABC):
         if image is None:
             self.clear(region=True)
         else:
-            self._bytes[:] = image
+            self.restore(image)
 
     def copy(self, image: bytes) -> Memory:
         """Return another memory with the same choices and sizes, and these bytes."""
         return type(self)(self.choices, self.size, self.entries, self.first, image)
+
+    def restore(self, image: bytes) -> None:
+        """Have these bytes again, in place."""
+        self._bytes[:] = image
 
     @property
     def base(self) -> int | None:
