@@ -11,11 +11,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator
 from typing import IO, Any, NoReturn
-
-from refimpl.backend.process import main
 
 __all__ = ["ForkedBackEnd", "fork", "held_signals"]
 
@@ -52,16 +49,16 @@ def held_signals() -> Iterator[None]:
 
 
 class ForkedBackEnd:
-    """What ``python -m refimpl.backend.process ARGUMENTS`` would be, in a group of its own.
+    """A process, in a group of its own, that runs a back-end and exits with what ``run`` returns.
 
     Its standard error is ``said``; of the open files it has those named by ``keep`` and standard output. Raises
     OSError when the system refuses another process. To be made with signals held, and closed once it has ended.
     """
 
-    def __init__(self, arguments: Sequence[str], said: IO[bytes], keep: Collection[int] = ()) -> None:
+    def __init__(self, run: Callable[[], int], said: IO[bytes], keep: Collection[int] = ()) -> None:
         """Start it."""
         self.code: int | None = None
-        self.pid = fork(arguments, said.fileno(), keep)
+        self.pid = fork(run, said.fileno(), keep)
         try:
             self._ended = os.pidfd_open(self.pid)
         except OSError:
@@ -92,19 +89,19 @@ class ForkedBackEnd:
             self._ended = -1
 
 
-def fork(arguments: Sequence[str], said: int, keep: Collection[int] = ()) -> int:
+def fork(run: Callable[[], int], said: int, keep: Collection[int] = ()) -> int:
     """Start one as `ForkedBackEnd` says, and return its process, which is the caller's to wait for."""
     if not (pid := os.fork()):
-        _be(arguments, said, keep)
+        _be(run, said, keep)
     return pid
 
 
-def _be(arguments: Sequence[str], said: int, keep: Collection[int]) -> NoReturn:
+def _be(run: Callable[[], int], said: int, keep: Collection[int]) -> NoReturn:
     """Be the back-end from here on; nothing of the parent's runs any more."""
     code = 1
     try:
         _begin_anew(said, keep)
-        code = main(arguments)
+        code = run()
     except SystemExit as ends:
         code = ends.code if isinstance(ends.code, int) else 1
     except BaseException:  # noqa: BLE001  # whatever it is, it must not get into the parent's code
@@ -120,8 +117,8 @@ def _begin_anew(said: int, keep: Collection[int]) -> None:
     os.setpgid(0, 0)
     os.dup2(said, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for path in tuple(Path("/proc/self/fd").iterdir()):
-        if (fd := int(path.name)) > 2 and fd not in keep:  # the streams
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # each life begins so: no path for each descriptor
+        if (fd := int(name)) > 2 and fd not in keep:  # the streams
             _close(fd)
     # of their own: a thread of the parent's may have held the lock of the others
     sys.stdout, sys.stderr = (open(fd, "w", closefd=False) for fd in (1, 2))  # noqa: SIM115

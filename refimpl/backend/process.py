@@ -8,7 +8,7 @@ import logging
 import random
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from refimpl import hooks
@@ -50,7 +50,7 @@ def run_backend(
     choices: Choices | None = None,
     beside: Choices | None = None,
     crash_at: str | None = None,
-    schedule: Path | None = None,
+    schedule: Schedule | None = None,
     trace: Path | None = None,
     seed: int = 0,
     log: Log = log_to_stderr,
@@ -94,7 +94,6 @@ def run_backend(
     hook = hooks.crash_at(crash_at) if crash_at is not None else hooks.silent
     if reins is not None:
         hook = hooks.chain(hook, reins.hook)
-    plan = Schedule.load(schedule) if schedule is not None else Schedule()
     if dump is not None:
         _make_folder(dump)
     with Disk(image, queues, offer) as disk, Trace(trace) as writer:
@@ -102,7 +101,7 @@ def run_backend(
             disk=disk,
             choices=choices,
             hook=hook,
-            schedule=plan,
+            schedule=schedule or Schedule(),
             trace=writer,
             rng=random.Random(seed),  # noqa: S311  # an order of completion, no secret
             beside=beside,
@@ -113,12 +112,15 @@ def run_backend(
             stride=stride,
         )
         with Server(socket, device, log) as server:
-            each = [device.choices_of(ring) for ring in RINGS if device.packed or ring == "split"]
-            rings = ", ".join(f"{one.ring} rings by {' '.join([one.revision, *_told(one)])}" for one in each)
-            what = counted(queues, "queue")
-            _serve_until_signal(
-                server, f"listening at {socket}: image {image} of {disk.capacity} sectors, {what}, {rings}"
-            )
+            _serve_until_signal(server, lambda: _ready(device, socket, image))
+
+
+def _ready(device: Device, socket: Path, image: Path) -> str:
+    """Say what is served where."""
+    each = [device.choices_of(ring) for ring in RINGS if device.packed or ring == "split"]
+    rings = ", ".join(f"{one.ring} rings by {' '.join([one.revision, *_told(one)])}" for one in each)
+    disk, queues = device.disk, counted(device.disk.queues, "queue")
+    return f"listening at {socket}: image {image} of {disk.capacity} sectors, {queues}, {rings}"
 
 
 def _told(choices: Choices) -> Iterator[str]:
@@ -143,13 +145,14 @@ def _make_folder(path: Path) -> None:
         raise InflightError(f"dump {path}: {error.strerror}") from error
 
 
-def _serve_until_signal(server: Server, ready: str) -> None:
-    """Serve until SIGTERM or SIGINT, and put back what these did before; log ``ready`` when one may come."""
+def _serve_until_signal(server: Server, ready: Callable[[], str]) -> None:
+    """Serve until SIGTERM or SIGINT, and put back what these did before; log what ``ready`` says when one may come."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         for number in before:
             signal.signal(number, lambda _number, _frame: server.stop())
-        _LOG.info(ready)
+        if _LOG.isEnabledFor(logging.INFO):
+            _LOG.info(ready())
         server.serve()
     finally:
         for number, handler in before.items():
@@ -190,7 +193,6 @@ def parser(prog: str, log_level: str) -> argparse.ArgumentParser:
     add("--stride", default="64", help="64 or none: what a queue's region is rounded up to, in bytes; 64 if left out")
     add("--offer", type=read_bits, default=0, metavar="BITS",
         help="more virtio features: those that an earlier back-end offered (0x6c02)")  # fmt: skip
-    add("--reins", type=int, metavar="FD", help=argparse.SUPPRESS)  # of the crash test: see refimpl.backend.reins
     return made
 
 
@@ -205,7 +207,7 @@ def serve(arguments: Sequence[str], prog: str, log_level: str = "info") -> None:
         choices=each.get("packed", each["split"]),
         beside=each["split"] if given.packed else None,
         crash_at=given.crash_at,
-        schedule=given.schedule,
+        schedule=Schedule.load(given.schedule) if given.schedule is not None else None,
         trace=given.trace,
         seed=given.seed,
         log_level=given.log_level,
@@ -213,7 +215,6 @@ def serve(arguments: Sequence[str], prog: str, log_level: str = "info") -> None:
         mem_slots=given.mem_slots,
         stride=given.stride,
         offer=given.offer,
-        reins=None if given.reins is None else Reins(given.reins),
     )
 
 
@@ -230,8 +231,14 @@ def read_bits(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a back-end from command line arguments; return the exit status, 2 for anything it cannot start with."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return told(lambda: serve(given, "python -m refimpl.backend.process", "error"))
+
+
+def told(run: Callable[[], None]) -> int:
+    """Run a back-end, and tell what it cannot start with on standard error; return the exit status."""
     try:
-        serve(sys.argv[1:] if arguments is None else arguments, "python -m refimpl.backend.process", "error")
+        run()
     except InflightError as error:
         log_to_stderr(str(error))
         return 2

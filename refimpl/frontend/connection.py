@@ -256,7 +256,7 @@ class FrontEnd:
             except OSError as error:
                 if time.monotonic() > deadline:
                     raise BackEndError(f"nobody listens at {self.path}: {error}") from error
-                time.sleep(0.01)
+                time.sleep(0.001)
 
     def _negotiate(self, *, again: bool) -> None:
         """Say what QEMU says when a connection is new: 1, 15, 16, 17, 36, 21, 3, 1, 13, 14, and 24 the first time."""

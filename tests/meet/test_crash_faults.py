@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from refimpl.backend.process import main
 from refimpl.choices import Choices
 from refimpl.memory import SharedMemory
 from vhost_inflight import forked
@@ -152,7 +153,7 @@ STUBS: dict[str, tuple[Callable[[object], object], str]] = {
 def test_back_end_that_does_not_start(monkeypatch: pytest.MonkeyPatch, name: str, *, free: bool) -> None:
     """Whatever becomes of the process before it serves is no verdict."""
     instead, message = STUBS[name]
-    monkeypatch.setattr(forked, "main", instead)
+    monkeypatch.setattr("vhost_inflight.judging.crash.rig.told", instead)
     monkeypatch.setattr("vhost_inflight.judging.crash.rig.PATIENCE", 2)
     monkeypatch.setattr("vhost_inflight.judging.crash.rig._ENDS", 0.5)
     with pytest.raises(CrashTestError, match=message):
@@ -208,7 +209,7 @@ def test_nothing_of_the_parent_s_is_open(tmp_path: Path) -> None:
     with (tmp_path / "said").open("wb") as said, (tmp_path / "other").open("wb"):
         options = ["--socket", str(tmp_path / "socket"), "--image", str(tmp_path / "image")]
         (tmp_path / "image").write_bytes(bytes(512))
-        back_end = forked.ForkedBackEnd(options, said, [write])
+        back_end = forked.ForkedBackEnd(lambda: main(options), said, [write])
     try:
         os.close(write)
         while not (tmp_path / "socket").exists():

@@ -15,6 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from refimpl.backend.disk_queue import Schedule
+from refimpl.backend.process import run_backend, told
+from refimpl.backend.reins import Reins
 from refimpl.choices import Choices
 from refimpl.errors import InflightError
 from refimpl.frontend.connection import FrontEnd
@@ -52,7 +55,8 @@ class Shape:
 class Rig:
     """The processes and what they share; closed at the end, whatever happens.
 
-    ``driver`` are the reins of one that is steered, None of one that runs free; ``reins`` those of the back-end.
+    ``driver`` are the reins of one that is steered, None of one that runs free; ``reins`` those of the back-end, and
+    ``plan`` says what the next one holds back and finishes.
     """
 
     driver: DriverReins | None = None
@@ -62,12 +66,12 @@ class Rig:
         """Make the memory and start the driver. Raises InflightError and OSError when the system refuses something."""
         self.shape, self.choices, self.size, self.seed = shape, shape.choices, shape.size, seed
         self.image, self.trace = folder / "image", folder / "trace"
-        self.schedule, self.log = folder / "schedule.json", folder / "log"
+        self.log = folder / "log"
         path = folder / "socket"
         check_socket(path)
         self.image.write_bytes(bytes(SECTOR * max(self.size, 8)))
         self.trace.touch()
-        self.plan({"hold": self.size, "order": "shuffle", "idle": 0.002})
+        self.plan = Schedule(hold=self.size, order="shuffle", idle=0.002)
         self.packed = self.choices.ring == "packed"
         self.back_end: ForkedBackEnd | None = None
         self._read = 0
@@ -132,10 +136,6 @@ class Rig:
                 self.back_end.close()
 
     # What they share
-
-    def plan(self, content: dict[str, Any]) -> None:
-        """Write what the next back-end holds back and finishes (see refimpl.backend.disk_queue.Schedule)."""
-        self.schedule.write_text(json.dumps(content))
 
     def region(self) -> Any:
         """Lay the queue's region over the shared buffer, as the front-end holds it."""
@@ -202,14 +202,14 @@ class Rig:
 
         Raises GaveUpError and CrashTestError when it does not serve, as all that follow do.
         """
-        self._spawn("--seed", str(seed), *(["--crash-at", kill.text()] if kill is not None and kill.step else []))
+        self._spawn(seed, crash_at=kill.text() if kill is not None and kill.step else None)
         self._come()
 
     def start_steered(self, seed: int) -> BackEndReins:
         """Start one that is steered, come to it, and return its reins: it has taken its first step."""
         self.reins = BackEndReins(lambda: self._ended_or_gave_up("it let go of the reins"))
         with self.reins.theirs as theirs:
-            self._spawn("--seed", str(seed), "--reins", str(theirs.fileno()), fds=(theirs.fileno(),))
+            self._spawn(seed, reins=theirs.fileno())
         self._come()
         assert self.front_end.connection is not None
         self.reins.watch(self.front_end.connection.fileno())
@@ -223,27 +223,33 @@ class Rig:
             self.reins.close()
             self.reins = None
 
-    def _spawn(self, *options: str, fds: tuple[int, ...] = ()) -> None:
+    def _spawn(self, seed: int, *, crash_at: str | None = None, reins: int | None = None) -> None:
         """Start the process, in a group of its own: Ctrl-C at a terminal does not reach it."""
-        command = ["--socket", str(self.front_end.path), *options]
-        command += ["--image", str(self.image), "--revision", self.choices.revision]
-        command += ["--schedule", str(self.schedule), "--trace", str(self.trace)]
-        command += ["--packed"] if self.packed else []
-        defaults = Choices(revision=self.choices.revision, ring=self.choices.ring).to_mapping()
-        for gap, choice in self.choices.to_mapping().items():
-            command += [] if choice == defaults[gap] else ["--gap", f"{gap}={choice}"]
+
+        def run() -> None:
+            run_backend(
+                self.front_end.path,
+                self.image,
+                choices=self.choices,
+                crash_at=crash_at,
+                schedule=self.plan,
+                trace=self.trace,
+                seed=seed,
+                reins=None if reins is None else Reins(reins),
+            )
+
         self.front_end.path.unlink(missing_ok=True)
         if self.back_end is not None:
             self.back_end.close()
         with self.log.open("wb") as log, held_signals():
-            self.back_end = ForkedBackEnd(command, log, fds)
+            self.back_end = ForkedBackEnd(lambda: told(run), log, () if reins is None else (reins,))
 
     def _come(self) -> None:
         """Wait until it listens, connect, and start the device."""
         assert self.back_end is not None
         deadline = time.monotonic() + PATIENCE
         while not self.front_end.path.exists() and time.monotonic() < deadline:
-            if self.back_end.ends_within(0.005):
+            if self.back_end.ends_within(0.001):
                 break
         if not self.front_end.path.exists():
             self._ended_or_gave_up("it does not listen")

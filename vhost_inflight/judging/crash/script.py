@@ -13,6 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
+from refimpl.backend.disk_queue import Schedule as Held
 from refimpl.backend.reins import Order
 from refimpl.errors import UsageError
 from refimpl.hooks import BACKEND_STEPS_OF, DRIVER_STEPS_OF
@@ -188,7 +189,7 @@ def crashes_of(schedule: Schedule, file: Path) -> Outcome:
         tempfile.TemporaryDirectory(prefix="vhost-inflight-") as folder,
         Rig(Path(folder), shape, 0, ScriptedGuest) as rig,
     ):
-        rig.plan({"hold": 1 << 16, "idle": 3600})  # nothing is finished but what the schedule has
+        rig.plan = Held(hold=1 << 16, idle=3600)  # nothing is finished but what the schedule has
         judge = rig.judge()
         outcome.broken = judge.broken
         play = _Play(rig, schedule, judge, outcome)
@@ -229,7 +230,7 @@ def _end(rig: Rig, play: _Play, schedule: Schedule) -> None:
         play.die()
     if outcome.lost:
         return
-    rig.plan({"hold": 1, "idle": 0.01})
+    rig.plan = Held(hold=1, idle=0.01)
     rig.free_driver()
     if lives_on:
         rig.free_back_end()
