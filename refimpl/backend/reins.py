@@ -1,8 +1,8 @@
 """The reins of a back-end that is steered: it reports each step that it takes, and goes on when it is told to.
 
 What happens when then depends neither on time nor on who is quicker: whoever holds the other end of the socket pair
-decides which process moves next, and can kill this one right after any step. Each message is one packet of text: a
-word, and a number where it has one. This end asks, and each question is answered by one order:
+decides which process moves next, and can kill this one right after any step. A packet is lines of text: a word, and a
+number where it has one. This end asks, and each question is answered by one order:
 
 - a step's id and its choice: the step was just taken; at ``go`` the next one is;
 - ``turn``: the main loop is at its top; ``go`` is a turn of its own, ``listen`` lets it read what the front-end sent;
@@ -11,17 +11,26 @@ word, and a number where it has one. This end asks, and each question is answere
 - ``next``: a batch is open, which one comes next? ``done``: what was ordered inside a batch is done;
 - ``which``: of several requests any may be resubmitted next; an order's number says which.
 
+``run`` and a number is ``go`` so many times in advance: each report that is not waited for is kept, and sent in one
+packet with the one at which this process waits again. That is the last of them, or an earlier one: at ``rest``, at a
+step of ``stops``, and where another process may have something to do since (`wait_next`).
+
 Other orders (refimpl.backend.steered) are steps of a schedule, and ``free``: nothing is reported any more.
 """
 
+import contextlib
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-PACKET = 256
-"""Bytes of a message at most."""
+PACKET = 1 << 16
+"""Bytes of a packet of reports at most."""
+
+_ORDER = 256
+_KEPT = 1000
+"""Reports that are kept at most, so that they are a packet."""
 
 
 class Order(NamedTuple):
@@ -42,12 +51,18 @@ def unpacked(data: bytes) -> Order:
     return Order(what, int(choice) if choice else None)
 
 
+_GO = Order("go", None)
+
+
 class Reins:
     """This process's end. ``obey`` does what is ordered other than to go on; a ring that is steered sets it."""
 
-    def __init__(self, fd: int) -> None:
-        """Own ``fd``, one of a pair of sockets that keep packets apart."""
+    def __init__(self, fd: int, stops: Collection[str] = ()) -> None:
+        """Own ``fd``, one of a pair of sockets that keep packets apart; ``stops`` are steps to wait at in any case."""
         self._socket = socket.socket(fileno=fd)
+        self._stops = {"rest", *stops}
+        self._ahead = 0
+        self._kept: list[bytes] = []
         self._now = 0.0
         self._free = False
         self.obey: Callable[[Order], None] = lambda _order: None
@@ -55,18 +70,32 @@ class Reins:
     def ask(self, what: str, choice: int | None = None) -> Order:
         """Say where this process is, and wait for an order. Ends the process when nobody is there to give one."""
         if self._free:
-            return Order("go", None)
+            return _GO
+        self._kept.append(packet(what, choice))
+        if self._ahead and what not in self._stops:
+            self._ahead -= 1
+            return _GO
+        self.say()
         try:
-            self._socket.send(packet(what, choice))
-            order = unpacked(self._socket.recv(PACKET))
+            order = unpacked(self._socket.recv(_ORDER))
         except OSError:
             order = Order("", None)
         if not order.what:
             sys.exit("back-end: who held the reins is gone")
-        if order.what == "free":
-            self._free = True
-            return Order("go", None)
-        return order
+        self._free = order.what == "free"
+        self._ahead = min(order.choice or 1, _KEPT) - 1 if order.what == "run" else 0
+        return _GO if order.what in ("free", "run") else order
+
+    def say(self) -> None:
+        """Send the reports that were kept; to be called before this process waits for anything else, or hangs up."""
+        kept, self._kept = self._kept, []
+        if kept:
+            with contextlib.suppress(OSError):  # that nobody is there is noticed when an order is waited for
+                self._socket.send(b"\n".join(kept))
+
+    def wait_next(self) -> None:
+        """Wait for an order at the next report: somebody else has something to do since this one."""
+        self._ahead = 0
 
     def close(self) -> None:
         """Let go. A second call does nothing."""

@@ -227,7 +227,10 @@ class Server:
         if self._told_of_silence_at is not None:
             waits.append(max(0.0, self._told_of_silence_at - time.monotonic()))
         seconds = min(waits, default=None)
-        if self.device.reins is None or not any(ring.queue for ring in self.backend.rings):
+        if self.device.reins is None:
+            return seconds
+        if not any(ring.queue for ring in self.backend.rings):
+            self.device.reins.say()
             return seconds
         return self.device.reins.rest(seconds)
 
@@ -254,6 +257,8 @@ class Server:
         """End the connection, if there is one, and listen for the next."""
         if self.backend is None:
             return
+        if self.device.reins is not None:
+            self.device.reins.say()
         self._watch_no_kicks()
         self._selector.unregister(self.backend.connection)
         self.backend.close()

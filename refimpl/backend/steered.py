@@ -86,6 +86,11 @@ class SteeredVring(Vring):
             self.queue.choose = self._choose
         super()._recover(recover)
 
+    def _call(self) -> None:
+        """Notify the driver, which can go on from here."""
+        super()._call()
+        self._reins.wait_next()
+
     def _choose(self, candidates: Sequence[int]) -> int:
         if len(candidates) == 1:
             return candidates[0]

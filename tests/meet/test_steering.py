@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from refimpl.backend.reins import Order
+from vhost_inflight.judging.crash import dice
 from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.command import run
 from vhost_inflight.judging.crash.faults import CrashTestError
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.script import crashes_of
+from vhost_inflight.judging.crash.steering import BackEndReins, DriverReins
 from vhost_inflight.judging.play.player import Player
 from vhost_inflight.judging.play.replay import replay
 from vhost_inflight.judging.play.schedule import load, parse
@@ -42,6 +46,46 @@ def test_the_same_seed_does_the_same(options: dict[str, Any], broken: set[str]) 
     assert set(first.properties) == broken
     assert told(first) == told(second)
     assert len(first.events) > 100
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"revision": "merged", "kills": 25}, {"ring": "packed", "revision": "hardened", "kills": 30}],
+    ids=("split", "packed"),
+)
+def test_in_runs_as_step_by_step(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
+    """Who is told to make many moves at once makes those that it makes when it is told each, and dies where it does."""
+    runs: list[int] = []
+    run_of = BackEndReins.run
+
+    def counted(reins: BackEndReins, moves: int) -> list[Order]:
+        said = run_of(reins, moves)
+        runs.append(len(said))
+        return said
+
+    monkeypatch.setattr(BackEndReins, "run", counted)
+    in_runs = crash_test(**options, seed=2)
+    assert max(runs) > 10
+    for reins in (BackEndReins, DriverReins):
+        monkeypatch.setattr(reins, "run", lambda self, _moves: [self.go()])
+    assert told(crash_test(**options, seed=2)) == told(in_runs)
+    assert in_runs.kills == options["kills"]
+
+
+def test_luck() -> None:
+    """What is drawn ahead of time is what would have been drawn before each move, and no more is left drawn."""
+    ahead, each = random.Random(5), random.Random(5)
+    luck, moves = dice.Luck(ahead, 0.5), []
+    for most, stops_after in ((100, 2), (1, 1), (3, 9), (100, 1), (100, 9)):
+        who, turns = luck.turns(most)
+        assert 1 <= turns <= most
+        made = min(turns, stops_after)
+        luck.took(made)
+        moves += [who] * made
+    luck.give_back()
+    assert moves == [int(each.random() >= 0.5) for _ in moves]
+    assert len(set(moves)) == 2
+    assert ahead.getstate() == each.getstate()
 
 
 def test_another_seed_does_something_else() -> None:

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from refimpl.backend.process import run_backend
-from refimpl.backend.reins import Order, Reins, packet, unpacked
+from refimpl.backend.reins import PACKET, Order, Reins, packet, unpacked
 from refimpl.errors import UsageError
 
 
 class Pair:
     """Both ends: orders are given before they are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *stops: str) -> None:
         """Make them."""
         self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.reins = Reins(theirs.detach())
+        self.reins = Reins(theirs.detach(), stops)
 
     def tell(self, *orders: bytes) -> None:
         """Give orders."""
@@ -32,7 +32,7 @@ class Pair:
         self.ours.setblocking(False)
         try:
             while True:
-                heard.append(self.ours.recv(256))
+                heard.append(self.ours.recv(PACKET))
         except BlockingIOError:
             return heard
 
@@ -94,6 +94,46 @@ def test_nobody_holds_them() -> None:
     pair.ours.close()
     with pytest.raises(SystemExit, match="who held the reins is gone"):
         pair.reins.hook("split.fetch.look", None)
+    pair.close()
+
+
+def take(pair: Pair, steps: str) -> list[bytes]:
+    """Take steps, each of one letter, and return the packets that were sent."""
+    for step in steps.split():
+        pair.reins.hook(step, None)
+    return pair.said()
+
+
+def test_runs() -> None:
+    """Reports of moves that were allowed ahead of time come in one packet, with that of the move which waits."""
+    pair = Pair("s")
+    pair.tell(b"run 3", b"go", b"run 1", b"go")
+    assert take(pair, "a b c d") == [b"a", b"b\nc\nd"]
+    assert take(pair, "e f") == [b"e", b"f"]
+    pair.tell(b"run 9", b"go", b"run 9", b"go", b"run 9")
+    assert take(pair, "g h s i") == [b"g", b"h\ns", b"i"]  # a step to wait at
+    assert take(pair, "j") == []
+    pair.reins.wait_next()  # it has called
+    assert take(pair, "k l") == [b"j\nk", b"l"]
+    pair.reins.say()  # it hangs up
+    assert take(pair, "m") == []
+    pair.reins.say()
+    assert pair.said() == [b"m"]
+    pair.tell(b"later", b"free")
+    assert take(pair, "n") == []
+    assert pair.reins.rest(0.5) == 0.0
+    assert pair.said() == [b"n\nrest 1"]
+    assert take(pair, "o p") == [b"o"]
+    pair.close()
+
+
+def test_as_many_as_are_a_packet() -> None:
+    """However many moves it has, the reports that are kept are a packet."""
+    pair = Pair()
+    pair.tell(b"run 30000", b"go")
+    packets = take(pair, "packed.reconnect.unmark.look " * 1001)
+    assert [packet.count(b"\n") + 1 for packet in packets] == [1, 1000]
+    assert len(packets[1]) < PACKET
     pair.close()
 
 

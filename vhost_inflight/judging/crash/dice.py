@@ -11,7 +11,7 @@ from vhost_inflight.judging.crash.plan import Kill
 from vhost_inflight.judging.crash.rig import Rig
 from vhost_inflight.judging.crash.steering import WORDS, BackEndReins, DriverReins
 
-__all__ = ["live"]
+__all__ = ["Luck", "live"]
 
 _A_SECOND = 20_000  # moves, about as many as both make in a second when they run free
 
@@ -22,22 +22,68 @@ def live(rig: Rig, kill: Kill, dice: random.Random, happened: Callable[[Order], 
     ``happened`` is called with each step that was taken. A life without the step ends after as many moves as serve
     several rounds of requests, or when nobody can move.
     """
-    back_end, driver = rig.start_steered(rig.seed), rig.driver
+    stops = {kill.step} if kill.step else ()
+    back_end, driver = rig.start_steered(rig.seed, stops), rig.driver
     assert driver is not None
-    eager, left = dice.choice((0.2, 0.5, 0.8)), kill.occurrence
-    said = back_end.at
-    for moves_left in range(400 + 200 * rig.size if kill.seconds is None else int(kill.seconds * _A_SECOND), -1, -1):
-        if said.what not in WORDS:
-            happened(said)
-        left -= said.what == kill.step
+    luck, left = Luck(dice, dice.choice((0.2, 0.5, 0.8))), kill.occurrence
+    moves = 400 + 200 * rig.size if kill.seconds is None else int(kill.seconds * _A_SECOND)
+    said = [back_end.at]
+    while True:
+        for step in said:
+            if step.what not in WORDS:
+                happened(step)
+            left -= step.what == kill.step
         movers = _movers(rig, back_end, driver)
-        if not (left and moves_left and (movers or back_end.at.choice)):
+        if not (left and moves and (movers or back_end.at.choice)):
             break
-        if movers:
-            said = (movers[0] if len(movers) == 1 or dice.random() < eager else movers[1]).go()
+        if not movers:
+            said = [back_end.go("later")]  # nothing else happens before the device finishes what it holds back
+        elif len(movers) == 1:
+            said = movers[0].run(moves)
         else:
-            said = back_end.go("later")  # nothing else happens before the device finishes what it holds back
+            who, turns = luck.turns(moves)
+            said = movers[who].run(turns)
+            luck.took(len(said))
+        moves -= len(said)
+    luck.give_back()
     return not left
+
+
+class Luck:
+    """Says by dice, ahead of time, who moves and how often before the other does.
+
+    Who is told how many moves it has may stop before; what was drawn for moves that nobody made is given back, so that
+    the dice are the same as if one had been thrown before each move.
+    """
+
+    def __init__(self, dice: random.Random, eager: float) -> None:
+        """Take the dice; ``eager`` is how likely it is the turn of the one."""
+        self._dice, self._eager = dice, eager
+        self._drawn: list[int] = []
+        self._taken, self._before = 0, dice.getstate()
+
+    def turns(self, most: int) -> tuple[int, int]:
+        """Return whose turn it is, the eager one's (0) or the other's, and for how many moves, ``most`` at most."""
+        who = self._whose(0)
+        return who, next((number for number in range(1, most) if self._whose(number) != who), most)
+
+    def _whose(self, number: int) -> int:
+        """Return whose turn it is after a number of moves from now on."""
+        if number == len(self._drawn):
+            self._drawn.append(int(self._dice.random() >= self._eager))
+        return self._drawn[number]
+
+    def took(self, moves: int) -> None:
+        """Take note of moves that were made where both could have moved."""
+        self._taken += moves
+        del self._drawn[:moves]
+
+    def give_back(self) -> None:
+        """Leave the dice as after one throw for each move that was made."""
+        if self._drawn:
+            self._dice.setstate(self._before)
+            for _ in range(self._taken):
+                self._dice.random()
 
 
 def _movers(rig: Rig, back_end: BackEndReins, driver: DriverReins) -> list[BackEndReins | DriverReins]:

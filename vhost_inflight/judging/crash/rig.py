@@ -8,7 +8,7 @@ import multiprocessing
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -205,11 +205,14 @@ class Rig:
         self._spawn(seed, crash_at=kill.text() if kill is not None and kill.step else None)
         self._come()
 
-    def start_steered(self, seed: int) -> BackEndReins:
-        """Start one that is steered, come to it, and return its reins: it has taken its first step."""
+    def start_steered(self, seed: int, stops: Collection[str] = ()) -> BackEndReins:
+        """Start one that is steered, come to it, and return its reins: it has taken its first step.
+
+        ``stops`` are steps at which it waits though it was told to run.
+        """
         self.reins = BackEndReins(lambda: self._ended_or_gave_up("it let go of the reins"))
         with self.reins.theirs as theirs:
-            self._spawn(seed, reins=theirs.fileno())
+            self._spawn(seed, reins=theirs.fileno(), stops=stops)
         self._come()
         assert self.front_end.connection is not None
         self.reins.watch(self.front_end.connection.fileno())
@@ -223,7 +226,9 @@ class Rig:
             self.reins.close()
             self.reins = None
 
-    def _spawn(self, seed: int, *, crash_at: str | None = None, reins: int | None = None) -> None:
+    def _spawn(
+        self, seed: int, *, crash_at: str | None = None, reins: int | None = None, stops: Collection[str] = ()
+    ) -> None:
         """Start the process, in a group of its own: Ctrl-C at a terminal does not reach it."""
 
         def run() -> None:
@@ -235,7 +240,7 @@ class Rig:
                 schedule=self.plan,
                 trace=self.trace,
                 seed=seed,
-                reins=None if reins is None else Reins(reins),
+                reins=None if reins is None else Reins(reins, stops),
             )
 
         self.front_end.path.unlink(missing_ok=True)

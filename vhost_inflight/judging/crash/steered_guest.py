@@ -1,9 +1,10 @@
 """The driver of the crash test, steered: it stops after each of its steps until it is told to go on.
 
 Each report is a pair, a step's id and its choice, or ``("turn", None)``: which step comes next? and ``("rest", None)``:
-it sleeps, or has found the back-end wrong. Each is answered by an order: ``go``; ``record``, after which it waits on;
-``free``, after which it goes on unsteered and makes nothing more; and to ``turn`` a step's id, with the head and the
-length of the chain where it is the first of a request.
+it sleeps, or has found the back-end wrong. It sends reports, in one list, where it waits, and is answered by an order:
+``go``; a number, that is ``go`` so many times in advance, though it waits at ``rest`` and at a kick in any case, since
+the back-end may move then; ``record``, after which it waits on; ``free``, after which it goes on unsteered and makes
+nothing more; and to ``turn`` a step's id, with the head and the length of the chain where it is the first of a request.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ from vhost_inflight.judging.crash.guest import MADE, CrashGuest
 __all__ = ["ScriptedGuest", "SteeredGuest"]
 
 
+_STOPS = frozenset({"rest", "driver.kick.1"})
+
+
 class SteeredGuest(CrashGuest):
     """See CrashGuest: it decides itself what it does, but not when."""
 
     free = False
+    _ahead = 0
+    _kept: tuple[tuple[str, int | None], ...] = ()
 
     def pause(self, step: str, choice: int | None = None) -> None:
         """Report a step, and wait until it is to go on."""
@@ -32,9 +38,18 @@ class SteeredGuest(CrashGuest):
         """Report a step, and return what is ordered; ``go`` when free. Raises EOFError when it is to stop."""
         if self.free:
             return "go"
-        self.control.send((step, choice))
+        self._kept += ((step, choice),)
+        if self._ahead and step not in _STOPS:
+            self._ahead -= 1
+            return "go"
+        self.control.send(self._kept)
+        self._kept = ()
         while (order := self.control.recv()) == "record":
             self.hand_over()
+        if isinstance(order, int):
+            self._ahead = order - 1
+            return "go"
+        self._ahead = 0
         if order == "stop":
             raise EOFError
         if order == "free":

@@ -32,6 +32,9 @@ class Reins(Protocol):
     def go(self, *order: Any) -> Order:
         """Give an order, "go" if there is none; return what the process says next. Raises CrashTestError if nothing."""
 
+    def run(self, moves: int) -> list[Order]:
+        """Let it make so many moves, or fewer where somebody else may have something to do; return what it said."""
+
 
 def answers(poll: select.poll, who: str) -> list[int]:
     """Wait until one of some descriptors is ready, and return those. Raises CrashTestError when none is."""
@@ -59,13 +62,14 @@ class BackEndReins:
         """Take something to read there, the end of a connection, for the end of the back-end."""
         self._poll.register(fd, select.POLLIN)
 
-    def hear(self) -> Order:
-        """Wait for what it says, and return it."""
+    def hear(self) -> list[Order]:
+        """Wait until it waits, and return what it said."""
         ready = answers(self._poll, "the back-end")
         with contextlib.suppress(ConnectionError):  # it died before it had read all
             if self._ours.fileno() in ready and (data := self._ours.recv(PACKET)):
-                self.at = unpacked(data)
-                return self.at
+                said = [unpacked(line) for line in data.split(b"\n")]
+                self.at = said[-1]
+                return said
         self._gone()
         raise CrashTestError("the back-end let go of the reins")
 
@@ -77,6 +81,12 @@ class BackEndReins:
     def go(self, *order: Any) -> Order:
         """Give an order; return what it says next."""
         self.tell(*(order or ("go",)))
+        self.hear()
+        return self.at
+
+    def run(self, moves: int) -> list[Order]:
+        """Let it make so many moves, or fewer (refimpl.backend.reins); return what it said after each."""
+        self.tell("run", moves)
         return self.hear()
 
     def close(self) -> None:
@@ -93,18 +103,28 @@ class DriverReins:
         self._control = control
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
-        self.at = self._hear()
+        self._hear()
 
-    def _hear(self) -> Order:
+    def _hear(self) -> list[Order]:
         answers(self._poll, "the driver")
         try:
-            self.at = Order(*self._control.recv())
+            said = [Order(*report) for report in self._control.recv()]
         except (EOFError, ConnectionError) as error:
             raise CrashTestError("the driver ended by itself") from error
-        return self.at
+        self.at = said[-1]
+        return said
+
+    def _tell(self, order: Any) -> None:
+        with contextlib.suppress(ConnectionError):  # that it is gone is heard
+            self._control.send(order)
 
     def go(self, *order: Any) -> Order:
         """Give an order; return what it says next."""
-        with contextlib.suppress(ConnectionError):
-            self._control.send(order if len(order) > 1 else order[0] if order else "go")
+        self._tell(order if len(order) > 1 else order[0] if order else "go")
+        self._hear()
+        return self.at
+
+    def run(self, moves: int) -> list[Order]:
+        """Let it make so many moves, or fewer; return what it said after each."""
+        self._tell(moves)
         return self._hear()
