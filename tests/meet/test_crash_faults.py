@@ -17,8 +17,9 @@ from typing import Any, NoReturn
 import pytest
 
 from refimpl.backend.process import main
+from refimpl.backend.reins import Order
 from refimpl.choices import Choices
-from refimpl.memory import SharedMemory
+from refimpl.memory import SharedMemory, store
 from vhost_inflight import forked
 from vhost_inflight.judging.crash import command, steering
 from vhost_inflight.judging.crash.campaign import crash_test
@@ -275,6 +276,23 @@ def test_back_end_that_is_harmed(monkeypatch: pytest.MonkeyPatch, harm: Callable
         harm(steered.rig)
         with pytest.raises(CrashTestError, match=message):
             steered.go_on()
+    finally:
+        steered.close()
+
+
+def test_a_ring_that_stops_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a back-end did before it found the ring wrong is told, though it makes no move any more."""
+    steered = Steered()
+    try:
+        monkeypatch.setattr(steering, "PATIENCE", 2)
+        avail = steered.rig.ram.rings[0].avail
+        while not steered.reins.at.what.endswith(".ready"):
+            steered.reins.go()
+        store(avail, "idx", avail.idx + 1000)
+        assert steered.reins.run(50) == [Order("turn", None)]
+        with pytest.raises(CrashTestError, match="the back-end does not answer"):
+            steered.reins.run(50)
+        assert blames_memory(steered.rig.said())
     finally:
         steered.close()
 

@@ -4,11 +4,13 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from refimpl.backend.disk import Disk
+from refimpl.backend.reins import PACKET, Reins
 from refimpl.backend.server import Server, listen
 from refimpl.choices import Choices
 from refimpl.errors import BackEndError, InflightError
@@ -157,3 +159,22 @@ def test_without_a_shared_buffer(tmp_path: Path) -> None:
             assert guest.read(0, 512) == b"y" * 512
             assert front_end.inflight is None
             assert served.log == []
+
+
+def test_who_is_steered_tells_all_before_it_hangs_up(tmp_path: Path) -> None:
+    """Whoever steers takes the end of the connection for the end of what it is told."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reins, path = Reins(theirs.detach()), tmp_path / "socket"
+    with ours, Disk(make_image(tmp_path)) as disk:
+        device = replace(make_device(disk), reins=reins)
+        with Server(path, device, lambda _: None) as server, socket.socket(socket.AF_UNIX) as front_end:
+            front_end.connect(str(path))
+            server._accept()
+            ours.settimeout(10)
+            ours.send(b"run 2")
+            reins.hook("split.fetch.look", None)
+            reins.hook("split.fetch.1", 3)
+            server._disconnect()
+            assert [ours.recv(PACKET) for _ in range(2)] == [b"split.fetch.look", b"split.fetch.1 3"]
+            assert front_end.recv(1) == b""
+        reins.close()
