@@ -75,11 +75,15 @@ class ForkedBackEnd:
                 self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.code is not None
 
-    def kill(self) -> None:
-        """Kill it, if it lives, and wait for its end."""
+    def dies(self) -> None:
+        """Kill it, if it lives, and do not wait for its end."""
         if self.code is None:
             signal.pidfd_send_signal(self._ended, signal.SIGKILL)
-            self.ends_within(_ENDED)
+
+    def kill(self) -> None:
+        """Kill it, if it lives, and wait for its end."""
+        self.dies()
+        self.ends_within(_ENDED)
 
     def close(self) -> None:
         """Kill it, if it lives, and let go of it."""

@@ -297,6 +297,29 @@ def test_a_ring_that_stops_in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
         steered.close()
 
 
+def test_the_next_one_begins_while_the_last_one_ends() -> None:
+    """It is the one that is asked for, or else it goes; who was killed has ended, and nothing is left at the end."""
+    steered = Steered()
+    rig, pids = steered.rig, []
+    try:
+        for ahead, start in (((1, ("a",)), (1, ("a",))), ((2, ()), (3, ())), ((4, ()), (4, ("b",)))):
+            assert rig.back_end is not None
+            pids.append(rig.back_end.pid)
+            rig.kill(ahead)
+            assert not Path(f"/proc/{pids[-1]}").exists()
+            begun = rig.back_end.pid
+            rig.start_steered(*start)
+            assert (rig.back_end.pid == begun) == (ahead == start)
+            pids += [begun, rig.back_end.pid]
+        rig.kill((5, ()))
+        assert rig.back_end is not None
+        pids.append(rig.back_end.pid)
+        assert Path(f"/proc/{pids[-1]}").exists()
+    finally:
+        steered.close()
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
 def test_who_is_blamed() -> None:
     """A back-end that finds fault with region or ring gives a verdict on its earlier lives; other last words do not."""
     assert blames_memory("back-end: the region: version is 7; this back-end knows 1")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from refimpl.choices import Choices
 from refimpl.errors import UsageError
-from vhost_inflight.judging.crash.dice import live
+from vhost_inflight.judging.crash.dice import live, stops_of
 from vhost_inflight.judging.crash.faults import GaveUpError
 from vhost_inflight.judging.crash.guest import CrashGuest
 from vhost_inflight.judging.crash.judge_split import Broken, CrashJudge
@@ -87,29 +87,42 @@ def _kill_again_and_again(rig: Rig, judge: CrashJudge, outcome: Outcome, kills: 
     """Start a back-end, kill it, judge, as often as wanted or until everything that follows would be judged wrong."""
     dice = random.Random(outcome.seed)  # noqa: S311  # what is killed when, no secret
     shape = outcome.shape
-    plan, in_progress = Plan(outcome.ring, outcome.revision, shape.size, dice, outcome.gaps), 0
+    plan = Plan(outcome.ring, outcome.revision, shape.size, dice, outcome.gaps)
+    kill = plan.next(0)
     while outcome.kills < kills and not outcome.lost:
-        kill = plan.next(in_progress)
-        life = _live_free if outcome.free else _live_steered
-        if not life(rig, kill, outcome, dice):
-            kill = Kill(seconds=kill.seconds or LIFE)
-        rig.kill()
+        live_and_die = _live_free if outcome.free else _live_steered
+        died, kill = live_and_die(rig, kill, plan, outcome, dice, last=outcome.kills + 1 == kills)
         outcome.kills += 1
-        outcome.steps[kill.step or "at random"] += 1
-        judge.died(outcome.kills, kill.text(), rig.record(), rig.lines(), rig.region())
-        in_progress = rig.in_progress()
+        outcome.steps[died.step or "at random"] += 1
+        judge.died(outcome.kills, died.text(), rig.record(), rig.lines(), rig.region())
         if outcome.free:
             rig.tell_driver("go")
-        yield kill
+        yield died
 
 
-def _live_steered(rig: Rig, kill: Kill, outcome: Outcome, dice: random.Random) -> bool:
+def _live_steered(
+    rig: Rig, kill: Kill, plan: Plan, outcome: Outcome, dice: random.Random, *, last: bool
+) -> tuple[Kill, Kill]:
+    """Let one live and die; return its death, and the next one's, which begins while this is judged."""
     rig.seed = outcome.seed + outcome.kills + 1
     reached = live(rig, kill, dice, outcome.happened)
     outcome.events.append(["crash"])
-    return reached
+    following = plan.next(rig.in_progress())
+    rig.kill(None if last else (rig.seed + 1, stops_of(following)))
+    return kill if reached else _at_random(kill), following
 
 
-def _live_free(rig: Rig, kill: Kill, outcome: Outcome, _dice: random.Random) -> bool:
+def _live_free(
+    rig: Rig, kill: Kill, plan: Plan, outcome: Outcome, _dice: random.Random, *, last: bool
+) -> tuple[Kill, Kill]:
+    """Let one live and die; return its death, and the next one's."""
+    del last
     rig.start(outcome.seed + outcome.kills + 1, kill)
-    return rig.wait(kill.seconds if kill.seconds is not None else LIFE)
+    reached = rig.wait(kill.seconds if kill.seconds is not None else LIFE)
+    rig.kill()
+    return kill if reached else _at_random(kill), plan.next(rig.in_progress())
+
+
+def _at_random(kill: Kill) -> Kill:
+    """Return the death of one that did not come to its step."""
+    return Kill(seconds=kill.seconds or LIFE)

@@ -11,7 +11,7 @@ from vhost_inflight.judging.crash.plan import Kill
 from vhost_inflight.judging.crash.rig import Rig
 from vhost_inflight.judging.crash.steering import WORDS, BackEndReins, DriverReins
 
-__all__ = ["Luck", "live"]
+__all__ = ["Luck", "live", "stops_of"]
 
 _A_SECOND = 20_000  # moves, about as many as both make in a second when they run free
 
@@ -22,8 +22,7 @@ def live(rig: Rig, kill: Kill, dice: random.Random, happened: Callable[[Order], 
     ``happened`` is called with each step that was taken. A life without the step ends after as many moves as serve
     several rounds of requests, or when nobody can move.
     """
-    stops = {kill.step} if kill.step else ()
-    back_end, driver = rig.start_steered(rig.seed, stops), rig.driver
+    back_end, driver = rig.start_steered(rig.seed, stops_of(kill)), rig.driver
     assert driver is not None
     luck, left = Luck(dice, dice.choice((0.2, 0.5, 0.8))), kill.occurrence
     moves = 400 + 200 * rig.size if kill.seconds is None else int(kill.seconds * _A_SECOND)
@@ -47,6 +46,11 @@ def live(rig: Rig, kill: Kill, dice: random.Random, happened: Callable[[Order], 
         moves -= len(said)
     luck.give_back()
     return not left
+
+
+def stops_of(kill: Kill) -> tuple[str, ...]:
+    """Return the steps at which a back-end that is to die waits, though it was told to run."""
+    return (kill.step,) if kill.step else ()
 
 
 class Luck:

@@ -74,6 +74,7 @@ class Rig:
         self.plan = Schedule(hold=self.size, order="shuffle", idle=0.002)
         self.packed = self.choices.ring == "packed"
         self.back_end: ForkedBackEnd | None = None
+        self._begun: tuple[int, Collection[str]] | None = None
         self._read = 0
         with contextlib.ExitStack() as stack:
             self.ram = stack.enter_context(GuestRam(1, self.size, SECTOR, packed=self.packed))
@@ -132,8 +133,6 @@ class Rig:
         """End the processes and close everything."""
         with self._owned:
             self.kill()
-            if self.back_end is not None:
-                self.back_end.close()
 
     # What they share
 
@@ -202,6 +201,7 @@ class Rig:
 
         Raises GaveUpError and CrashTestError when it does not serve, as all that follow do.
         """
+        self.kill()
         self._spawn(seed, crash_at=kill.text() if kill is not None and kill.step else None)
         self._come()
 
@@ -210,14 +210,23 @@ class Rig:
 
         ``stops`` are steps at which it waits though it was told to run.
         """
-        self.reins = BackEndReins(lambda: self._ended_or_gave_up("it let go of the reins"))
-        with self.reins.theirs as theirs:
-            self._spawn(seed, reins=theirs.fileno(), stops=stops)
+        if self._begun != (seed, stops):
+            self.kill()
+            self._begin_steered(seed, stops)
+        self._begun = None
+        assert self.reins is not None
         self._come()
         assert self.front_end.connection is not None
         self.reins.watch(self.front_end.connection.fileno())
         self.reins.hear()
         return self.reins
+
+    def _begin_steered(self, seed: int, stops: Collection[str]) -> None:
+        """Start one that is steered, which does nothing before somebody comes to it."""
+        self.reins = BackEndReins(lambda: self._ended_or_gave_up("it let go of the reins"))
+        with self.reins.theirs as theirs:
+            self._spawn(seed, reins=theirs.fileno(), stops=stops)
+        self._begun = seed, stops
 
     def free_back_end(self) -> None:
         """Let a steered one run on freely."""
@@ -244,8 +253,6 @@ class Rig:
             )
 
         self.front_end.path.unlink(missing_ok=True)
-        if self.back_end is not None:
-            self.back_end.close()
         with self.log.open("wb") as log, held_signals():
             self.back_end = ForkedBackEnd(lambda: told(run), log, () if reins is None else (reins,))
 
@@ -275,14 +282,24 @@ class Rig:
             return True
         return False
 
-    def kill(self) -> None:
-        """Kill the back-end from outside, if it lives, and close the connection to it."""
-        if self.back_end is not None:
-            self.back_end.kill()
+    def kill(self, ahead: tuple[int, Collection[str]] | None = None) -> None:
+        """Kill the back-end from outside, if it lives, and close the connection to it.
+
+        While it ends, start the one that comes next, if it is known: ``ahead`` is what `start_steered` will be told.
+        """
+        dying, self.back_end, self._begun = self.back_end, None, None
         if self.reins is not None:
             self.reins.close()
             self.reins = None
-        self.front_end.disconnect()
+        try:
+            if dying is not None:
+                dying.dies()
+            self.front_end.disconnect()
+            if ahead is not None:
+                self._begin_steered(*ahead)
+        finally:
+            if dying is not None:
+                dying.close()
 
     def _ended_or_gave_up(self, what: str) -> None:
         """Return if the back-end was killed where it was to be; otherwise raise what there is to say of it."""
