@@ -1,6 +1,6 @@
 """The crash test: a driver, a front-end and a back-end as real processes; the back-end is killed, again and again.
 
-The back-end is ``python -m refimpl.backend.process``. The front-end is this process: it holds the shared buffer and
+The back-end is `run_backend` in a process forked from this one. The front-end is this process: it holds the buffer and
 comes back as QEMU does. The driver is a child of it. First come kills at every storing step, then kills at random;
 after each death everything that really happened is judged.
 
