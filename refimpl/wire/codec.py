@@ -75,6 +75,7 @@ class Request(enum.IntEnum):
     REM_MEM_REG = 38
     SET_STATUS = 39
     GET_STATUS = 40
+    GET_VRING_BASE_SKIP_DRAIN = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ KINDS: Final[Mapping[Request, Kind]] = MappingProxyType(
         Request.REM_MEM_REG: Kind(SingleRegion, fds=(0, 1)),
         Request.SET_STATUS: Kind(Number),
         Request.GET_STATUS: Kind(reply=Number),
+        Request.GET_VRING_BASE_SKIP_DRAIN: Kind(VringState, reply=VringState),
     },
 )
 """Every message, in both directions."""

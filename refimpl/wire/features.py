@@ -14,6 +14,8 @@ PROTOCOL_CONFIG: Final = 1 << 9
 PROTOCOL_INFLIGHT_SHMFD: Final = 1 << 12
 PROTOCOL_RESET_DEVICE: Final = 1 << 13
 PROTOCOL_CONFIGURE_MEM_SLOTS: Final = 1 << 15
+PROTOCOL_GET_VRING_BASE_INFLIGHT: Final = 1 << 20
+PROTOCOL_GET_VRING_BASE_SKIP_DRAIN: Final = 1 << 23
 
 PROTOCOL_FEATURES: Final = (
     PROTOCOL_MQ
@@ -25,7 +27,27 @@ PROTOCOL_FEATURES: Final = (
     | PROTOCOL_RESET_DEVICE
     | PROTOCOL_CONFIGURE_MEM_SLOTS
 )
-"""The protocol features that the back-end offers."""
+"""The protocol features that the back-end offers, whatever its generation."""
+
+SUSPEND: Final = PROTOCOL_GET_VRING_BASE_INFLIGHT | PROTOCOL_INFLIGHT_SHMFD
+"""What has to be negotiated before a stopped ring may leave requests in flight, recorded in the region."""
+
+SKIP_DRAIN: Final = PROTOCOL_GET_VRING_BASE_SKIP_DRAIN | SUSPEND
+"""What has to be negotiated before a front-end may ask for that."""
+
+DEPENDENT: Final[Mapping[int, int]] = MappingProxyType(
+    {PROTOCOL_GET_VRING_BASE_INFLIGHT: SUSPEND, PROTOCOL_GET_VRING_BASE_SKIP_DRAIN: SKIP_DRAIN}
+)
+"""Protocol features that mean nothing without others, and all that has to be there."""
+
+GENERATIONS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "drain": 0,
+        "may-suspend": PROTOCOL_GET_VRING_BASE_INFLIGHT,
+        "skip-drain": PROTOCOL_GET_VRING_BASE_INFLIGHT | PROTOCOL_GET_VRING_BASE_SKIP_DRAIN,
+    }
+)
+"""How the text has rings stopped, by generation: the protocol features that one of it offers or accepts besides."""
 
 BLK_SEG_MAX: Final = 1 << 2
 BLK_SIZE_MAX: Final = 1 << 1
@@ -66,7 +88,7 @@ NEEDED: Final = VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
 """The features that it cannot do without; RING_PACKED too, when the guest's rings are packed."""
 
 WANTED_PROTOCOL: Final = PROTOCOL_FEATURES
-"""The protocol features that the front-end accepts when they are offered."""
+"""The protocol features that the front-end accepts when they are offered, whatever its generation."""
 
 NEEDS: Final[Mapping[Request, int]] = MappingProxyType(
     {
@@ -81,6 +103,15 @@ NEEDS: Final[Mapping[Request, int]] = MappingProxyType(
         Request.GET_MAX_MEM_SLOTS: PROTOCOL_CONFIGURE_MEM_SLOTS,
         Request.ADD_MEM_REG: PROTOCOL_CONFIGURE_MEM_SLOTS,
         Request.REM_MEM_REG: PROTOCOL_CONFIGURE_MEM_SLOTS,
+        Request.GET_VRING_BASE_SKIP_DRAIN: SKIP_DRAIN,
     },
 )
-"""The protocol feature that has to be negotiated before a message may be sent."""
+"""The protocol features that have to be negotiated before a message may be sent."""
+
+
+def in_effect(protocol_features: int) -> int:
+    """Return the protocol features without those that mean nothing, as others that they need are missing.
+
+    To accept one of those is no fault: no text says that it must not be. So it is taken as not negotiated.
+    """
+    return protocol_features & ~sum(bit for bit, needed in DEPENDENT.items() if needed & ~protocol_features)

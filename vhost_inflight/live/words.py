@@ -71,6 +71,8 @@ _MORE_PROTOCOL: Final[Mapping[int, str]] = MappingProxyType(
         17: "XEN_MMAP",
         18: "SHARED_OBJECT",
         19: "DEVICE_STATE",
+        21: "GPA_ADDRESSES",
+        22: "SHMEM",
     }
 )
 """Likewise those of vhost-user."""
@@ -90,9 +92,12 @@ _STATE: Final[Mapping[Request, str]] = MappingProxyType(
         Request.SET_VRING_NUM: "{} entries",
         Request.SET_VRING_BASE: "base {}",
         Request.GET_VRING_BASE: "base {}",
+        Request.GET_VRING_BASE_SKIP_DRAIN: "base {}",
         Request.SET_VRING_ENABLE: "enable {}",
     }
 )
+
+_ASKS_BASE: Final = frozenset({Request.GET_VRING_BASE, Request.GET_VRING_BASE_SKIP_DRAIN})
 
 
 def name_of(number: int) -> str:
@@ -149,8 +154,8 @@ def _number(frame: Frame, payload: Any) -> str:
 
 def _state(frame: Frame, payload: Any) -> str:
     said = _STATE.get(Request(frame.number), "{}")
-    if frame.number == Request.GET_VRING_BASE and not frame.is_reply:
-        return f"queue {payload.index}"
+    if frame.number in _ASKS_BASE and not frame.is_reply:
+        return f"queue {payload.index}" + (f", num {payload.num}, which has to be 0" if payload.num else "")
     number = f"{payload.num:#x}" if "base" in said and payload.num > 0xFFFF else str(payload.num)
     return f"queue {payload.index}, {said.format(number)}"
 
