@@ -8,8 +8,9 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final
 
+from refimpl.backend.asked import accepted, base_given, payload_of, ring_to_stop
 from refimpl.backend.device import Device
 from refimpl.backend.dirty import DirtyLog
 from refimpl.backend.disk import WCE_OFFSET
@@ -23,10 +24,11 @@ from refimpl.split.state import Counter
 from refimpl.wire.codec import KINDS, Message, Request
 from refimpl.wire.features import (
     EVENT_IDX,
-    MORE_FEATURES,
     NEEDS,
+    PROTOCOL_FEATURES,
     PROTOCOL_REPLY_ACK,
     RING_PACKED,
+    SUSPEND,
     VHOST_LOG_ALL,
     VHOST_USER_PROTOCOL_FEATURES,
 )
@@ -73,9 +75,9 @@ class Backend:
             message = received.message
             self.last = message.request
             _LOG.debug("%s %s, %d file descriptors", message, message.payload, len(received.fds))
-            needed = NEEDS.get(message.request, 0)
-            if needed & ~self.protocol_features:
-                self._take_as_negotiated(message, needed)
+            missing = NEEDS.get(message.request, 0) & ~self.protocol_features
+            if missing:
+                self._take_as_negotiated(message, missing)
             handler = _HANDLERS.get(message.request)
             if handler is None:
                 raise FrontEndError(f"{message} came, which needs a feature that is not offered")
@@ -86,16 +88,18 @@ class Backend:
             if reply is not None:
                 self.connection.send(Message(message.request, reply, reply=True))
 
-    def _take_as_negotiated(self, message: Message, needed: int) -> None:
+    def _take_as_negotiated(self, message: Message, missing: int) -> None:
         """Take what is offered as negotiated, if the front-end goes on where it was with a back-end before this one.
 
         QEMU 7.2 does so when a back-end dies in a pause: it accepts protocol features (a bit of SET_FEATURES), says
-        nothing of which, and hands over a region. Raises FrontEndError for anything else.
+        nothing of which, and hands over a region. What it cannot know (GENERATIONS) is not among them. Raises
+        FrontEndError for anything else.
         """
         goes_on = message.request is Request.SET_INFLIGHT_FD and self.features & VHOST_USER_PROTOCOL_FEATURES
-        if self._negotiated or not goes_on or needed & ~self.device.protocol_features:
-            raise FrontEndError(f"{message} came though bit {needed.bit_length() - 1} was not negotiated")
-        self.protocol_features = self.device.protocol_features
+        if self._negotiated or not goes_on or missing & ~self.device.protocol_features:
+            bits = " and ".join(str(bit) for bit in range(64) if missing >> bit & 1)
+            raise FrontEndError(f"{message} came though bit {bits} was not negotiated")
+        self.protocol_features = self.device.protocol_features & PROTOCOL_FEATURES
         _LOG.warning(
             "%s came with nothing negotiated on this connection, as QEMU 7.2 sends it when a back-end dies while the "
             "machine is paused: what is offered, %#x, is taken as negotiated", message, self.protocol_features,
@@ -133,13 +137,9 @@ class Backend:
         """The kind of ring that was negotiated."""
         return "packed" if self.features & RING_PACKED else "split"
 
-    def get_features(self, _received: Received) -> Payload:
-        """Offer the virtio features."""
-        return Number(self.device.features)
-
     def set_features(self, received: Received) -> None:
         """Take the virtio features; without protocol features, rings need not be enabled."""
-        before, self.features = self.features, _accepted(received, self.device.features)
+        before, self.features = self.features, accepted(received, self.device.features)
         if self.features != before:
             events = "event index" if self.features & EVENT_IDX else "event flags"
             _LOG.info("the front-end accepted features %#x: %s rings, %s", self.features, self._kind, events)
@@ -150,25 +150,17 @@ class Backend:
             if not self.features & VHOST_USER_PROTOCOL_FEATURES:
                 ring.enable(enabled=True)
 
-    def get_protocol_features(self, _received: Received) -> Payload:
-        """Offer the protocol features."""
-        return Number(self.device.protocol_features)
-
     def set_protocol_features(self, received: Received) -> None:
         """Take the protocol features."""
-        self.protocol_features = _accepted(received, self.device.protocol_features)
+        self.protocol_features = accepted(received, self.device.protocol_features)
         self._negotiated = True
-
-    def get_queue_num(self, _received: Received) -> Payload:
-        """Say how many queues there are."""
-        return Number(self.device.disk.queues)
 
     def set_owner(self, _received: Received) -> None:
         """Do nothing: the connection has one owner anyway."""
 
     def set_mem_table(self, received: Received) -> None:
         """Map all of the guest's memory anew."""
-        table = _payload(received, MemoryTable)
+        table = payload_of(received, MemoryTable)
         self.memory.clear()
         for region, fd in zip(table.regions, received.fds, strict=True):
             self.memory.add(region, fd)
@@ -176,17 +168,13 @@ class Backend:
 
     def add_mem_reg(self, received: Received) -> None:
         """Map one more region, or one anew."""
-        self.memory.add(_payload(received, SingleRegion).region, received.fds[0])
+        self.memory.add(payload_of(received, SingleRegion).region, received.fds[0])
         self._lay_again()
 
     def rem_mem_reg(self, received: Received) -> None:
         """Unmap one region."""
-        self.memory.remove(_payload(received, SingleRegion).region)
+        self.memory.remove(payload_of(received, SingleRegion).region)
         self._lay_again()
-
-    def get_max_mem_slots(self, _received: Received) -> Payload:
-        """Say how many regions there may be."""
-        return Number(self.device.mem_slots)
 
     def set_backend_req_fd(self, received: Received) -> None:
         """Take the socket for requests of the back-end; it sends none."""
@@ -196,13 +184,13 @@ class Backend:
 
     def get_config(self, received: Received) -> Payload:
         """Return a part of the configuration space, zeros beyond the known fields; nothing when it is not all in it."""
-        asked = _payload(received, ConfigSpace)
+        asked = payload_of(received, ConfigSpace)
         data = self.device.disk.config(asked.offset, len(asked.data))
         return NOTHING if data is None else ConfigSpace(asked.offset, asked.flags, data)
 
     def set_config(self, received: Received) -> None:
         """Take the byte that switches the write cache, the only one that may be written."""
-        written = _payload(received, ConfigSpace)
+        written = payload_of(received, ConfigSpace)
         if written.offset != WCE_OFFSET or written.data not in {b"\0", b"\1"}:
             raise FrontEndError(f"SET_CONFIG at {written.offset} of {len(written.data)} bytes; wce alone can be set")
         self.device.disk.write_cache = written.data[0]
@@ -212,7 +200,7 @@ class Backend:
     def get_inflight_fd(self, received: Received) -> None:
         """Create a fresh shared buffer and reply with it; it is used once the front-end has handed it back."""
         choices = self.device.choices_of(self._kind)
-        memory, payload = create_inflight(_payload(received, Inflight), len(self.rings), choices, self.device.stride)
+        memory, payload = create_inflight(payload_of(received, Inflight), len(self.rings), choices, self.device.stride)
         with memory:
             what = counted(payload.num_queues, "queue"), payload.queue_size, payload.mmap_size
             _LOG.info("made fresh regions for %s of %d entries, %d bytes in all", *what)
@@ -222,7 +210,7 @@ class Backend:
         """Take the shared buffer that the rings use from now on."""
         if any(ring.queue is not None for ring in self.rings):
             raise FrontEndError("SET_INFLIGHT_FD came while a ring runs")
-        payload = _payload(received, Inflight)
+        payload = payload_of(received, Inflight)
         choices = self.device.choices_of(self._kind)
         fresh = InflightBuffer(payload, received.fds[0], len(self.rings), choices, self.device.stride)
         self._drop_inflight()
@@ -242,22 +230,37 @@ class Backend:
 
     def set_vring_addr(self, received: Received) -> None:
         """Take where a ring is."""
-        address = _payload(received, VringAddress)
+        address = payload_of(received, VringAddress)
         self._ring(address.index, received).describe(address)
 
     def set_vring_base(self, received: Received) -> None:
         """Take where the front-end thinks that fetching goes on; the region and the used ring know better."""
-        ring, state = self._stopped(received)
-        ring.base = state.num
+        ring, _ = self._stopped(received)
+        ring.base = base_given(received, ring.kind, self.protocol_features)
 
     def get_vring_base(self, received: Received) -> Payload:
-        """Finish what is in flight, stop the ring, and say where fetching went on."""
-        ring = self._ring(_payload(received, VringState).index, received)
-        return VringState(ring.number, ring.stop())
+        """Stop a ring, and say where fetching went on; what is in flight is finished first, or stays in the region.
+
+        The latter if this back-end is of the generation may-suspend, and the front-end has accepted that.
+        """
+        may = self.device.generation == "may-suspend" and not SUSPEND & ~self.protocol_features
+        return self._stop(received, suspend=may)
+
+    def get_vring_base_skip_drain(self, received: Received) -> Payload:
+        """Stop a ring at once, and say where fetching went on; what is in flight stays in the region."""
+        return self._stop(received, suspend=True)
+
+    def _stop(self, received: Received, *, suspend: bool) -> Payload:
+        """Stop a ring; one whose requests no region tells of is drained in any case, as nobody could make them good."""
+        ring = self._ring(ring_to_stop(received, self.protocol_features), received)
+        if suspend and self.inflight is None and ring.queue is not None:
+            _LOG.warning("ring %d has no region to leave its requests in, so it is drained", ring.number)
+            suspend = False
+        return VringState(ring.number, ring.suspend() if suspend else ring.stop())
 
     def set_vring_kick(self, received: Received) -> None:
         """Take the kick file descriptor, which starts an enabled ring the first time."""
-        payload = _payload(received, VringFd)
+        payload = payload_of(received, VringFd)
         ring = self._ring(payload.index, received)
         if not payload.has_fd:
             raise FrontEndError(f"SET_VRING_KICK without a file descriptor for ring {ring.number}; polling is not done")
@@ -276,7 +279,7 @@ class Backend:
 
     def set_vring_enable(self, received: Received) -> None:
         """Enable or disable a ring; enabling starts one that has its kick file descriptor."""
-        state = _payload(received, VringState)
+        state = payload_of(received, VringState)
         ring = self._ring(state.index, received)
         if state.num not in {0, 1}:
             raise FrontEndError(f"SET_VRING_ENABLE is {state.num}, neither 0 nor 1")
@@ -312,7 +315,7 @@ class Backend:
 
     def _set_fd(self, received: Received, name: str) -> Vring:
         """Take a call or err file descriptor, and return its ring."""
-        payload = _payload(received, VringFd)
+        payload = payload_of(received, VringFd)
         ring = self._ring(payload.index, received)
         ring.set_fd(name, received.take_fd() if payload.has_fd else None)
         return ring
@@ -325,7 +328,7 @@ class Backend:
 
     def _stopped(self, received: Received) -> tuple[Vring, VringState]:
         """Return the ring and the number of a message that may only come while the ring is stopped."""
-        state = _payload(received, VringState)
+        state = payload_of(received, VringState)
         ring = self._ring(state.index, received)
         if ring.queue is not None:
             raise FrontEndError(f"{received.message} came while ring {ring.number} runs")
@@ -345,14 +348,12 @@ class Backend:
 
 _LOG: Final = logging.getLogger(__name__)
 
-_P = TypeVar("_P", bound=Payload)
-
 Handler = Callable[[Backend, Received], Payload | None]
 """Returns the reply; None: an ack if asked for, or the reply was sent already, with a file descriptor."""
 
 _HANDLERS: Final[Mapping[Request, Handler]] = MappingProxyType(
     {
-        Request.GET_FEATURES: Backend.get_features,
+        Request.GET_FEATURES: lambda backend, _: Number(backend.device.features),
         Request.SET_FEATURES: Backend.set_features,
         Request.SET_OWNER: Backend.set_owner,
         Request.RESET_OWNER: Backend.reset_owner,
@@ -366,9 +367,9 @@ _HANDLERS: Final[Mapping[Request, Handler]] = MappingProxyType(
         Request.SET_VRING_KICK: Backend.set_vring_kick,
         Request.SET_VRING_CALL: Backend.set_vring_call,
         Request.SET_VRING_ERR: Backend.set_vring_err,
-        Request.GET_PROTOCOL_FEATURES: Backend.get_protocol_features,
+        Request.GET_PROTOCOL_FEATURES: lambda backend, _: Number(backend.device.protocol_features),
         Request.SET_PROTOCOL_FEATURES: Backend.set_protocol_features,
-        Request.GET_QUEUE_NUM: Backend.get_queue_num,
+        Request.GET_QUEUE_NUM: lambda backend, _: Number(backend.device.disk.queues),
         Request.SET_VRING_ENABLE: Backend.set_vring_enable,
         Request.SET_BACKEND_REQ_FD: Backend.set_backend_req_fd,
         Request.GET_CONFIG: Backend.get_config,
@@ -376,25 +377,9 @@ _HANDLERS: Final[Mapping[Request, Handler]] = MappingProxyType(
         Request.GET_INFLIGHT_FD: Backend.get_inflight_fd,
         Request.SET_INFLIGHT_FD: Backend.set_inflight_fd,
         Request.RESET_DEVICE: Backend.reset_device,
-        Request.GET_MAX_MEM_SLOTS: Backend.get_max_mem_slots,
+        Request.GET_MAX_MEM_SLOTS: lambda backend, _: Number(backend.device.mem_slots),
         Request.ADD_MEM_REG: Backend.add_mem_reg,
         Request.REM_MEM_REG: Backend.rem_mem_reg,
+        Request.GET_VRING_BASE_SKIP_DRAIN: Backend.get_vring_base_skip_drain,
     },
 )
-
-
-def _payload(received: Received, kind: type[_P]) -> _P:
-    """Return the payload, which the codec made to be of ``kind``."""
-    payload = received.message.payload
-    assert isinstance(payload, kind), f"{received.message} with {payload}"
-    return payload
-
-
-def _accepted(received: Received, offered: int) -> int:
-    """Return the feature bits of a message. Raises FrontEndError for one that was not offered."""
-    value = _payload(received, Number).value
-    if wrong := value & ~offered:
-        more = received.message.request is Request.SET_FEATURES and not wrong & ~MORE_FEATURES
-        asked = f" (an earlier back-end may have done so: --offer {wrong:#x})" if more else ""
-        raise FrontEndError(f"{received.message} accepts {wrong:#x}, which was not offered{asked}")
-    return value

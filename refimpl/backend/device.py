@@ -12,7 +12,13 @@ from refimpl.backend.memory import MEM_SLOTS
 from refimpl.backend.reins import Reins
 from refimpl.choices import Choices
 from refimpl.hooks import Hook
-from refimpl.wire.features import FEATURES, PROTOCOL_CONFIGURE_MEM_SLOTS, PROTOCOL_FEATURES, RING_PACKED
+from refimpl.wire.features import (
+    FEATURES,
+    GENERATIONS,
+    PROTOCOL_CONFIGURE_MEM_SLOTS,
+    PROTOCOL_FEATURES,
+    RING_PACKED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +27,8 @@ class Device:
 
     ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` how many regions of
     memory may be given one by one (ADD_MEM_REG); 0: they come as one table (SET_MEM_TABLE). ``stride`` is how far the
-    regions of a shared buffer are apart (STRIDES), ``reins`` who steers this process.
+    regions of a shared buffer are apart (STRIDES), ``generation`` how rings are stopped (GENERATIONS), ``reins`` who
+    steers this process.
     With ``choices`` of the packed ring, packed rings are offered; split ones, which firmware uses, are served still,
     with the choices ``beside``, or the defaults. Of rings of a kind that is ``loose``, memory safety alone is checked
     (see SplitState, ``strict``).
@@ -38,6 +45,7 @@ class Device:
     dump: Path | None = None
     mem_slots: int = MEM_SLOTS
     stride: str = "64"
+    generation: str = "drain"
     reins: Reins | None = None
 
     @property
@@ -64,4 +72,5 @@ class Device:
     @property
     def protocol_features(self) -> int:
         """The protocol features that are offered."""
-        return PROTOCOL_FEATURES & ~(0 if self.mem_slots else PROTOCOL_CONFIGURE_MEM_SLOTS)
+        features = PROTOCOL_FEATURES | GENERATIONS[self.generation]
+        return features & ~(0 if self.mem_slots else PROTOCOL_CONFIGURE_MEM_SLOTS)

@@ -34,9 +34,10 @@ BATCH_MAX: Final = 8
 class Schedule:
     """What is held back and in which order it is finished.
 
-    ``hold``: how many requests are held back before any is finished. ``order``: one of ORDERS, or heads; heads that
-    are not named come last, the oldest first. ``batch``: how many are finished and supplied together; None draws it
-    anew each time, 1 to 8. ``idle``: seconds without a new request after which all that is held back is finished.
+    ``hold``: how many requests are held back before any is finished; ``keep``: how many of these are held back still,
+    the last ones in the order. ``order``: one of ORDERS, or heads; heads that are not named come last, the oldest
+    first. ``batch``: how many are finished and supplied together; None draws it anew each time, 1 to 8. ``idle``:
+    seconds without a new request after which all that is held back is finished.
     Raises UsageError for a value that is none of these.
     """
 
@@ -44,11 +45,14 @@ class Schedule:
     order: str | tuple[int, ...] = "shuffle"
     batch: int | None = None
     idle: float = 0.005
+    keep: int = 0
 
     def __post_init__(self) -> None:
         """Check the values."""
         if not _is_whole(self.hold) or self.hold < 1:
             raise UsageError(f"schedule: hold is {shown(self.hold)}, not a positive number")
+        if not _is_whole(self.keep) or not 0 <= self.keep < self.hold:
+            raise UsageError(f"schedule: keep is {shown(self.keep)}, not a number from 0 to below hold")
         if self.batch is not None and (not _is_whole(self.batch) or self.batch < 1):
             raise UsageError(f"schedule: batch is {shown(self.batch)}, not a positive number")
         heads = isinstance(self.order, tuple) and all(_is_whole(head) for head in self.order)
@@ -71,7 +75,7 @@ class Schedule:
             raise InflightError(f"schedule {error}") from error
         if not isinstance(content, dict):
             raise InflightError(f"schedule {path}: not a JSON object, such as {_EXAMPLE}")
-        unknown = content.keys() - {"hold", "order", "batch", "idle"}
+        unknown = content.keys() - {"hold", "order", "batch", "idle", "keep"}
         if "schedule" in unknown:
             raise UsageError(f"schedule {path}: steps, as `replay` plays them; wanted is an object such as {_EXAMPLE}")
         if unknown:
@@ -207,8 +211,10 @@ class BlkQueue:
     def finish(self) -> None:
         """Finish one batch, to be supplied by ``next_finished`` and ``used_len``."""
         if not self.round:
-            self.round.extend(self._ordered())
-            self.held.clear()
+            kept = self.schedule.keep if len(self.held) >= self.schedule.hold else 0
+            ordered = self._ordered()
+            self.round.extend(ordered[: len(ordered) - kept])
+            self.held = [request for request in self.held if request in ordered[len(ordered) - kept :]]
         number = self.schedule.batch or self.rng.randint(1, BATCH_MAX)
         for _ in range(min(number, len(self.round))):
             self._perform(self.round.popleft())
@@ -240,6 +246,11 @@ class BlkQueue:
     def busy(self) -> bool:
         """Whether any request is not finished."""
         return bool(self.held or self.round)
+
+    @property
+    def unsupplied(self) -> int:
+        """How many requests the device has, finished or not."""
+        return len(self.held) + len(self.round) + len(self.finished)
 
     def next_finished(self) -> int | None:
         """Return the next finished head of the batch, None at its end."""

@@ -22,7 +22,7 @@ from refimpl.choices import RINGS, Choices, of_each_ring, parse_gaps
 from refimpl.errors import InflightError, UsageError
 from refimpl.layout import STRIDES
 from refimpl.names import counted, no_such
-from refimpl.wire.features import MORE_FEATURES
+from refimpl.wire.features import GENERATIONS, MORE_FEATURES
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ def run_backend(
     mem_slots: int = MEM_SLOTS,
     stride: str = "64",
     offer: int = 0,
+    generation: str = "drain",
     reins: Reins | None = None,
 ) -> None:
     """Serve ``image`` as a vhost-user-blk device at ``socket`` until SIGTERM or SIGINT.
@@ -67,17 +68,22 @@ def run_backend(
     Schedule) fixes what is held back, ``seed`` what the schedule leaves to chance; ``trace`` is a file to append to
     (see Trace); ``log_level`` is one of LOG_LEVELS: what is told on standard error; ``dump`` is a folder, made if it is
     not there, for what the rings find when they start; ``mem_slots`` and ``stride`` as in Device;
-    ``offer`` has more virtio features to offer, of MORE_FEATURES. With choices of the packed ring,
-    packed rings are offered, and ``beside`` has those of the split ones. When a choice of a ring deviates from the
-    default, the engine checks memory safety alone there, for the deviation to show what it leads to. Must be called in
-    the main thread.
+    ``offer`` has more virtio features to offer, of MORE_FEATURES; ``generation`` is one of GENERATIONS. With choices of
+    the packed ring, packed rings are offered, and ``beside`` has those of the split ones. When a choice of a ring
+    deviates from the default, the engine checks memory safety alone there, for the deviation to show what it leads to.
+    Must be called in the main thread.
 
     Raises UsageError for an argument that is not allowed, InflightError for a missing image, a socket path that another
     back-end listens at or that is no socket, and a schedule or trace file of no use.
     """
     choices = choices or Choices()
-    if log_level not in LOG_LEVELS:
-        raise UsageError(no_such("log level", log_level, LOG_LEVELS))
+    for what, name, names in (
+        ("log level", log_level, LOG_LEVELS),
+        ("stride", stride, tuple(STRIDES)),
+        ("generation", generation, tuple(GENERATIONS)),
+    ):
+        if name not in names:
+            raise UsageError(no_such(what, name, names))
     logging.basicConfig(level=log_level.upper(), stream=sys.stderr, format="back-end: %(message)s")
     if crash_at is not None and crash_at.startswith("packed.") and choices.ring == "split":
         raise UsageError(f"crash-at {crash_at}: packed rings are not offered")
@@ -87,8 +93,6 @@ def run_backend(
         raise UsageError(f"a back-end that is steered has one queue, not {queues}")
     if not 0 <= mem_slots <= MEM_SLOTS_MAX:
         raise UsageError(f"{mem_slots} memory slots; there can be 0 to {MEM_SLOTS_MAX}")
-    if stride not in STRIDES:
-        raise UsageError(no_such("stride", stride, STRIDES))
     if offer & ~MORE_FEATURES:
         raise UsageError(f"features {offer & ~MORE_FEATURES:#x} cannot be offered besides; {MORE_FEATURES:#x} can")
     hook = hooks.crash_at(crash_at) if crash_at is not None else hooks.silent
@@ -110,6 +114,7 @@ def run_backend(
             mem_slots=mem_slots,
             reins=reins,
             stride=stride,
+            generation=generation,
         )
         with Server(socket, device, log) as server:
             _serve_until_signal(server, lambda: _ready(device, socket, image))
@@ -193,6 +198,9 @@ def parser(prog: str, log_level: str) -> argparse.ArgumentParser:
     add("--stride", default="64", help="64 or none: what a queue's region is rounded up to, in bytes; 64 if left out")
     add("--offer", type=read_bits, default=0, metavar="BITS",
         help="more virtio features: those that an earlier back-end offered (0x6c02)")  # fmt: skip
+    add("--stop", default="drain", metavar="GENERATION",
+        help="how rings are stopped: drain (all is finished first), may-suspend (GET_VRING_BASE leaves requests in the "
+        "region) or skip-drain (GET_VRING_BASE_SKIP_DRAIN does); drain if left out (docs/stopping.md)")  # fmt: skip
     return made
 
 
@@ -215,6 +223,7 @@ def serve(arguments: Sequence[str], prog: str, log_level: str = "info") -> None:
         mem_slots=given.mem_slots,
         stride=given.stride,
         offer=given.offer,
+        generation=given.stop,
     )
 
 

@@ -1,7 +1,8 @@
 """One ring of the back-end: what the front-end said about it, its file descriptors, and its main loop.
 
 A ring runs from the moment when it has a kick file descriptor and is enabled, whichever comes last: then it recovers,
-once. It runs until GET_VRING_BASE, a reset, or the end of the connection. While disabled it fetches nothing.
+once. It runs until GET_VRING_BASE or GET_VRING_BASE_SKIP_DRAIN, a reset, or the end of the connection. While disabled
+it fetches nothing.
 
 What its driver or its region has wrong stops it too, and nothing else: the log says whose fault it is, the front-end is
 told by the err file descriptor, and other rings go on. What was in flight stays so in the region, so the ring starts
@@ -213,6 +214,21 @@ class Vring:
         if self.queue is not None:
             self.base = position(self.queue)
             _LOG.info("ring %d is drained and stops; fetching goes on at %s", self.number, place_of(self.queue))
+        self.drop()
+        return self._base
+
+    def suspend(self) -> int:
+        """Stop at once and return the position of the next fetch; what is in flight stays so in the region.
+
+        This is called between two procedures, so that no batch is open. What the device holds back, it never does; what
+        it has done and nobody was told of is done again. Until the next start nothing is stored, and nobody notified.
+        """
+        if self.queue is not None and self.blk is not None:
+            self.base = position(self.queue)
+            _LOG.info(
+                "ring %d is suspended with %s in flight; fetching goes on at %s",
+                self.number, counted(self.blk.unsupplied, "request"), place_of(self.queue),
+            )  # fmt: skip
         self.drop()
         return self._base
 

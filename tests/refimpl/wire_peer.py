@@ -19,11 +19,11 @@ QUEUE_SIZE = 8
 class Peer:
     """A back-end with two queues, driven message by message."""
 
-    def __init__(self, disk: Disk, choices: Choices | None = None) -> None:
+    def __init__(self, disk: Disk, choices: Choices | None = None, generation: str = "drain") -> None:
         """Connect it."""
         ours, theirs = socket.socketpair()
         self.ours = Connection(ours, replies=True, timeout=5)
-        self.backend = Backend(Connection(theirs, replies=False), make_device(disk, choices))
+        self.backend = Backend(Connection(theirs, replies=False), make_device(disk, choices, generation=generation))
         self.ram = GuestRam(2, QUEUE_SIZE, 512)
 
     def say(self, request: Request, payload: Payload = NOTHING, *fds: int, need_reply: bool = False) -> None:
@@ -42,10 +42,10 @@ class Peer:
         assert isinstance(payload, Number)
         return payload.value
 
-    def negotiate(self) -> None:
-        """Accept everything."""
+    def negotiate(self, more: int = 0) -> None:
+        """Accept everything, and of protocol features ``more``."""
         self.say(Request.SET_FEATURES, Number(FEATURES))
-        self.say(Request.SET_PROTOCOL_FEATURES, Number(PROTOCOL_FEATURES))
+        self.say(Request.SET_PROTOCOL_FEATURES, Number(PROTOCOL_FEATURES | more))
 
     def describe(self, queue: int = 0, size: int = QUEUE_SIZE, *, logged: bool = False) -> None:
         """Give memory and addresses of a queue, and say whether it is to be logged."""

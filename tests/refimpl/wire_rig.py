@@ -76,7 +76,9 @@ def make_image(directory: Path, sectors: int = 256) -> Path:
     return image
 
 
-def make_device(disk: Disk, choices: Choices | None = None, schedule: Schedule | None = None) -> Device:
+def make_device(
+    disk: Disk, choices: Choices | None = None, schedule: Schedule | None = None, generation: str = "drain"
+) -> Device:
     """Return a device on a disk, without trace."""
     choices = choices or Choices()
     return Device(
@@ -86,6 +88,7 @@ def make_device(disk: Disk, choices: Choices | None = None, schedule: Schedule |
         schedule=schedule or Schedule(),
         trace=Trace(None),
         rng=random.Random(1),
+        generation=generation,
     )
 
 
@@ -107,6 +110,7 @@ def serving(  # noqa: PLR0917  # a test names what it gives
     schedule: Schedule | None = None,
     hook: Hook = silent,
     trace: Path | None = None,
+    generation: str = "drain",
 ) -> Iterator[Served]:
     """Serve a fresh image in a thread until the end of the block."""
     served = Served(directory / "socket", make_image(directory))
@@ -118,6 +122,7 @@ def serving(  # noqa: PLR0917  # a test names what it gives
             schedule=schedule or Schedule(),
             trace=writer,
             rng=random.Random(1),
+            generation=generation,
         )
         with Server(served.path, device, served.log.append) as server:
             thread = threading.Thread(target=server.serve)

@@ -196,6 +196,29 @@ def test_hold_and_idle(disk: Disk) -> None:
     assert quick.due()
 
 
+def test_keep(disk: Disk) -> None:
+    """Of a full round the last ones are held back, in the order in which they came, until nothing more comes."""
+
+    def read(head: int) -> BlkRequest:
+        return BlkRequest(head, buffers((bytearray(HEADER.pack(FLUSH, 0, 0)), False), (bytearray(1), True)))
+
+    now = 0.0
+    queue = BlkQueue(
+        disk, read, number=0, schedule=Schedule(hold=5, order="reverse", batch=8, idle=10, keep=2),
+        rng=random.Random(0), trace=Trace(None), hook=lambda *_: None, clock=lambda: now,
+    )  # fmt: skip
+    for head in range(5):
+        queue.submit(head)
+    queue.finish()
+    assert (list(queue.finished), [request.head for request in queue.held]) == ([4, 3, 2], [0, 1])
+    assert queue.unsupplied == 5
+    assert not queue.due()
+    now = 10.0
+    assert queue.due()
+    queue.finish()
+    assert (list(queue.finished), queue.busy) == ([4, 3, 2, 1, 0], False)
+
+
 def test_schedule_file(tmp_path: Path) -> None:
     """A schedule file is read; what it leaves out has the default."""
     path = tmp_path / "schedule.json"
@@ -219,6 +242,9 @@ def test_schedule_file(tmp_path: Path) -> None:
         '{"idle": -1}',
         '{"idle": "soon"}',
         '{"wait": 1}',
+        '{"keep": -1}',
+        '{"keep": true}',
+        '{"hold": 2, "keep": 2}',
     ],
 )
 def test_wrong_schedule_file(tmp_path: Path, content: str) -> None:

@@ -76,6 +76,8 @@ def test_features_of_an_earlier_back_end(tmp_path: Path, start: Spawn) -> None:
         (["--mem-slots", "513"], "there can be 0 to 512"),
         (["--mem-slots", "-1"], "there can be 0 to 512"),
         (["--stride", "128"], "there are: 64, none"),
+        (["--stop", "suspend"], "there is no generation 'suspend'; perhaps: may-suspend"),
+        (["--stop", "never"], "there are: drain, may-suspend, skip-drain"),
     ],
 )
 def test_wrong_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
