@@ -9,37 +9,42 @@ import socket
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import BinaryIO, Final, Self
 
 from refimpl.backend.disk import CONFIG_BYTES
 from refimpl.errors import BackEndError, InflightError
+from refimpl.frontend import migration
+from refimpl.frontend.asking import Asking
 from refimpl.frontend.dirty import DirtyPages
 from refimpl.frontend.inflight import HeldInflight
 from refimpl.frontend.memory import GuestRam
 from refimpl.memory import SharedMemory
 from refimpl.names import counted
 from refimpl.packed.ring import base_at
-from refimpl.wire.codec import Message, Request
+from refimpl.wire.codec import Request
 from refimpl.wire.features import (
     EVENT_IDX,
+    GENERATIONS,
     NEEDED,
     PROTOCOL_BACKEND_REQ,
     PROTOCOL_CONFIG,
     PROTOCOL_CONFIGURE_MEM_SLOTS,
+    PROTOCOL_GET_VRING_BASE_INFLIGHT,
     PROTOCOL_INFLIGHT_SHMFD,
     PROTOCOL_MQ,
     PROTOCOL_REPLY_ACK,
     RING_PACKED,
+    SKIP_DRAIN,
     VHOST_LOG_ALL,
     WANTED,
     WANTED_PROTOCOL,
+    in_effect,
 )
 from refimpl.wire.payload import (
     NOTHING,
     ConfigSpace,
     MemoryTable,
     Number,
-    Payload,
     SingleRegion,
     VringFd,
     VringState,
@@ -49,15 +54,14 @@ from refimpl.wire.transport import Connection, Disconnected
 PACKED_BASE: Final = base_at(0, 1)
 """The base of a packed ring that has not run: slot 0 with wrap counter 1, available and used."""
 
-_P = TypeVar("_P", bound=Payload)
 
-
-class FrontEnd:
+class FrontEnd(Asking):
     """A front-end for the rings of one guest.
 
     ``kicks``, ``calls`` and ``errs`` are an eventfd for each queue; they and the shared buffer, which is ``held``,
     outlive a connection. ``config`` is the configuration space as last read, ``offered`` are the features that the
-    back-end offered last, None before it was asked.
+    back-end offered last, None before it was asked. ``complete`` is whether this front-end believes, since it stopped
+    its rings, that every request has been completed: then a migration does not bring the buffer.
     """
 
     def __init__(
@@ -69,13 +73,16 @@ class FrontEnd:
         timeout: float = 10.0,
         features: int = WANTED,
         protocol_features: int = WANTED_PROTOCOL,
+        generation: str = "drain",
     ) -> None:
         """Prepare; ``connect`` and ``start`` come next.
 
         ``region_entries`` is the queue size asked for in GET_INFLIGHT_FD, by default the rings' own (gap region-size);
         ``timeout`` is how many seconds to wait for a reply, and for a back-end to come (back); ``features`` and
-        ``protocol_features`` are accepted as far as they are offered.
+        ``protocol_features`` are accepted as far as they are offered; ``generation``, one of GENERATIONS, says how
+        rings are stopped, and what that means, and has protocol features of its own.
         """
+        super().__init__()
         self.path = path
         self.ram = ram
         self.region_entries = ram.queue_size if region_entries is None else region_entries
@@ -83,12 +90,12 @@ class FrontEnd:
         packed = RING_PACKED if ram.packed else 0
         self.wanted = features | packed
         self.needed = NEEDED | packed
-        self.wanted_protocol = protocol_features
-        self.connection: Connection | None = None
+        self.generation = generation
+        self.wanted_protocol = protocol_features | GENERATIONS[generation]
         self.held = HeldInflight()
         self.offered: int | None = None
         self.features = 0
-        self.protocol_features = 0
+        self.complete = False
         self.config = b""
         self.bases = [PACKED_BASE if ram.packed else 0] * ram.queues
         self.reconnects = 0
@@ -142,14 +149,49 @@ class FrontEnd:
             raise
 
     def stop(self) -> None:
-        """Stop the device: every ring is disabled, then drained; ``bases`` is where fetching goes on. Raises as above.
+        """Stop the device: every ring is disabled, then stopped; ``bases`` is where fetching goes on. Raises as above.
 
         The connection stays, and ``start`` may follow.
         """
         for queue in range(self.ram.queues):
             self._send(Request.SET_VRING_ENABLE, VringState(queue, 0))
         for queue in range(self.ram.queues):
-            self.bases[queue] = self._ask(Request.GET_VRING_BASE, VringState(queue, 0), VringState).num
+            self.stop_ring(queue)
+        suspended = self._stops_by is Request.GET_VRING_BASE_SKIP_DRAIN
+        self.complete = not (suspended or self.generation == "may-suspend")
+
+    @property
+    def _stops_by(self) -> Request:
+        """The message that stops a ring: the one of its generation, where the back-end knows that."""
+        if self.generation == "skip-drain" and not SKIP_DRAIN & ~self.protocol_features:
+            return Request.GET_VRING_BASE_SKIP_DRAIN
+        return Request.GET_VRING_BASE
+
+    def stop_ring(self, queue: int) -> None:
+        """Stop one ring; the others run on. Raises BackEndError for a base of a split ring with reserved bits.
+
+        One that does not offer GET_VRING_BASE_INFLIGHT may follow a text that reserves none: there they are left out.
+        """
+        base = self._ask(self._stops_by, VringState(queue, 0), VringState).num
+        if not self.ram.packed and base > 0xFFFF:
+            if self.has(PROTOCOL_GET_VRING_BASE_INFLIGHT):
+                raise BackEndError(f"ring {queue} stopped at {base:#x}: bits 16 to 31 of a split ring's base are 0")
+            base &= 0xFFFF
+        self.bases[queue] = base
+
+    def start_ring(self, queue: int) -> None:
+        """Start one ring that was stopped, and enable it."""
+        self._give_ring(queue)
+        self._send(Request.SET_VRING_ENABLE, VringState(queue, 1))
+
+    def save(self, stream: BinaryIO) -> None:
+        """Write what a migration of today brings of the shared buffer: nothing, where all is believed complete."""
+        if not self.complete:
+            migration.save(self.held, stream)
+
+    def load(self, stream: BinaryIO) -> None:
+        """Read that; nothing in the stream leaves it to the next start to ask for a fresh one. Raises FrontEndError."""
+        migration.load(self.held, stream, self.ram.queues, "packed" if self.ram.packed else "split")
 
     def renew(self) -> None:
         """Forget the shared buffer and where the rings were, as a reset of the device wants; ``start`` comes next.
@@ -264,22 +306,22 @@ class FrontEnd:
         if self.needed & ~self.offered:
             raise BackEndError(f"the features {self.needed & ~self.offered:#x} are not offered")
         offered_protocol = self._ask_number(Request.GET_PROTOCOL_FEATURES)
-        self.protocol_features = offered_protocol & self.wanted_protocol
+        self.protocol_features = in_effect(offered_protocol & self.wanted_protocol)
         self._send(Request.SET_PROTOCOL_FEATURES, Number(self.protocol_features))
-        if self._has(PROTOCOL_MQ):
+        if self.has(PROTOCOL_MQ):
             queues = self._ask_number(Request.GET_QUEUE_NUM)
             if queues < self.ram.queues:
                 raise BackEndError(f"it has {counted(queues, 'queue')}, {self.ram.queues} are needed")
-        if self._has(PROTOCOL_CONFIGURE_MEM_SLOTS) and self._ask_number(Request.GET_MAX_MEM_SLOTS) < 1:
+        if self.has(PROTOCOL_CONFIGURE_MEM_SLOTS) and self._ask_number(Request.GET_MAX_MEM_SLOTS) < 1:
             raise BackEndError("it has no room for a region of memory")
-        if self._has(PROTOCOL_BACKEND_REQ):
+        if self.has(PROTOCOL_BACKEND_REQ):
             self._give_request_socket()
         self._send(Request.SET_OWNER)
         self.features = self._ask_number(Request.GET_FEATURES) & self.wanted
         self._give_calls()
         for queue, err in enumerate(self.errs):
             self._send(Request.SET_VRING_ERR, VringFd(queue), err)
-        if self._has(PROTOCOL_CONFIG) and not again:
+        if self.has(PROTOCOL_CONFIG) and not again:
             asked = ConfigSpace(0, 0, bytes(CONFIG_BYTES))
             self.config = self._ask(Request.GET_CONFIG, asked, ConfigSpace).data
             if len(self.config) != CONFIG_BYTES:
@@ -288,7 +330,7 @@ class FrontEnd:
     def _start(self) -> None:
         """Say what QEMU says at each start: 2, 31 without a buffer, 32, 13, 2, 37 or 5, 8, 10, 9, 12, [6,] 18."""
         self._send(Request.SET_FEATURES, Number(self._accepted))
-        if self._has(PROTOCOL_INFLIGHT_SHMFD):
+        if self.has(PROTOCOL_INFLIGHT_SHMFD):
             if self.inflight is None:
                 self.held.get(self._connected(), self.ram.queues, self.region_entries)
             handed = self.held.message()
@@ -297,14 +339,19 @@ class FrontEnd:
         self._give_calls()
         self._send(Request.SET_FEATURES, Number(self._accepted))
         self._give_memory()
+        self.complete = False
         for queue in range(self.ram.queues):
-            self._send(Request.SET_VRING_NUM, VringState(queue, self.ram.queue_size))
-            self._send(Request.SET_VRING_BASE, VringState(queue, self.bases[queue]))
-            self._send(Request.SET_VRING_ADDR, self.ram.ring_address(queue, logged=self.log is not None))
-            self.give_kick(queue)
+            self._give_ring(queue)
         self._give_log()
         for queue in range(self.ram.queues):
             self._send(Request.SET_VRING_ENABLE, VringState(queue, 1))
+
+    def _give_ring(self, queue: int) -> None:
+        """Say how large a ring is, where it goes on and where it is, and give its kick eventfd."""
+        self._send(Request.SET_VRING_NUM, VringState(queue, self.ram.queue_size))
+        self._send(Request.SET_VRING_BASE, VringState(queue, self.bases[queue]))
+        self._send(Request.SET_VRING_ADDR, self.ram.ring_address(queue, logged=self.log is not None))
+        self.give_kick(queue)
 
     def give_kick(self, queue: int) -> None:
         """Give the back-end a queue's kick eventfd; once more, where it has it."""
@@ -326,7 +373,7 @@ class FrontEnd:
         ours, theirs = socket.socketpair()
         self._ours = ours
         with theirs:
-            self._send(Request.SET_BACKEND_REQ_FD, NOTHING, theirs.fileno(), need_reply=self._has(PROTOCOL_REPLY_ACK))
+            self._send(Request.SET_BACKEND_REQ_FD, NOTHING, theirs.fileno(), need_reply=self.has(PROTOCOL_REPLY_ACK))
 
     def _give_calls(self) -> None:
         """Give the back-end each queue's call eventfd."""
@@ -336,51 +383,11 @@ class FrontEnd:
     def _give_memory(self) -> None:
         """Give the back-end the guest's memory, all in one region."""
         region, fd = self.ram.region, self.ram.memory.fd
-        acked = self._has(PROTOCOL_REPLY_ACK)
-        if self._has(PROTOCOL_CONFIGURE_MEM_SLOTS):
+        acked = self.has(PROTOCOL_REPLY_ACK)
+        if self.has(PROTOCOL_CONFIGURE_MEM_SLOTS):
             self._send(Request.ADD_MEM_REG, SingleRegion(region), fd, need_reply=acked)
         else:
             self._send(Request.SET_MEM_TABLE, MemoryTable((region,)), fd, need_reply=acked)
-
-    # Messages
-
-    def _has(self, feature: int) -> bool:
-        """Return whether a protocol feature was negotiated."""
-        return bool(self.protocol_features & feature)
-
-    def _connected(self) -> Connection:
-        """Return the connection. Raises Disconnected when there is none."""
-        if self.connection is None:
-            raise Disconnected("there is no connection")
-        return self.connection
-
-    def _send(
-        self, request: Request, payload: Payload = NOTHING, fd: int | None = None, *, need_reply: bool = False
-    ) -> None:
-        """Send a request that has no reply of its own, and check the ack if one is asked for."""
-        connection = self._connected()
-        connection.send(Message(request, payload, need_reply=need_reply), [] if fd is None else [fd])
-        if need_reply:
-            status = self._reply(request, Number).value
-            if status:
-                raise BackEndError(f"it refused {request.name} with {status}")
-
-    def _ask(self, request: Request, payload: Payload, kind: type[_P]) -> _P:
-        """Send a request and return the reply's payload."""
-        self._connected().send(Message(request, payload))
-        return self._reply(request, kind)
-
-    def _ask_number(self, request: Request) -> int:
-        """Send a request without payload and return the number that answers it."""
-        return self._ask(request, NOTHING, Number).value
-
-    def _reply(self, request: Request, kind: type[_P]) -> _P:
-        """Wait for the reply to ``request``. Raises BackEndError when something else comes."""
-        with self._connected().receive() as received:
-            payload = received.message.payload
-            if received.message.request != request or not isinstance(payload, kind):
-                raise BackEndError(f"{received.message} with {payload} answered {request.name}")
-            return payload
 
 
 def drain(fd: int) -> None:

@@ -74,13 +74,13 @@ class HeldInflight:
         and a size that no device needs; nothing has changed then (the seed allocates what it is told, reads what there
         is, and does not look whether that was all).
         """
-        (size,) = _SIZE.unpack(_read(stream, _SIZE.size))
+        (size,) = _SIZE.unpack(read(stream, _SIZE.size))
         if not size:
             return
         if size > BYTES_MAX:
             raise FrontEndError(f"a stream brings a shared buffer of {size} bytes, more than {BYTES_MAX}")
-        (queue_size,) = _QUEUE_SIZE.unpack(_read(stream, _QUEUE_SIZE.size))
-        data = _read(stream, size)
+        (queue_size,) = _QUEUE_SIZE.unpack(read(stream, _QUEUE_SIZE.size))
+        data = read(stream, size)
         if self.memory is None or self.memory.size != size:
             self.resize(size)
         assert self.memory is not None
@@ -97,6 +97,12 @@ class HeldInflight:
             raise UsageError(f"a shared buffer of {size} bytes")
         queues, queue_size = (self.described.num_queues, self.described.queue_size) if self.described else (0, 0)
         self._hold(SharedMemory.create(size, "vhost-inflight"), Inflight(size, 0, queues, queue_size))
+
+    def hold_copy(self, data: bytes, queues: int, queue_size: int) -> None:
+        """Hold a new buffer, sealed likewise, that begins at offset 0 of its file. Raises InflightError likewise."""
+        memory = SharedMemory.create(len(data), "vhost-inflight")
+        memory.view()[:] = data
+        self._hold(memory, Inflight(len(data), 0, queues, queue_size))
 
     def free(self) -> None:
         """Give the buffer up. A second call does nothing.
@@ -123,7 +129,7 @@ class HeldInflight:
         self.memory, self.described = memory, described
 
 
-def _read(stream: BinaryIO, size: int) -> bytes:
+def read(stream: BinaryIO, size: int) -> bytes:
     """Read so many bytes. Raises FrontEndError when the stream ends before, InflightError when it cannot be read."""
     try:
         data = stream.read(size)

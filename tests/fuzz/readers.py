@@ -19,6 +19,8 @@ from refimpl.backend.dump import ring_parts
 from refimpl.errors import BackEndError, FrontEndError, InflightError
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.inflight import HeldInflight
+from refimpl.frontend.migration import BUFFER, DEVICE, header
+from refimpl.frontend.migration import load as load_subsection
 from refimpl.wire.codec import Message, Request, encode
 from refimpl.wire.features import FEATURES, PROTOCOL_FEATURES, RING_PACKED
 from refimpl.wire.payload import (
@@ -84,7 +86,7 @@ def frontend(data: bytes) -> int:
 
 
 def stream(data: bytes) -> int:
-    """Load a migration's stream of any bytes into a front-end that has a shared buffer, or has none."""
+    """Load a migration's streams, of any bytes, into a front-end that has a shared buffer, or has none."""
     source = Source(data)
     with HeldInflight() as held:
         if source.pick((False, True)):
@@ -92,6 +94,11 @@ def stream(data: bytes) -> int:
         size = source.pick((0, 64, 128, source.number(8), source.number(3)))
         with contextlib.suppress(FrontEndError):
             held.load(io.BytesIO(size.to_bytes(8, "big") + data[2:]), 1)
+        entries = source.pick((4, 8, source.number(2)))
+        fields = size.to_bytes(8, "big") + entries.to_bytes(2, "big")
+        begun = source.pick((b"", header(*DEVICE) + fields, header(*DEVICE) + fields + header(*BUFFER)))
+        with contextlib.suppress(FrontEndError):
+            load_subsection(held, io.BytesIO(begun + data[2:]), 1, source.pick(("split", "packed")))
         if held.memory is not None:
             assert len(bytes(held.memory.view())) == held.memory.size
     return 1

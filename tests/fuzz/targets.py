@@ -17,7 +17,7 @@ from refimpl.choices import Choices
 from refimpl.errors import BackEndError, DriverError, FrontEndError, RegionError
 from refimpl.frontend.memory import GuestRam
 from refimpl.wire.codec import Message, Parser, Request, encode
-from refimpl.wire.features import FEATURES, PROTOCOL_FEATURES, RING_PACKED
+from refimpl.wire.features import FEATURES, GENERATIONS, PROTOCOL_FEATURES, RING_PACKED
 from refimpl.wire.payload import (
     NOTHING,
     ConfigSpace,
@@ -64,6 +64,9 @@ def codec(data: bytes) -> int:
 
 # The connection
 
+_NEGOTIATED = PROTOCOL_FEATURES | GENERATIONS["skip-drain"]
+_STOPS = (Request.GET_VRING_BASE, Request.GET_VRING_BASE_SKIP_DRAIN)
+
 
 def _message(source: Source, ram: GuestRam, features: int) -> tuple[bytes, list[str]]:
     """Make a message that may be right, with the file descriptors that belong to it, and then perhaps spoil it."""
@@ -72,7 +75,7 @@ def _message(source: Source, ram: GuestRam, features: int) -> tuple[bytes, list[
     region = source.pick((ram.region, ram.region, MemoryRegion(0x1000, 4096, source.number(4), 0)))
     requests: tuple[tuple[Message, list[str]], ...] = (
         (Message(Request.SET_FEATURES, Number(features)), []),
-        (Message(Request.SET_PROTOCOL_FEATURES, Number(PROTOCOL_FEATURES)), []),
+        (Message(Request.SET_PROTOCOL_FEATURES, Number(_NEGOTIATED)), []),
         (Message(Request.ADD_MEM_REG, SingleRegion(region)), ["memory"]),
         (Message(Request.SET_MEM_TABLE, MemoryTable((region,))), ["memory"]),
         (Message(Request.REM_MEM_REG, SingleRegion(region)), []),
@@ -84,7 +87,7 @@ def _message(source: Source, ram: GuestRam, features: int) -> tuple[bytes, list[
         (Message(Request.SET_VRING_CALL, VringFd(queue)), ["eventfd"]),
         (Message(Request.SET_VRING_ERR, VringFd(queue, has_fd=False)), []),
         (Message(Request.SET_VRING_ENABLE, VringState(queue, number % 2)), []),
-        (Message(Request.GET_VRING_BASE, VringState(queue, 0)), []),
+        (Message(_STOPS[number % 2], VringState(queue, number // 512)), []),
         (Message(Request.GET_INFLIGHT_FD, Inflight(0, 0, 1 + queue, number % 65536)), []),
         (Message(Request.SET_INFLIGHT_FD, Inflight(4096, 0, 1 + queue, number % 64)), ["buffer"]),
         (Message(Request.GET_CONFIG, ConfigSpace(0, 0, bytes(1 + number % 256))), []),
@@ -106,7 +109,7 @@ def _prefix(ram: GuestRam, features: int) -> list[tuple[bytes, list[str]]]:
     """Give the messages that start a ring, so that what follows meets one that runs."""
     said: tuple[tuple[Message, list[str]], ...] = (
         (Message(Request.SET_FEATURES, Number(features)), []),
-        (Message(Request.SET_PROTOCOL_FEATURES, Number(PROTOCOL_FEATURES)), []),
+        (Message(Request.SET_PROTOCOL_FEATURES, Number(_NEGOTIATED)), []),
         (Message(Request.SET_INFLIGHT_FD, Inflight(4096, 0, 1, 8)), ["buffer"]),
         (Message(Request.ADD_MEM_REG, SingleRegion(ram.region)), ["memory"]),
         (Message(Request.SET_VRING_NUM, VringState(0, 8)), []),
@@ -128,7 +131,8 @@ def connection(data: bytes) -> int:
     os.pwrite(files["buffer"], bytes(4096) if source.number() < 200 else source.take(192).ljust(4096, b"\0"), 0)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    device = make_device(disk, Choices(ring="packed", revision="hardened") if packed else None, Schedule(idle=0))
+    choices = Choices(ring="packed", revision="hardened") if packed else None
+    device = make_device(disk, choices, Schedule(hold=2, keep=1, idle=0), "skip-drain")
     backend = Backend(Connection(theirs, replies=False), device)
     said = _prefix(ram, features) if started else []
     count = 0
