@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from refimpl.backend.blk import WRITE
+from refimpl.backend.process import main
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.guest import Guest
 from refimpl.frontend.memory import DATA_AT
@@ -76,7 +77,7 @@ class BackEnds:
         """Start another one."""
         where = ("--socket", str(self.folder / socket), "--image", str(self.image))
         with held_signals(), (self.folder / "said").open("ab") as said:
-            self.processes.append(ForkedBackEnd([*where, *self._options, *more], said))
+            self.processes.append(ForkedBackEnd(lambda: main([*where, *self._options, *more]), said))
         return self.processes[-1]
 
     def end(self, process: ForkedBackEnd) -> None:
