@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 
 from model import protocol
 from model.interpret import Machine, Sizes, StateTuple
@@ -59,12 +60,12 @@ class Both:
 
     def _judgements(self) -> Iterator[tuple[int, str, bool, Callable[..., bool]]]:
         """Give each judgement of one step: the step, the property, whether of the state before it, the predicate."""
+        compiled = cache(lambda predicate, chosen: self.machine.predicate(predicate, with_choice=chosen))
         for number, recorded in enumerate(self.machine.steps):
             for judgement in protocol.judgements(self.subject.ring):
                 if judgement.tag in recorded.step.tags:
                     chosen = judgement.before and recorded.step.choice is not None
-                    predicate = self.machine.predicate(judgement.predicate, with_choice=chosen)
-                    yield number, judgement.property, judgement.before, predicate
+                    yield number, judgement.property, judgement.before, compiled(judgement.predicate, chosen)
 
     def schedule(self, events: list[tuple[str, int]]) -> Schedule:
         """Give the schedule of events of the interpreter (-1: no choice)."""
@@ -130,6 +131,12 @@ class Both:
                 return events[:number]
             state = after
         return events
+
+
+@lru_cache(maxsize=64)
+def both_of(subject: Subject, size: int, first: int, *, quiet: bool) -> Both:
+    """Give what was compiled before, or compile it: nothing of a run stays in it."""
+    return Both(subject, size, first, quiet=quiet)
 
 
 class Run:

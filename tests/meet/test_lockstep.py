@@ -8,19 +8,8 @@ from hypothesis import strategies as st
 
 from model import protocol
 from model.protocol import Subject
-from tests.meet.lockstep import Both, Run
+from tests.meet.lockstep import Run, both_of
 from tests.strategies import first_indexes, schedules, sizes, subjects
-
-BOTHS: dict[tuple[Subject, int, int, bool], Both] = {}
-
-
-def both_of(subject: Subject, size: int, first: int, *, quiet: bool) -> Both:
-    """Give what was compiled before, or compile it."""
-    key = (subject, size, first, quiet)
-    if key not in BOTHS:
-        BOTHS[key] = Both(subject, size, first, quiet=quiet)
-    return BOTHS[key]
-
 
 def campaigned(subject: Subject) -> Any:
     """Leave the choices of v6 to the campaigns: in `merged` they are open too, and few of its steps are others."""

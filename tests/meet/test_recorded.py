@@ -9,7 +9,7 @@ import pytest
 from model.protocol import Subject
 from refimpl.hooks import BACKEND_STORES
 from refimpl.split.state import SplitState
-from tests.meet.lockstep import Both, Run
+from tests.meet.lockstep import Run, both_of
 from tests.meet.test_replay import FILES, RECORDED
 from vhost_inflight.judging.play.player import DivergenceError
 
@@ -19,7 +19,7 @@ STEPS = RECORDED / "split" / "witnesses" / "merged-steps.json"
 def run_of(document: dict[str, Any]) -> Run:
     """Give the run of both over the events of a file."""
     subject = Subject.of(document["ring"], document["revision"], document["gaps"])
-    both = Both(subject, document["queue_size"], document["first_index"], quiet=not document["notifications"])
+    both = both_of(subject, document["queue_size"], document["first_index"], quiet=not document["notifications"])
     return Run(both, [(event[0], event[1] if len(event) > 1 else -1) for event in document["schedule"]])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal
 
 from model import layout
@@ -116,6 +117,11 @@ class Where:
 
 
 _ENTRY = "region.desc[]."
+_OF_STYLE = ("desc[].addr", "desc[].len", "desc[].flags")
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+Numbers = list[tuple[int, int, int | None]]
+"""What a C field is made of: the place of each variable in a state, how far it is shifted, which of its elements."""
 
 
 def _places(ring: str, size: int, region: layout.Region) -> dict[str, Where]:
@@ -163,6 +169,24 @@ class Images:
         self.fields = list(self._fields())
         self._members = {field: members for field, _, members, _ in self.fields}
         self._indexes: dict[tuple[int, str], Any] = {}
+        self._plain = {part: self._laid_out(part, length) for part, length in self.lengths().items()}
+
+    def _is_plain(self, field: str) -> bool:
+        """Whether the bytes of a field are its numbers; those of descriptors depend on the style, unless it is raw."""
+        return field != "table" and (self.style.name == "raw" or not field.endswith(_OF_STYLE))
+
+    def _laid_out(self, part: str, length: int) -> tuple[struct.Struct, list[Numbers]]:
+        """Give how the plain fields of a part lie in it, and the numbers that each is made of, in that order."""
+        found = [
+            (where.offset(index), where.width, [(place, shift, index if where.step else None) for place, shift, _ in of])
+            for field, where, of, count in self.fields
+            if where.part == part and self._is_plain(field)
+            for index in range(count)
+        ]
+        codes, end = "<" if self.order == "little" else ">", 0
+        for offset, width, _ in sorted(found, key=itemgetter(0)):
+            codes, end = f"{codes}{offset - end}x{_CODES[width]}", offset + width
+        return struct.Struct(f"{codes}{length - end}x"), [of for *_, of in sorted(found, key=itemgetter(0))]
 
     def _fields(self) -> Iterator[tuple[str, Where, list[tuple[int, int, int]], int]]:
         """Give each field that the model has: its name, where, its variables (place, shift, width), how many."""
@@ -187,8 +211,19 @@ class Images:
 
     def parts(self, state: StateTuple) -> dict[str, bytes]:
         """Give the bytes of each part."""
-        made = {name: bytearray(length) for name, length in self.lengths().items()}
+        made: dict[str, bytearray] = {}
+        for part, (layout_of_it, numbers) in self._plain.items():
+            values = []
+            for of in numbers:
+                value = 0
+                for place, shift, index in of:
+                    held = state[place]
+                    value |= (held if index is None else held[index]) << shift
+                values.append(value)
+            made[part] = bytearray(layout_of_it.pack(*values))
         for field, where, _, count in self.fields:
+            if self._is_plain(field):
+                continue
             into = made[where.part]
             for index in range(count):
                 for offset, data in self._written(field, state, index):
