@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,19 @@ def test_a_step_says_what_the_text_should_say(run: Run) -> None:
     assert proposed["sentence"].endswith("when receiving, free_head is moved before old_free_head.")
     _, out, _ = run("explain", "packed.fetch.5a", "--json", "-")
     assert json.loads(out)[0]["proposed"] == []
+
+
+def test_a_step_that_stays_may_be_written_otherwise() -> None:
+    """By what happened, as history says, or by the guard of its procedure: a table has these beside its steps."""
+    table = protocol.table(protocol.Subject("split", "merged"))
+    assert explain.changes(table, table) == []
+    other = replace(table, history={**table.history, "split.supply.5": table.history["split.fetch.submit"]})
+    (change,) = explain.changes(table, other)
+    assert (change["id"], [part["part"] for part in change["parts"]]) == ("split.supply.5", ["history"])
+    unguarded = explain.changes(table, replace(table, guards={**table.guards, "supply": table.guards["fetch"]}))
+    assert [change["id"] for change in unguarded] == ["procedure supply"]
+    guarded_by = {"fetch-in-batch=always", "fetch-in-batch=until-publish"}
+    assert guarded_by <= set(explain.explain("packed", "packed.fetch.2a")["changed_by"])
 
 
 def test_a_step_of_a_gap_says_with_which_choice_it_exists(run: Run) -> None:
