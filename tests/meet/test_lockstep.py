@@ -11,6 +11,7 @@ from model.protocol import Subject
 from tests.meet.lockstep import Run, both_of
 from tests.strategies import first_indexes, schedules, sizes, subjects
 
+
 def campaigned(subject: Subject) -> Any:
     """Leave the choices of v6 to the campaigns: in `merged` they are open too, and few of its steps are others."""
     later = subject.revision == "v6" and subject.choices

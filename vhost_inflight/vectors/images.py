@@ -177,16 +177,18 @@ class Images:
 
     def _laid_out(self, part: str, length: int) -> tuple[struct.Struct, list[Numbers]]:
         """Give how the plain fields of a part lie in it, and the numbers that each is made of, in that order."""
-        found = [
-            (where.offset(index), where.width, [(place, shift, index if where.step else None) for place, shift, _ in of])
-            for field, where, of, count in self.fields
-            if where.part == part and self._is_plain(field)
-            for index in range(count)
-        ]
+        found: list[tuple[int, int, Numbers]] = []
+        for field, where, of, count in self.fields:
+            if where.part == part and self._is_plain(field):
+                for index in range(count):
+                    element = index if where.step else None
+                    numbers = [(place, shift, element) for place, shift, _ in of]
+                    found.append((where.offset(index), where.width, numbers))
+        found.sort(key=itemgetter(0))
         codes, end = "<" if self.order == "little" else ">", 0
-        for offset, width, _ in sorted(found, key=itemgetter(0)):
+        for offset, width, _ in found:
             codes, end = f"{codes}{offset - end}x{_CODES[width]}", offset + width
-        return struct.Struct(f"{codes}{length - end}x"), [of for *_, of in sorted(found, key=itemgetter(0))]
+        return struct.Struct(f"{codes}{length - end}x"), [numbers for *_, numbers in found]
 
     def _fields(self) -> Iterator[tuple[str, Where, list[tuple[int, int, int]], int]]:
         """Give each field that the model has: its name, where, its variables (place, shift, width), how many."""
