@@ -4,6 +4,7 @@ Each function is a block of the text ("When reconnecting"), and each comment a s
 step; a new process then begins with ``start`` again.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from refimpl.errors import RegionError
@@ -203,18 +204,24 @@ def _roll_back(state: PackedState) -> None:
 
 def _unmark(state: PackedState) -> None:
     """Mark available again what a batch that was not published had marked used already (hardened)."""
-    region, ring, report = state.region, state.ring, state.report
+    region, ring = state.region, state.ring
     flags, used = ring.flags, (used_flags(0), used_flags(1))
     first, first_wrap = state.slot(region.used_idx, "used_idx"), region.used_wrap_counter
-    for slot, wrap in lap_after(ring.size, first, first_wrap):
-        marked = flags[slot] & MARKS == used[wrap]
-        report("packed.reconnect.unmark.look")
-        if marked:
-            state.store(ring.desc[slot], "flags", available_flags(wrap), "packed.reconnect.unmark")
+    lap = list(lap_after(ring.size, first, first_wrap))
+    marked = (flags[slot] & MARKS == used[wrap] for slot, wrap in lap)
+    for number in state.looks("packed.reconnect.unmark.look", marked):
+        slot, wrap = lap[number]
+        state.store(ring.desc[slot], "flags", available_flags(wrap), "packed.reconnect.unmark")
 
 
 def _clear_free_entries(state: PackedState) -> None:
-    """Let no free entry be inflight ("When reconnecting", 3): walk the free list from its head to its end."""
+    """Let no free entry be inflight ("When reconnecting", 3)."""
+    # 3. the inflight field of a free entry is 0
+    state.store_each(_free_entries(state), "inflight", 0, "packed.reconnect.3")
+
+
+def _free_entries(state: PackedState) -> Iterator[Any]:
+    """Walk the free list from its head to its end; where the next entry is, is read when that is asked for."""
     # No list has more than all entries: one that does not end there cycles, and is walked no further.
     number, walked = state.region.free_head, 0
     entries, end = state.region.desc, state.entries
@@ -223,8 +230,7 @@ def _clear_free_entries(state: PackedState) -> None:
             if state.strict:
                 raise RegionError(f"the free list does not end after {walked} entries")
             return
-        # 3. the inflight field of a free entry is 0
         entry = entries[number]
-        state.store(entry, "inflight", 0, "packed.reconnect.3")
+        yield entry
         number = entry.next
         walked += 1

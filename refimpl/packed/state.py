@@ -1,7 +1,7 @@
 """What the back-end of one packed queue knows: the memory it shares, and what dies with its process."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from ctypes import Structure, c_uint8, c_uint16, c_uint64
 from typing import Any, Final
 
@@ -114,6 +114,18 @@ class PackedState:
         """Make the one store of a step, and report it; then it is told of, so that a crash may come before."""
         store(target, field, value, step, self.hook)
         self.wrote(target, field)
+
+    def store_each(self, targets: Iterable[Any], field: str, value: int, step: str) -> None:
+        """Make the same store to each target, a step each; the next target is asked for when the last was reported."""
+        for target in targets:
+            self.store(target, field, value, step)
+
+    def looks(self, step: str, found: Iterable[bool]) -> Iterator[int]:
+        """Look again and again, a step each, reported before the next look; yield the numbers of those that found."""
+        for number, is_found in enumerate(found):
+            self.report(step)
+            if is_found:
+                yield number
 
     def store_together(self, step: str, target: Any, values: dict[str, int]) -> None:
         """Make all stores of a sentence, then report one step (gap assignments: one)."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ctypes import addressof
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
-from operator import attrgetter
+from itertools import compress, groupby, repeat
+from operator import attrgetter, getitem, itemgetter
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -155,7 +155,7 @@ class Recovery:
     @cached_property
     def steps(self) -> set[str]:
         """The ids of the steps that were taken."""
-        return {taken[0] for taken in self.taken} | self.stored_by.keys()
+        return set(map(itemgetter(0), self.taken)) | self.stored_by.keys()
 
     @cached_property
     def inflight(self) -> tuple[Inflight, ...]:
@@ -243,21 +243,44 @@ def _record(queue: SplitQueue | PackedQueue, memory: LaidMemory, recovery: Recov
         note((step, choice, here, here, None if step in each else (memory.numbers(), _known(queue))))
 
     def make(target: Any, field: str | int, value: int, step: str) -> None:
-        if isinstance(field, str):
-            old = getattr(target, field)
-            if old != value:  # as most are: the free list's marks are 0 already
-                store_alone(target, field, value)
-        else:
-            old = target[field]
-            store(target, field, value)
-        base = addressof(target) - start
-        key = layout, step, base, field, old, value
-        made = known(key)
-        if made is None:
-            if len(_STORES) >= _STORES_MAX:
-                _STORES.clear()
-            made = _STORES[key] = _store(layout, step, base, target.__class__, field, old, value)
-        keep(made)
+        make_each((target,), field, value, step)
+
+    def make_each(targets: Iterable[Any], field: Any, value: int, step: str) -> None:
+        read, write = (getattr, store_alone) if isinstance(field, str) else (getitem, store)
+        for target in targets:
+            old = read(target, field)
+            if old != value:  # few are: the free list's marks are 0 already
+                write(target, field, value)
+            base = addressof(target) - start
+            key = layout, step, base, field, old, value
+            made = known(key)
+            if made is None:
+                if len(_STORES) >= _STORES_MAX:
+                    _STORES.clear()
+                made = _STORES[key] = _store(layout, step, base, target.__class__, field, old, value)
+            keep(made)
+
+    queue.report, queue.store = report, make  # type: ignore[method-assign]
+    if isinstance(queue, PackedQueue):
+        queue.store_each = make_each  # type: ignore[method-assign]
+        _record_packed(queue, recovery)
+
+
+def _record_packed(queue: PackedQueue, recovery: Recovery) -> None:
+    """Let a packed queue note what it does many times, or with several stores, in a recovery."""
+    taken, stores, make = recovery.taken, recovery.stores, queue.store
+
+    def looks(step: str, found: Iterable[bool]) -> Iterator[int]:
+        seen, done = list(found), 0  # nobody acts between two looks here, and what is stored is looked at no more
+        for number in compress(range(len(seen)), seen):
+            looked(step, number + 1 - done)
+            done = number + 1
+            yield number
+        looked(step, len(seen) - done)
+
+    def looked(step: str, times: int) -> None:
+        here = len(stores)
+        taken.extend(repeat((step, None, here, here, None), times))
 
     def make_together(step: str, target: Any, values: dict[str, int]) -> None:
         begin = len(stores)
@@ -265,9 +288,7 @@ def _record(queue: SplitQueue | PackedQueue, memory: LaidMemory, recovery: Recov
             make(target, name, value, step)
         taken.append((step, None, begin, len(stores), None))
 
-    queue.report, queue.store = report, make  # type: ignore[method-assign]
-    if isinstance(queue, PackedQueue):
-        queue.store_together = make_together  # type: ignore[method-assign]
+    queue.store_together, queue.looks = make_together, looks  # type: ignore[method-assign]
 
 
 def _known(queue: SplitQueue | PackedQueue) -> tuple[int, ...]:
