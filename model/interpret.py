@@ -172,7 +172,7 @@ class Machine:
     """A table with sizes, ready to run on plain numbers."""
 
     def __init__(self, table: Table, sizes: Sizes, *, check: bool = False, kept: frozenset[str] | None = None) -> None:
-        """Record and compile; raise `ModelError` where the table breaks a rule.
+        """Record; raise `ModelError` where the table breaks a rule.
 
         `kept`: the variables that a state has (None: all). What is compiled may depend on no others.
         """
@@ -183,7 +183,11 @@ class Machine:
         self.compiler = Compiler(replace(table, vars=self.vars), sizes)
         self.place = self.compiler.place
         self._check = check
-        self.successors: Callable[[StateTuple], list[Successor]] = self._build(range(len(self.steps)))
+
+    @cached_property
+    def successors(self) -> Callable[[StateTuple], list[Successor]]:
+        """The function that gives all successors of a state: made when it is asked for, as many ask predicates alone."""
+        return self._build(range(len(self.steps)))
 
     def initial(self) -> StateTuple:
         """Give the state in which there is no process, a zeroed region, and a ring at its first index."""
