@@ -186,7 +186,7 @@ class Machine:
 
     @cached_property
     def successors(self) -> Callable[[StateTuple], list[Successor]]:
-        """The function that gives all successors of a state: made when it is asked for, as many ask predicates alone."""
+        """The function that gives all successors of a state; made when asked for, as many ask predicates alone."""
         return self._build(range(len(self.steps)))
 
     def initial(self) -> StateTuple:
