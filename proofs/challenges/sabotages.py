@@ -206,8 +206,9 @@ OF_KIND = {"checker": ("certificates",), "asked": ("second",)}
 def _copied(folder: Path) -> None:
     root = Path(str(resources.files("proofs"))).parent
     for package in ("model", "proofs", "refimpl", "vhost_inflight", "diagrams", "tests"):
-        if (root / package).is_dir():  # compiled modules too: they name the time and size of what they were made from
-            shutil.copytree(root / package, folder / package)
+        skipped = shutil.ignore_patterns("__pycache__")
+        if (root / package).is_dir():
+            shutil.copytree(root / package, folder / package, ignore=skipped)
     if (root / "pyproject.toml").is_file():
         shutil.copy(root / "pyproject.toml", folder)
 
