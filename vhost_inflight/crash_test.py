@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from refimpl.choices import PROVED, parse_gaps
 from vhost_inflight.options import Gaps, JsonFile, check_revision, check_ring
 
+if TYPE_CHECKING:
+    from vhost_inflight.judging.crash.stops import Pair
+
 __all__ = ["crash_test"]
 
 
 def _exit(yes: bool) -> NoReturn:
     raise typer.Exit(0 if yes else 1)
+
+
+def _pair(back: str | None, front: str | None, *, drawn: bool) -> Pair | None:
+    """Return the generations of back-end and front-end, None where nothing is stopped; ``drawn``: by dice."""
+    if back is None:
+        if front is not None:
+            raise typer.BadParameter("--front-end-stop goes with --stop, which has the back-end's generation")
+        return None
+    if not drawn:
+        raise typer.BadParameter("--stop is not for --guest, --free, --schedule and --record: its moments are drawn")
+    from vhost_inflight.judging.crash.stops import Pair
+
+    return Pair(back, back if front is None else front)
 
 
 def crash_test(  # noqa: C901  # what does not go together is refused, pair by pair
@@ -64,6 +80,18 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
     free: Annotated[
         bool, typer.Option("--free", help="both processes at their own pace: the seed does not decide all")
     ] = False,
+    stop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GENERATION",
+            help="stop the ring, too, and start it again: the back-end is one of drain, may-suspend, skip-drain "
+            "(docs/stopping.md)",
+        ),
+    ] = None,
+    front_end_stop: Annotated[
+        str | None,
+        typer.Option(metavar="GENERATION", help="with --stop, the front-end's generation; left out, the back-end's"),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Kill a real back-end at its stores and judge what happened. Exit 1: a property was violated.
@@ -71,6 +99,7 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
     With --guest, what a Linux guest wrote is judged by what it reads back; with --backend-cmd, of anybody's back-end.
     """
     check_ring(ring)
+    pair = _pair(stop, front_end_stop, drawn=not (guest or free or schedule is not None or record is not None))
     if command is not None:
         if not guest:
             raise typer.BadParameter(
@@ -124,6 +153,7 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
             seed=seed,
             gaps=gaps,
             free=free,
+            pair=pair,
             schedule=schedule,
             record=record,
             json_file=json_file,

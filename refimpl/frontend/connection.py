@@ -157,11 +157,11 @@ class FrontEnd(Asking):
             self._send(Request.SET_VRING_ENABLE, VringState(queue, 0))
         for queue in range(self.ram.queues):
             self.stop_ring(queue)
-        suspended = self._stops_by is Request.GET_VRING_BASE_SKIP_DRAIN
+        suspended = self.stops_by is Request.GET_VRING_BASE_SKIP_DRAIN
         self.complete = not (suspended or self.generation == "may-suspend")
 
     @property
-    def _stops_by(self) -> Request:
+    def stops_by(self) -> Request:
         """The message that stops a ring: the one of its generation, where the back-end knows that."""
         if self.generation == "skip-drain" and not SKIP_DRAIN & ~self.protocol_features:
             return Request.GET_VRING_BASE_SKIP_DRAIN
@@ -172,7 +172,7 @@ class FrontEnd(Asking):
 
         One that does not offer GET_VRING_BASE_INFLIGHT may follow a text that reserves none: there they are left out.
         """
-        base = self._ask(self._stops_by, VringState(queue, 0), VringState).num
+        base = self._ask(self.stops_by, VringState(queue, 0), VringState).num
         if not self.ram.packed and base > 0xFFFF:
             if self.has(PROTOCOL_GET_VRING_BASE_INFLIGHT):
                 raise BackEndError(f"ring {queue} stopped at {base:#x}: bits 16 to 31 of a split ring's base are 0")

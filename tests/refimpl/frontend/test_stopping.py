@@ -96,7 +96,7 @@ def run(folder: Path, ring: str, back: str, front: str, way: str) -> tuple[tuple
     ):
         front_end, observed = stopped(folder, back_ends, ram, front)
         done = observed.times.total()
-        stop = int(front_end._stops_by), REQUESTS - done
+        stop = int(front_end.stops_by), REQUESTS - done
         assert front_end.bases == [REQUESTS | (1 << 15 | done << 16 | 1 << 31 if packed else 0)]
         with front_end:
             if way == "migrated":

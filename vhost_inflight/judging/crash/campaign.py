@@ -28,8 +28,14 @@ from vhost_inflight.judging.crash.outcome import Outcome, end
 from vhost_inflight.judging.crash.plan import Kill, Plan
 from vhost_inflight.judging.crash.rig import LIFE, Rig, Shape
 from vhost_inflight.judging.crash.steered_guest import SteeredGuest
+from vhost_inflight.judging.crash.stopping import StoppingLives
+from vhost_inflight.judging.crash.stopping_rig import StoppingRig
+from vhost_inflight.judging.crash.stops import Pair, Stops
 
 __all__ = ["crash_test"]
+
+LiveAndDie = Callable[..., tuple[Kill, Kill]]
+"""Lets a back-end live and die; returns its death, and the next one's."""
 
 
 def crash_test(
@@ -41,11 +47,13 @@ def crash_test(
     seed: int = 0,
     gaps: Mapping[str, str] | None = None,
     free: bool = False,
+    pair: Pair | None = None,
     progress: Callable[[Kill], None] = lambda _kill: None,
 ) -> Outcome:
     """Kill a back-end so many times and judge each life; ``progress`` is called with each Kill that was made.
 
-    ``gaps`` are choices other than the defaults; ``free``: driver and back-end run at their own pace. A wrong order
+    ``gaps`` are choices other than the defaults; ``free``: driver and back-end run at their own pace. With a ``pair``
+    of generations, rings are stopped besides, and started again, by steered processes. A wrong order
     (restartable too) is judged to the end; anything else that is violated ends it. Ctrl-C ends it with what there is.
     Raises UsageError for a ring, a revision, a gap or a size that does not exist, CrashTestError and OSError when it
     cannot go on.
@@ -55,11 +63,13 @@ def crash_test(
     choices = Choices.from_mapping(gaps or {}, revision, ring)
     # a packed ring in use, so that a fresh region has more to be told
     shape = Shape(choices, queue_size, queue_size, first=2 * queue_size - 1 if ring == "packed" else 0)
-    outcome = Outcome(shape, seed, free=free)
+    if pair is not None and free:
+        raise UsageError("processes that run free are not asked to stop their ring")
+    outcome = Outcome(shape, seed, free=free, stops=None if pair is None else Stops(pair))
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="vhost-inflight-") as folder,
-        Rig(Path(folder), shape, seed, CrashGuest if free else SteeredGuest) as rig,
+        _rig(Path(folder), shape, seed, free, pair) as rig,
     ):
         judge = rig.judge()
         outcome.broken = judge.broken
@@ -71,7 +81,7 @@ def crash_test(
             if not outcome.lost:
                 rig.free_driver()
                 end(rig, judge, outcome)
-            elif not free:
+            elif not free and pair is None:
                 # what the last life left is seen by the next recovery: the schedule has it too
                 live(rig, Kill(f"{ring}.reconnect.ready"), random.Random(seed), outcome.happened)  # noqa: S311  # likewise
         except GaveUpError as error:
@@ -83,14 +93,23 @@ def crash_test(
     return outcome
 
 
+def _rig(folder: Path, shape: Shape, seed: int, free: bool, pair: Pair | None) -> Rig:
+    """Return the processes."""
+    if pair is not None:
+        return StoppingRig(folder, shape, seed, pair)
+    return Rig(folder, shape, seed, CrashGuest if free else SteeredGuest)
+
+
 def _kill_again_and_again(rig: Rig, judge: CrashJudge, outcome: Outcome, kills: int) -> Iterator[Kill]:
     """Start a back-end, kill it, judge, as often as wanted or until everything that follows would be judged wrong."""
     dice = random.Random(outcome.seed)  # noqa: S311  # what is killed when, no secret
     shape = outcome.shape
     plan = Plan(outcome.ring, outcome.revision, shape.size, dice, outcome.gaps)
     kill = plan.next(0)
+    live_and_die = _live_free if outcome.free else _live_steered
+    if isinstance(rig, StoppingRig):
+        live_and_die = _stopping(StoppingLives(rig, judge, outcome, plan, dice))
     while outcome.kills < kills and not outcome.lost:
-        live_and_die = _live_free if outcome.free else _live_steered
         died, kill = live_and_die(rig, kill, plan, outcome, dice, last=outcome.kills + 1 == kills)
         outcome.kills += 1
         outcome.steps[died.step or "at random"] += 1
@@ -110,6 +129,22 @@ def _live_steered(
     following = plan.next(rig.in_progress())
     rig.kill(None if last else (rig.seed + 1, stops_of(following)))
     return kill if reached else _at_random(kill), following
+
+
+def _stopping(lives: StoppingLives) -> LiveAndDie:
+    """Return what lets one live, be stopped and started again, and die."""
+
+    def live_and_die(
+        rig: Rig, kill: Kill, plan: Plan, outcome: Outcome, _dice: random.Random, *, last: bool
+    ) -> tuple[Kill, Kill]:
+        del last
+        rig.seed = outcome.seed + outcome.kills + 1
+        died = lives.live(kill)
+        following = plan.next(rig.in_progress())
+        rig.kill()
+        return died or _at_random(kill), following
+
+    return live_and_die
 
 
 def _live_free(

@@ -13,6 +13,7 @@ from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.faults import CrashTestError
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.plan import Kill, stores
+from vhost_inflight.judging.crash.stops import Pair
 from vhost_inflight.telling import STDIO, Ending, write_json
 
 __all__ = ["run"]
@@ -27,14 +28,16 @@ def run(
     seed: int,
     gaps: Mapping[str, str] | None = None,
     free: bool = False,
+    pair: Pair | None = None,
     schedule: Path | None = None,
     record: Path | None = None,
     json_file: Path | None = None,
 ) -> bool:
     """Run the crash test, print what it found, and return whether nothing was violated (the command ``crash-test``).
 
-    ``gaps`` are choices other than the defaults; ``free`` as in `crash_test`. With a ``schedule`` file, that is what is
-    played: it says ring, revision, choices and size. What happened is written to ``record`` as such a file. Raises
+    ``gaps`` are choices other than the defaults; ``free`` and ``pair`` as in `crash_test`. With a ``schedule`` file,
+    that is what is played: it says ring, revision, choices and size. What happened is written to ``record`` as such a
+    file. Raises
     UsageError for a ring, a revision, a choice or a size that does not exist, ScheduleError for a file that is no
     schedule, CrashTestError and OSError when the test cannot go on or a file cannot be written; after Ctrl-C
     KeyboardInterrupt, when all is printed.
@@ -45,7 +48,7 @@ def run(
             outcome = _crashes_of(schedule)
         else:
             options: dict[str, Any] = {"ring": ring, "revision": revision, "queue_size": queue_size, "seed": seed}
-            outcome = _with_a_bar(ending, kills=kills, gaps=gaps or {}, free=free, **options)
+            outcome = _with_a_bar(ending, kills=kills, gaps=gaps or {}, free=free, pair=pair, **options)
         if not outcome.interrupted:
             ending.again()
     if json_file != STDIO:
@@ -98,6 +101,8 @@ def _report(outcome: Outcome) -> Iterator[str]:
         f"{counted(outcome.requests, 'request')} came back, {counted(outcome.resubmitted, 'resubmission')}"
     )
     yield "killed at: " + (", ".join(f"{step} {count}" for step, count in sorted(outcome.steps.items())) or "nothing")
+    if outcome.stops is not None:
+        yield outcome.stops.text()
     missed = [s for s in stores(outcome.ring, outcome.revision, outcome.gaps) if s not in outcome.steps]
     if missed and outcome.file is None:
         yield f"never killed at: {', '.join(missed)}"
@@ -114,7 +119,7 @@ def _report(outcome: Outcome) -> Iterator[str]:
     if outcome.broken:
         same = "; it ran free, so it may take another way" if outcome.free else ""
         yield f"to run it again: {outcome.again()}{same}"
-        if not outcome.free and outcome.file is None:
+        if not outcome.free and outcome.file is None and outcome.stops is None:
             yield "with --record FILE it is written as a schedule: vhost-inflight replay FILE shows it, store by store"
     else:
         yield "no property was violated"

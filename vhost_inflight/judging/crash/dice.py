@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from refimpl.backend.reins import Order
 from vhost_inflight.judging.crash.plan import Kill
 from vhost_inflight.judging.crash.rig import Rig
 from vhost_inflight.judging.crash.steering import WORDS, BackEndReins, DriverReins
 
-__all__ = ["Luck", "live", "stops_of"]
+__all__ = ["Life", "Luck", "Moment", "live", "signalled", "stops_of"]
 
 _A_SECOND = 20_000  # moves, about as many as both make in a second when they run free
 
@@ -22,30 +23,84 @@ def live(rig: Rig, kill: Kill, dice: random.Random, happened: Callable[[Order], 
     ``happened`` is called with each step that was taken. A life without the step ends after as many moves as serve
     several rounds of requests, or when nobody can move.
     """
-    back_end, driver = rig.start_steered(rig.seed, stops_of(kill)), rig.driver
-    assert driver is not None
-    luck, left = Luck(dice, dice.choice((0.2, 0.5, 0.8))), kill.occurrence
-    moves = 400 + 200 * rig.size if kill.seconds is None else int(kill.seconds * _A_SECOND)
-    said = [back_end.at]
-    while True:
+    rig.start_steered(rig.seed, stops_of(kill))
+    life = Life(rig, kill, dice, happened)
+    life.go_on()
+    return life.died
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something is to happen: right after a step ("": none) once ``least`` moves are made, or after ``most``."""
+
+    step: str
+    least: int
+    most: int
+
+
+class Life:
+    """A life of the back-end, which is at its first step; it goes on until it is to die, or until a moment."""
+
+    def __init__(self, rig: Rig, kill: Kill, dice: random.Random, happened: Callable[[Order], None]) -> None:
+        """Throw how eager the back-end is."""
+        self.rig, self.kill, self.dice, self._happened = rig, kill, dice, happened
+        self._eager, self._left = dice.choice((0.2, 0.5, 0.8)), kill.occurrence
+        self._moves = self._time()
+
+    @property
+    def died(self) -> bool:
+        """Whether it came to the step at which it is to die."""
+        return not self._left
+
+    @property
+    def over(self) -> bool:
+        """Whether it is to die, at its step or since it had its time."""
+        return not (self._left and self._moves > 0)
+
+    def took(self, said: Iterable[Order]) -> None:
+        """Take note of what the processes said."""
         for step in said:
             if step.what not in WORDS:
-                happened(step)
-            left -= step.what == kill.step
-        movers = _movers(rig, back_end, driver)
-        if not (left and moves and (movers or back_end.at.choice)):
-            break
-        if not movers:
-            said = [back_end.go("later")]  # nothing else happens before the device finishes what it holds back
-        elif len(movers) == 1:
-            said = movers[0].run(moves)
-        else:
-            who, turns = luck.turns(moves)
-            said = movers[who].run(turns)
-            luck.took(len(said))
-        moves -= len(said)
-    luck.give_back()
-    return not left
+                self._happened(step)
+            self._left -= bool(self._left) and step.what == self.kill.step
+
+    def aim(self, kill: Kill) -> None:
+        """Let it die elsewhere, or there after all; it has its time again."""
+        self.kill, self._left = kill, kill.occurrence
+        self._moves = self._time()
+
+    def _time(self) -> int:
+        """Return how many moves there are in a life."""
+        kill = self.kill
+        return 400 + 200 * self.rig.size if kill.seconds is None else int(kill.seconds * _A_SECOND)
+
+    def go_on(self, moment: Moment | None = None) -> None:
+        """Let both move until it is to die, until nobody can move, or until the moment."""
+        assert self.rig.reins is not None
+        assert self.rig.driver is not None
+        back_end, driver = self.rig.reins, self.rig.driver
+        luck = Luck(self.dice, self._eager)
+        begin = self._moves
+        end = max(0, begin - moment.most) if moment is not None else 0
+        said = [back_end.at]
+        while True:
+            self.took(said)
+            movers = _movers(self.rig, back_end, driver)
+            if not (self._left and self._moves > end and (movers or back_end.at.choice)):
+                break
+            if moment is not None and said[-1].what == moment.step and begin - self._moves >= moment.least:
+                break
+            most = self._moves - end
+            if not movers:
+                said = [back_end.go("later")]  # nothing else happens before the device finishes what it holds back
+            elif len(movers) == 1:
+                said = movers[0].run(most)
+            else:
+                who, turns = luck.turns(most)
+                said = movers[who].run(turns)
+                luck.took(len(said))
+            self._moves -= len(said)
+        luck.give_back()
 
 
 def stops_of(kill: Kill) -> tuple[str, ...]:
@@ -93,9 +148,9 @@ class Luck:
 def _movers(rig: Rig, back_end: BackEndReins, driver: DriverReins) -> list[BackEndReins | DriverReins]:
     """Give those that can go on: who rests is woken first."""
     pairs = (back_end, rig.front_end.kicks[0]), (driver, rig.front_end.calls[0])
-    return [reins for reins, fd in pairs if reins.at.what != "rest" or _signalled(fd)]
+    return [reins for reins, fd in pairs if reins.at.what != "rest" or signalled(fd)]
 
 
-def _signalled(fd: int) -> bool:
+def signalled(fd: int) -> bool:
     """Return whether an eventfd has been signalled."""
     return bool(select.select([fd], [], [], 0)[0])

@@ -12,6 +12,7 @@ import contextlib
 import os
 import random
 import select
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -22,12 +23,11 @@ from refimpl.backend.disk import OK
 from refimpl.errors import InflightError
 from refimpl.frontend.connection import drain
 from refimpl.frontend.memory import DATA_AT, STATUS_AT, GuestRam
-from refimpl.hooks import Hook
 from refimpl.packed.driver import PackedDriver
 from refimpl.split.chain import Buffer
 from refimpl.split.driver import SplitDriver
 
-__all__ = ["MADE", "SECTOR", "CrashGuest", "Record"]
+__all__ = ["MADE", "SECTOR", "CrashGuest", "Place", "Record"]
 
 SECTOR = 512
 """Bytes of a sector, and of the data of each request."""
@@ -59,17 +59,25 @@ class Record:
     errors: list[tuple[str, str]] = field(default_factory=list)
 
 
-class CrashGuest:
-    """The driver of the first queue of ``ram``.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a guest is: its memory, and the eventfds of its first queue."""
 
-    ``fds`` are the queue's eventfds, kick and call; orders come over ``control``; ``seed`` says what it makes. By
-    index, the driver of a packed ring says of which used element it wants to be notified (gap event-kind).
+    ram: GuestRam
+    kick: int
+    call: int
+
+
+class CrashGuest:
+    """The driver of the first queue at the first of ``places``; told to ``move``, it goes on at the next one.
+
+    Orders come over ``control``; ``seed`` says what it makes. By index, the driver of a packed ring says of which used
+    element it wants to be notified (gap event-kind).
     """
 
     def __init__(
         self,
-        ram: GuestRam,
-        fds: tuple[int, int],
+        places: Sequence[Place],
         image: Path,
         control: Connection,
         seed: int,
@@ -77,10 +85,10 @@ class CrashGuest:
         by_index: bool,
     ) -> None:
         """Begin with nothing outstanding."""
-        kick, call = fds
-        self.ram, self.control, self.call = ram, control, call
+        self.places = list(places)
+        self.control = control
         self.dice = random.Random(seed)  # noqa: S311  # which heads are used next, no secret
-        self.driver = _driver_of(ram, kick, call, self._reported, by_index=by_index)
+        self.driver = self._driver(by_index=by_index)
         self.disk = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
         self.number = 0
         self.pending: dict[int, bytes] = {}
@@ -97,6 +105,21 @@ class CrashGuest:
         """
         with contextlib.suppress(EOFError, ConnectionError):
             self.loop()
+
+    @property
+    def ram(self) -> GuestRam:
+        """The memory that the driver is in."""
+        return self.places[0].ram
+
+    def move(self) -> None:
+        """Go on in the memory of the next place, which is a copy, with its eventfds; what the driver knows it keeps."""
+        self.places.append(self.places.pop(0))
+        driver = self.driver
+        if isinstance(driver, PackedDriver):
+            driver.ring = self.ram.packed_rings[0]
+        else:
+            driver.ring = self.ram.rings[0]
+        driver.tables = self.ram.tables(0)
 
     def pause(self, step: str, choice: int | None = None) -> None:
         """Do nothing; see SteeredGuest."""
@@ -117,9 +140,9 @@ class CrashGuest:
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         if self.driver.asleep:
-            poll.register(self.call, select.POLLIN)
+            poll.register(self.places[0].call, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(None if self.driver.asleep or self.broken else 0)}
-        if self.call in ready:
+        if self.places[0].call in ready:
             self.wake()
         return self.control.fileno() not in ready or self._obey()
 
@@ -214,28 +237,27 @@ class CrashGuest:
     def _wrong(self, reason: str) -> None:
         self.record.errors.append(("intact", reason))
 
+    def _driver(self, *, by_index: bool) -> SplitDriver | PackedDriver:
+        """Return the driver of the first queue; of a packed one, by_index says how it asks to be notified."""
 
-def _driver_of(ram: GuestRam, kick: int, call: int, hook: Hook, *, by_index: bool) -> SplitDriver | PackedDriver:
-    """Return the driver of the first queue; of a packed one, by_index says how it asks to be notified."""
+        def kick() -> None:
+            os.eventfd_write(self.places[0].kick, 1)
 
-    def wake_device() -> None:
-        os.eventfd_write(kick, 1)
+        def take_call() -> None:
+            drain(self.places[0].call)
 
-    def take_call() -> None:
-        drain(call)
-
-    if ram.packed:
-        ring = ram.packed_rings[0]
-        return PackedDriver(
-            ring,
-            hook,
-            kick=wake_device,
-            call_taken=take_call,
-            event_index=by_index,
-            tables=ram.tables(0),
-            start=ram.start,
-        )
-    return SplitDriver(ram.rings[0], hook, kick=wake_device, call_taken=take_call, tables=ram.tables(0))
+        ram, tables = self.ram, self.ram.tables(0)
+        if ram.packed:
+            return PackedDriver(
+                ram.packed_rings[0],
+                self._reported,
+                kick=kick,
+                call_taken=take_call,
+                event_index=by_index,
+                tables=tables,
+                start=ram.start,
+            )
+        return SplitDriver(ram.rings[0], self._reported, kick=kick, call_taken=take_call, tables=tables)
 
 
 def _cut(address: int, length: int, pieces: int) -> list[Buffer]:

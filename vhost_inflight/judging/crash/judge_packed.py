@@ -91,6 +91,14 @@ class PackedCrashJudge(CrashJudge):
         wrong = [f"the next used slot and lap are {used}"] if used != self._next else []
         return "; ".join([*inflight, *wrong, *_wrong(region)])
 
+    def _unsettled(self, region: Any) -> str:
+        return "; ".join(_wrong(region))
+
+    def _base(self) -> int:
+        laps, slot = divmod(self.first, self.size)
+        available = self.ring.advance(slot, 1 - laps % 2, sum(self.lengths[: self.given]))
+        return sum((slot | wrap << 15) << shift for shift, (slot, wrap) in ((0, available), (16, self._next)))
+
     def _copy(self, region: Any) -> PackedMemory:
         """Return a copy of the ring and of a region, to try recovery on."""
         memory = PackedMemory(self.choices, self.size, len(region.desc))

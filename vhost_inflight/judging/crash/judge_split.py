@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from refimpl.choices import Choices
 from refimpl.layout import VERSION
+from refimpl.names import counted
 from vhost_inflight.judging.crash.guest import Record
 from vhost_inflight.judging.play.restart import not_restartable
 from vhost_inflight.judging.play.split.world import SplitMemory
@@ -39,7 +40,8 @@ class Broken:
 class CrashJudge:
     """Judges one life of the back-end after the other; `died` after each death, `ended` when all is done.
 
-    ``first`` is the index at which a split ring begins.
+    ``first`` is the index at which a split ring begins, of a packed one the slot, counted on over laps; ``given`` is
+    how many requests the device was given, at one time or another: those that were made first.
     This is the judge of a split ring; vhost_inflight.judging.crash.judge_packed has what is otherwise on a packed one.
     """
 
@@ -55,6 +57,7 @@ class CrashJudge:
     completed: int = 0
     resubmitted: int = 0
     first: int = 0
+    given: int = 0
 
     def __post_init__(self) -> None:
         """Begin with a ring on which nothing has happened."""
@@ -77,6 +80,42 @@ class CrashJudge:
                 self._violated("intact", f"request {number} is visible as used, and the device has not finished it")
                 self._violated("exactly-once", f"request {number} is visible while the device still works on it")
         self._judge_memory(region)
+
+    def stopped(
+        self,
+        kill: int,
+        step: str,
+        record: Record,
+        trace: Iterable[Mapping[str, Any]],
+        region: Any,
+        *,
+        base: int,
+        drained: bool,
+    ) -> int:
+        """Judge the life that ended with a ring that was stopped; return how many requests are in flight.
+
+        ``base`` is what was answered; ``drained``: nothing may be in flight.
+        """
+        self.died(kill, step, record, trace, region)
+        left = self.given - len([number for number in self.visible if number < self.given])
+        if unsettled := self._unsettled(region):
+            self._violated("well-formed", f"the ring was stopped in the middle of a batch: {unsettled}")
+        elif drained and left:
+            self._violated("drains", f"the ring was to be drained, and {counted(left, 'request')} did not come back")
+        elif not left and (wrong := self._left(region)):
+            self._violated("well-formed", f"nothing is inflight, but {wrong}")
+        if base != (expected := self._base()):
+            self._violated("ring-position", f"the ring was stopped at {base:#x}, the driver's next is {expected:#x}")
+        return left
+
+    def _unsettled(self, region: Any) -> str:
+        """Say what of a batch is not settled; nothing: no batch is open."""
+        used = self.ring.used.idx
+        return f"used_idx is {region.used_idx}, used.idx {used}" if region.used_idx != used else ""
+
+    def _base(self) -> int:
+        """Return where fetching goes on, as GET_VRING_BASE says it."""
+        return (self.first + self.given) % 65536
 
     def follow(self, record: Record) -> None:
         """Follow the driver, and find what is visible: what it has seen, and what it would see next."""
@@ -137,6 +176,7 @@ class CrashJudge:
         for number in [n for numbers in (again, fetched) for n, times in Counter(numbers).items() if times > 1]:
             self._violated("exactly-once", f"request {number} was given to the device twice")
         numbers = [*again, *fetched]
+        self.given = max([self.given, *(number + 1 for number in numbers)])
         wrong = [(before, after) for before, after in pairwise(numbers) if before > after]
         if wrong:
             self._violated("order", f"request {wrong[0][1]} was given to the device after {wrong[0][0]}")

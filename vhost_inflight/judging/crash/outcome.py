@@ -11,6 +11,7 @@ from typing import Any
 from refimpl.backend.reins import Order
 from vhost_inflight.judging.crash.judge_split import Broken, CrashJudge
 from vhost_inflight.judging.crash.rig import Rig, Shape
+from vhost_inflight.judging.crash.stops import Stops
 from vhost_inflight.judging.play.schedule import FORMAT
 
 __all__ = ["Outcome", "drained", "end"]
@@ -25,7 +26,8 @@ class Outcome:
 
     ``events`` are those of a schedule that plays it again, unless the processes ran ``free``. ``file`` is the schedule
     whose crashes were played, None: there was none; ``wanted`` the property that it violates, ``left`` where the
-    processes left it, ``cut`` whether what comes after that was not played.
+    processes left it, ``cut`` whether what comes after that was not played; ``stops`` what came of stopping the ring,
+    None: nobody did.
     """
 
     shape: Shape
@@ -43,6 +45,7 @@ class Outcome:
     wanted: str | None = None
     left: str = ""
     cut: bool = False
+    stops: Stops | None = None
 
     @property
     def ring(self) -> str:
@@ -82,6 +85,7 @@ class Outcome:
             return f"vhost-inflight crash-test --schedule {self.file}"
         last = max((b.kill for b in self.properties.values()), default=self.kills)
         chosen = "".join(f" --gap {name}={choice}" for name, choice in self.gaps.items())
+        chosen += self.stops.options() if self.stops is not None else ""
         return (
             f"vhost-inflight crash-test --ring {self.ring} --revision {self.revision}{chosen} "
             f"--queue-size {self.shape.size} --kills {last} --seed {self.seed}{' --free' * self.free}"
@@ -122,6 +126,7 @@ class Outcome:
             "violations": [{**asdict(b), "count": counts[b.property]} for b in self.properties.values()],
             "left": self.left or None,
             "again": self.again() if self.broken else None,
+            **({} if self.stops is None else {"stops": self.stops.document()}),
         }
 
 

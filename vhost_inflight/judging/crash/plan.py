@@ -87,7 +87,7 @@ def stores(ring: str, revision: str, gaps: Mapping[str, str] | None = None) -> l
 
 
 class Plan:
-    """Says at which step the next life ends."""
+    """Says at which step the next life ends; ``fresh`` are those that only the first life of a region takes."""
 
     def __init__(
         self, ring: str, revision: str, size: int, dice: random.Random, gaps: Mapping[str, str] | None = None
@@ -95,17 +95,17 @@ class Plan:
         """Plan for a ring of ``size``: requests in a batch are at most as many."""
         self._of_ring = _STEPS[ring]
         steps = stores(ring, revision, gaps)
-        self._fresh = [step for step in self._of_ring.fresh if step in steps]
+        self.fresh = [step for step in self._of_ring.fresh if step in steps]
         repairs = [step for those in self._of_ring.repair.values() for step in those]
         self._repairs = [step for step in repairs if step in steps]
-        self._served = [step for step in steps if step not in (*self._fresh, *self._repairs)]
+        self._served = [step for step in steps if step not in (*self.fresh, *self._repairs)]
         self._size, self._dice = size, dice
         self._first = self._sweep()
 
     def _sweep(self) -> Iterator[Kill]:
         """Give a kill at each storing step, those of a fresh region first, those that repair when there is a cause."""
         known = self._of_ring
-        yield from (Kill(step) for step in self._fresh)
+        yield from (Kill(step) for step in self.fresh)
         for occurrence in sorted({1, min(2, self._size)}):
             for step in self._served:
                 yield Kill(step, 1 if step in known.once else occurrence)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from refimpl.backend.disk_queue import Schedule
 from refimpl.backend.process import run_backend, told
@@ -26,7 +26,7 @@ from refimpl.layout import region_at
 from refimpl.wire.features import EVENT_IDX, WANTED
 from vhost_inflight.forked import ForkedBackEnd, held_signals
 from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, blames_memory, check_socket
-from vhost_inflight.judging.crash.guest import SECTOR, CrashGuest, Record
+from vhost_inflight.judging.crash.guest import SECTOR, CrashGuest, Place, Record
 from vhost_inflight.judging.crash.judge_packed import PackedCrashJudge
 from vhost_inflight.judging.crash.judge_split import CrashJudge
 from vhost_inflight.judging.crash.plan import Kill
@@ -34,6 +34,8 @@ from vhost_inflight.judging.crash.steered_guest import SteeredGuest
 from vhost_inflight.judging.crash.steering import PATIENCE, BackEndReins, DriverReins, answers
 
 __all__ = ["LIFE", "Rig", "Shape"]
+
+FrontEndKind = TypeVar("FrontEndKind", bound=FrontEnd)
 
 LIFE = 0.4
 """Seconds after which a back-end that runs free and did not come to its step is killed from outside."""
@@ -62,13 +64,16 @@ class Rig:
     driver: DriverReins | None = None
     reins: BackEndReins | None = None
 
+    generation = "drain"
+    """How the back-end stops rings (GENERATIONS)."""
+
     def __init__(self, folder: Path, shape: Shape, seed: int, kind: type[CrashGuest] = CrashGuest) -> None:
         """Make the memory and start the driver. Raises InflightError and OSError when the system refuses something."""
         self.shape, self.choices, self.size, self.seed = shape, shape.choices, shape.size, seed
         self.image, self.trace = folder / "image", folder / "trace"
         self.log = folder / "log"
-        path = folder / "socket"
-        check_socket(path)
+        self.folder = folder
+        check_socket(folder / "socket")
         self.image.write_bytes(bytes(SECTOR * max(self.size, 8)))
         self.trace.touch()
         self.plan = Schedule(hold=self.size, order="shuffle", idle=0.002)
@@ -76,17 +81,38 @@ class Rig:
         self.back_end: ForkedBackEnd | None = None
         self._begun: tuple[int, Collection[str]] | None = None
         self._read = 0
+        # a packed ring's events have two kinds; one that runs free negotiates indexes, and uses flags all the same
+        by_flags = self.packed and self.choices.event_kind == "flags" and issubclass(kind, SteeredGuest)
+        self._features = WANTED & ~EVENT_IDX if by_flags else WANTED
         with contextlib.ExitStack() as stack:
-            self.ram = stack.enter_context(GuestRam(1, self.size, SECTOR, packed=self.packed))
-            # a packed ring's events have two kinds; one that runs free negotiates indexes, and uses flags all the same
-            by_flags = self.packed and self.choices.event_kind == "flags" and issubclass(kind, SteeredGuest)
-            features = WANTED & ~EVENT_IDX if by_flags else WANTED
-            self.front_end = stack.enter_context(
-                FrontEnd(path, self.ram, region_entries=shape.entries, timeout=float(PATIENCE), features=features)
-            )
+            self.ends = self._front_ends(stack)
             self._begin(shape.first)
             self._start_driver(kind, stack)
             self._owned = stack.pop_all()
+
+    def _front_ends(self, stack: contextlib.ExitStack) -> list[FrontEnd]:
+        """Make the front-ends, each with a guest's memory; the first is where the guest is."""
+        return [self._front_end(stack, "socket", FrontEnd)]
+
+    def _front_end(
+        self, stack: contextlib.ExitStack, name: str, kind: type[FrontEndKind], generation: str = "drain"
+    ) -> FrontEndKind:
+        """Make a front-end whose back-end listens at a name in the folder."""
+        ram = stack.enter_context(GuestRam(1, self.size, SECTOR, packed=self.packed))
+        options: dict[str, Any] = {"region_entries": self.shape.entries, "timeout": float(PATIENCE)}
+        front_end = kind(self.folder / name, ram, **options, features=self._features, generation=generation)
+        stack.enter_context(front_end)
+        return front_end
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """The front-end of the guest, where that is now."""
+        return self.ends[0]
+
+    @property
+    def ram(self) -> GuestRam:
+        """The guest's memory, where it is now."""
+        return self.ends[0].ram
 
     def _begin(self, first: int) -> None:
         """Let the ring begin somewhere: it has been in use, and everything has come back."""
@@ -101,8 +127,8 @@ class Rig:
         context = multiprocessing.get_context("fork")
         self.control, theirs = context.Pipe()
         stack.callback(self.control.close)
-        kick, call = self.front_end.kicks[0], self.front_end.calls[0]
-        arguments = (kind, self.control, self.ram, (kick, call), self.image, theirs, self.seed)
+        places = [Place(end.ram, end.kicks[0], end.calls[0]) for end in self.ends]
+        arguments = (kind, self.control, places, self.image, theirs, self.seed)
         by_index = self.choices.event_kind == "index"
         self.guest = context.Process(
             target=_guest, args=arguments, kwargs={"by_index": by_index}, name="driver", daemon=True
@@ -142,11 +168,14 @@ class Rig:
         view = self.front_end.inflight.view()
         return region_at(view, self.choices.ring, self.choices.revision, self.shape.entries)
 
+    def ring(self) -> Any:
+        """Return the ring, where the guest is now."""
+        return self.ram.packed_rings[0] if self.packed else self.ram.rings[0]
+
     def judge(self) -> CrashJudge:
         """Return a judge that has seen nothing yet."""
-        if self.packed:
-            return PackedCrashJudge(self.choices, self.ram.packed_rings[0], self.size)
-        return CrashJudge(self.choices, self.ram.rings[0], self.size, first=self.shape.first)
+        kind = PackedCrashJudge if self.packed else CrashJudge
+        return kind(self.choices, self.ring(), self.size, first=self.shape.first)
 
     def in_progress(self) -> int:
         """Return how much of a batch the next life has to settle; packed: 1, if there is anything."""
@@ -205,19 +234,20 @@ class Rig:
         self._spawn(seed, crash_at=kill.text() if kill is not None and kill.step else None)
         self._come()
 
-    def start_steered(self, seed: int, stops: Collection[str] = ()) -> BackEndReins:
+    def start_steered(self, seed: int, stops: Collection[str] = (), *, stopped: bool = False) -> BackEndReins:
         """Start one that is steered, come to it, and return its reins: it has taken its first step.
 
-        ``stops`` are steps at which it waits though it was told to run.
+        ``stops`` are steps at which it waits though it was told to run; ``stopped``: the one before it was stopped, and
+        has said where the ring goes on.
         """
         if self._begun != (seed, stops):
             self.kill()
             self._begin_steered(seed, stops)
         self._begun = None
         assert self.reins is not None
-        self._come()
+        self._come(stopped=stopped)
         assert self.front_end.connection is not None
-        self.reins.watch(self.front_end.connection.fileno())
+        self.reins.watch(self.front_end.connection.fileno(), self.front_end.errs[0])
         self.reins.hear()
         return self.reins
 
@@ -249,6 +279,7 @@ class Rig:
                 schedule=self.plan,
                 trace=self.trace,
                 seed=seed,
+                generation=self.generation,
                 reins=None if reins is None else Reins(reins, stops),
             )
 
@@ -256,7 +287,7 @@ class Rig:
         with self.log.open("wb") as log, held_signals():
             self.back_end = ForkedBackEnd(lambda: told(run), log, () if reins is None else (reins,))
 
-    def _come(self) -> None:
+    def _come(self, *, stopped: bool = False) -> None:
         """Wait until it listens, connect, and start the device."""
         assert self.back_end is not None
         deadline = time.monotonic() + PATIENCE
@@ -267,7 +298,8 @@ class Rig:
             self._ended_or_gave_up("it does not listen")
         try:
             self.front_end.connect(again=self.front_end.inflight is not None)
-            if not self.packed:  # of a packed ring nothing says where it is: the base is stale, as QEMU's is
+            if not (self.packed or stopped):
+                # of a packed ring nothing says where it is: the base is stale, as QEMU's is
                 self.front_end.bases = [ring.used.idx for ring in self.ram.rings]
             self.front_end.start()
         except (InflightError, OSError) as error:

@@ -3,8 +3,9 @@
 Each report is a pair, a step's id and its choice, or ``("turn", None)``: which step comes next? and ``("rest", None)``:
 it sleeps, or has found the back-end wrong. It sends reports, in one list, where it waits, and is answered by an order:
 ``go``; a number, that is ``go`` so many times in advance, though it waits at ``rest`` and at a kick in any case, since
-the back-end may move then; ``record``, after which it waits on; ``free``, after which it goes on unsteered and makes
-nothing more; and to ``turn`` a step's id, with the head and the length of the chain where it is the first of a request.
+the back-end may move then; ``record`` and ``move``, after which it waits on; ``free``, after which it goes on unsteered
+and makes nothing more; and to ``turn`` a step's id, with the head and the length of the chain where it is the first of
+a request.
 """
 
 from __future__ import annotations
@@ -44,8 +45,11 @@ class SteeredGuest(CrashGuest):
             return "go"
         self.control.send(self._kept)
         self._kept = ()
-        while (order := self.control.recv()) == "record":
-            self.hand_over()
+        while (order := self.control.recv()) in ("record", "move"):
+            if order == "move":
+                self.move()
+            else:
+                self.hand_over()
         if isinstance(order, int):
             self._ahead = order - 1
             return "go"

@@ -56,11 +56,14 @@ class BackEndReins:
         self._gone = gone
         self._poll = select.poll()
         self._poll.register(self._ours, select.POLLIN)
+        self._connection: set[int] = set()
         self.at = Order("", None)
 
-    def watch(self, fd: int) -> None:
-        """Take something to read there, the end of a connection, for the end of the back-end."""
-        self._poll.register(fd, select.POLLIN)
+    def watch(self, connection: int, err: int) -> None:
+        """Take something to read there for the end of the back-end: the end of a connection, a ring that it gave up."""
+        self._connection = {connection}
+        for fd in (connection, err):
+            self._poll.register(fd, select.POLLIN)
 
     def hear(self) -> list[Order]:
         """Wait until it waits, and return what it said."""
@@ -83,6 +86,21 @@ class BackEndReins:
         self.tell(*(order or ("go",)))
         self.hear()
         return self.at
+
+    def go_or_answer(self, order: str = "go") -> Order | None:
+        """Give an order; return what it says next, None where something comes by the connection that is watched."""
+        self.tell(order)
+        return self.listen()
+
+    def listen(self) -> Order | None:
+        """Wait for either, without an order."""
+        ready = answers(self._poll, "the back-end")
+        if self._ours.fileno() in ready:
+            self.hear()
+            return self.at
+        if not self._connection & set(ready):
+            self._gone()
+        return None
 
     def run(self, moves: int) -> list[Order]:
         """Let it make so many moves, or fewer (refimpl.backend.reins); return what it said after each."""
