@@ -246,10 +246,14 @@ class Rig:
         self._begun = None
         assert self.reins is not None
         self._come(stopped=stopped)
-        assert self.front_end.connection is not None
-        self.reins.watch(self.front_end.connection.fileno(), self.front_end.errs[0])
+        self._watch(self.reins)
         self.reins.hear()
         return self.reins
+
+    def _watch(self, reins: BackEndReins) -> None:
+        """Let the reins know by what else the end of the back-end is seen."""
+        assert self.front_end.connection is not None
+        reins.watch(self.front_end.connection.fileno())
 
     def _begin_steered(self, seed: int, stops: Collection[str]) -> None:
         """Start one that is steered, which does nothing before somebody comes to it."""

@@ -59,10 +59,10 @@ class BackEndReins:
         self._connection: set[int] = set()
         self.at = Order("", None)
 
-    def watch(self, connection: int, err: int) -> None:
-        """Take something to read there for the end of the back-end: the end of a connection, a ring that it gave up."""
+    def watch(self, connection: int, *more: int) -> None:
+        """Take something to read there, the end of a connection, for the end of the back-end; likewise ``more``."""
         self._connection = {connection}
-        for fd in (connection, err):
+        for fd in (connection, *more):
             self._poll.register(fd, select.POLLIN)
 
     def hear(self) -> list[Order]:

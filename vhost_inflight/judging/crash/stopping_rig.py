@@ -94,6 +94,11 @@ class StoppingRig(Rig):
         assert isinstance(self.front_end, StoppingFrontEnd)
         return self.front_end
 
+    def _watch(self, reins: BackEndReins) -> None:
+        """See the err eventfd too: a ring that its back-end gives up after a stop that lost requests is the verdict."""
+        assert self.here.connection is not None
+        reins.watch(self.here.connection.fileno(), self.here.errs[0])
+
     def steered(self) -> BackEndReins:
         """Give the reins of the back-end that lives."""
         assert self.reins is not None
