@@ -34,6 +34,8 @@ class Gap:
     """The revisions in which it is open; empty: all."""
     judged: tuple[str, ...] = ()
     """The revisions that close it, of which it is judged all the same what another choice would do: readings."""
+    along: tuple[tuple[str, str], ...] = ()
+    """Choices of other gaps without which it says nothing: with them it is judged."""
 
     @property
     def default(self) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from model.steps import Guard
 
-__all__ = ["NAMES", "SENTENCES", "Judgement"]
+__all__ = ["ALL", "NAMES", "SENTENCES", "WHERE_STOPPED", "Judgement"]
 
 SENTENCES: Mapping[str, str] = {
     "no-used-resubmitted": "a request that is visible to the driver as used is never given to the device again",
@@ -30,10 +30,18 @@ SENTENCES: Mapping[str, str] = {
     "resubmit list, fetch position and counter",
     "drains": "after recovery, with no more crashes, a fair device and a driver that may sleep, every request becomes "
     "visible and the driver wakes",
+    "suspended": "from the answer that stops a ring until it is started again, no store to guest memory, none to the "
+    "region, no notification",
 }
 """Each property in a sentence."""
 
-NAMES: tuple[str, ...] = tuple(SENTENCES)
+WHERE_STOPPED: frozenset[str] = frozenset({"suspended"})
+"""What is judged only where rings are stopped."""
+
+NAMES: tuple[str, ...] = tuple(name for name in SENTENCES if name not in WHERE_STOPPED)
+"""What is judged everywhere."""
+
+ALL: tuple[str, ...] = tuple(SENTENCES)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from functools import cache
 
 from model import gaps as gap_rules
 from model.both.proposal import NO_ORDER, STORE_ORDER
+from model.both.stopping import NEVER, SUSPENDED
 from model.gaps import Gap
 from model.interpret import Sizes
 from model.packed.gaps import GAPS as PACKED_GAPS
+from model.packed.later import LATER as PACKED_LATER
 from model.packed.properties import JUDGEMENTS as PACKED_JUDGEMENTS
 from model.packed.proposal import ERRATA
 from model.packed.proposal import SENTENCES as PACKED_SENTENCES
@@ -22,9 +24,10 @@ from model.packed.revisions import V6 as PACKED_V6
 from model.profiles.packed import PROFILES as PACKED_PROFILES
 from model.profiles.profile import Profile
 from model.profiles.split import PROFILES as SPLIT_PROFILES
-from model.properties import Judgement
+from model.properties import NAMES, Judgement
 from model.proposal import Mend, Sentence
 from model.split.gaps import GAPS as SPLIT_GAPS
+from model.split.later import LATER as SPLIT_LATER
 from model.split.properties import JUDGEMENTS as SPLIT_JUDGEMENTS
 from model.split.proposal import SENTENCES as SPLIT_SENTENCES
 from model.split.quiet import quiet as split_quiet
@@ -41,8 +44,10 @@ __all__ = [
     "gaps",
     "judged",
     "judgements",
+    "later",
     "mends",
     "profiles",
+    "properties",
     "readings",
     "revisions",
     "sentences",
@@ -136,14 +141,24 @@ def readings(ring: str) -> dict[str, Gap]:
     return {"split": {}, "packed": PACKED_READINGS}[ring]
 
 
+def later(ring: str) -> dict[str, Gap]:
+    """Give what came into the specification after the chapter, as choices: how a ring is stopped, and reset."""
+    return {"split": SPLIT_LATER, "packed": PACKED_LATER}[ring]
+
+
 def judged(ring: str) -> dict[str, Gap]:
-    """Give everything of which more than one choice is judged: the gaps, and then what is read in no other way."""
-    return {**gaps(ring), **readings(ring)}
+    """Give everything of which more than one choice is judged: gaps, what is read in no other way, what came later."""
+    return {**gaps(ring), **readings(ring), **later(ring)}
+
+
+def properties(subject: Subject) -> tuple[str, ...]:
+    """Give the properties that are judged of a subject: `suspended` where a ring is stopped."""
+    return NAMES if subject.chosen.get("stop", NEVER) == NEVER else (*NAMES, SUSPENDED.property)
 
 
 def judgements(ring: str) -> tuple[Judgement, ...]:
     """Give what is judged, and where."""
-    return {"split": SPLIT_JUDGEMENTS, "packed": PACKED_JUDGEMENTS}[ring]
+    return (*{"split": SPLIT_JUDGEMENTS, "packed": PACKED_JUDGEMENTS}[ring], SUSPENDED)
 
 
 def sentences(ring: str) -> tuple[Sentence, ...]:
@@ -156,7 +171,9 @@ def mends() -> dict[str, Mend]:
     named = {name for ring in RINGS for sentence in sentences(ring) for name in sentence.mends}
     questions = {name: gap.question for ring in reversed(RINGS) for name, gap in gaps(ring).items()}
     chosen = (Mend(name, "gap", question) for name, question in questions.items() if name in named)
-    return {mend.name: mend for mend in (*ERRATA, STORE_ORDER, *chosen)}
+    since = {name: gap.question for ring in reversed(RINGS) for name, gap in later(ring).items() if name in named}
+    after = (Mend(name, "later", question) for name, question in since.items())
+    return {mend.name: mend for mend in (*ERRATA, STORE_ORDER, *chosen, *after)}
 
 
 def errata() -> dict[str, Mend]:

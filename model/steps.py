@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from model.record import SHARED, Assign, State, Vars, record, record_term, refuse_ghost
+from model.record import SHARED, Assign, State, Var, Vars, record, record_term, refuse_ghost
 from model.terms import ModelError, Operand, Term, all_of, any_of, choice, constant, variable
 
 __all__ = ["After", "Before", "Edit", "Guard", "History", "Procedure", "Recorded", "Remove", "Replace", "Step", "Table"]
@@ -167,6 +167,17 @@ class Add:
     def apply(self, table: Table) -> Table:
         """Add."""
         return replace(table, steps={**table.steps, self.step.id: self.step})
+
+
+@dataclass(frozen=True)
+class Declare:
+    """Declare more variables."""
+
+    variables: tuple[Var, ...]
+
+    def apply(self, table: Table) -> Table:
+        """Declare."""
+        return replace(table, vars=Vars(*table.vars.values(), *self.variables))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from model import protocol
-from model.properties import NAMES
+from model.properties import ALL
 from proofs import assumptions, queues
 from proofs.challenges import selfcheck
 from proofs.challenges.conjuncts import Checked as ConjunctsChecked
@@ -87,17 +87,36 @@ def _tables(judged: Sequence[Judged]) -> Iterator[Table]:
         mine = [j for j in judged if j.now.ring == ring]
         theirs = [j for j in mine if j.now.revision in protocol.profiles(ring)]
         mine = [j for j in mine if j.now.revision not in protocol.profiles(ring)]
-        defaults, others = [j for j in mine if not j.now.gaps], [j for j in mine if j.now.gaps]
+        stopped = [j for j in mine if set(j.now.gaps) & set(protocol.later(ring))]
+        defaults = [j for j in mine if not j.now.gaps]
+        others = [j for j in mine if j.now.gaps and j not in stopped]
         if defaults:
             yield _defaults(ring, defaults)
         if others:
             yield _deviations(ring, others, defaults)
+        if stopped:
+            yield _later(ring, stopped)
         if theirs:
             yield _profiles(ring, theirs)
 
 
 def _cell(verdict: Verdict) -> str:
     return f"[{COLOURS[verdict.verdict]}]{known(verdict)}[/]"
+
+
+def _later(ring: str, judged: Sequence[Judged]) -> Table:
+    table = Table(title=f"{ring} ring, stopped or reset (docs/stopping.md)", title_justify="left")
+    table.add_column("choice")
+    table.add_column("verdicts", overflow="fold")
+    by_choice: dict[str, list[Verdict]] = {}
+    for j in judged:
+        along = {g for gap in protocol.later(ring).values() if gap.name in j.now.gaps for g, _ in gap.along}
+        label = ", ".join(f"{g}={c}" for g, c in j.now.gaps.items() if g not in along)
+        by_choice.setdefault(label, []).append(j.now)
+    for label, verdicts in by_choice.items():
+        every = {v.verdict for v in verdicts} == {"proved"}
+        table.add_row(label, "[green]proved[/]" if every else _difference(verdicts, {}))
+    return table
 
 
 def _profiles(ring: str, judged: Sequence[Judged]) -> Table:
@@ -121,7 +140,7 @@ def _defaults(ring: str, judged: Sequence[Judged]) -> Table:
     for revision in revisions:
         table.add_column(revision)
     cells = {(j.now.property, j.now.revision): _cell(j.now) for j in judged}
-    for name in NAMES:
+    for name in ALL:
         if any((name, r) in cells for r in revisions):
             table.add_row(name, *(cells.get((name, r), "") for r in revisions))
     return table

@@ -20,15 +20,18 @@ from proofs.search.livelock import is_round
 from proofs.search.runs import runs
 
 __all__ = [
+    "LATER",
     "PROFILES",
     "READINGS",
     "Schedule",
     "Verdict",
+    "later",
     "load_schedule",
     "profiles",
     "readings",
     "recorded",
     "recorded_folder",
+    "recorded_later",
     "recorded_profiles",
     "recorded_readings",
     "subjects",
@@ -40,6 +43,9 @@ READINGS = "readings-verdicts.json"
 
 PROFILES = "profiles.json"
 """The file of a ring's record that has the verdicts of what back-ends of others do, in the form of the others."""
+
+LATER = "later.json"
+"""The file of a ring's record that has the verdicts of what came later, in the form of the others."""
 
 ANY = "any"
 
@@ -228,6 +234,11 @@ def recorded_profiles(ring: str) -> list[Verdict]:
     return _recorded(recorded_folder(ring) / PROFILES)
 
 
+def recorded_later(ring: str) -> list[Verdict]:
+    """Read the recorded verdicts of what came into the specification later."""
+    return _recorded(recorded_folder(ring) / LATER)
+
+
 def _recorded(path: Path) -> list[Verdict]:
     if not path.is_file():
         return []
@@ -252,10 +263,18 @@ def subjects(ring: str, revisions: Iterable[str] | None = None) -> Iterator[prot
 def readings(ring: str, revisions: Iterable[str] | None = None) -> Iterator[protocol.Subject]:
     """Give what is judged besides: each revision under each single choice that it does not leave open."""
     for revision in revisions or protocol.revisions(ring):
-        for gap in protocol.judged(ring).values():
+        for gap in (*protocol.gaps(ring).values(), *protocol.readings(ring).values()):
             if gap.judged_in(revision) and not gap.open_in(revision):
                 for alternative in gap.alternatives[1:]:
                     yield protocol.Subject.of(ring, revision, {gap.name: alternative.name})
+
+
+def later(ring: str, revisions: Iterable[str] | None = None) -> Iterator[protocol.Subject]:
+    """Give what is judged of what came later: each choice with those that it says nothing without."""
+    for revision in revisions or protocol.revisions(ring):
+        for gap in (gap for gap in protocol.later(ring).values() if gap.judged_in(revision)):
+            for alternative in gap.alternatives[1:]:
+                yield protocol.Subject.of(ring, revision, {**dict(gap.along), gap.name: alternative.name})
 
 
 def profiles(ring: str, names: Iterable[str] | None = None) -> Iterator[protocol.Subject]:

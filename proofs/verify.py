@@ -17,7 +17,6 @@ from typing import Any
 from rich.console import Console
 
 from model import protocol
-from model.properties import NAMES
 from proofs import queues, report
 from proofs.challenges import conjuncts, hypotheses, mutants, selfcheck, witnesses
 from proofs.induction.engine import Outcome, proof_of, prove_all
@@ -30,11 +29,13 @@ from proofs.verdicts import (
     Judged,
     Schedule,
     Verdict,
+    later,
     load_schedule,
     profiles,
     readings,
     recorded,
     recorded_folder,
+    recorded_later,
     recorded_profiles,
     recorded_readings,
     subjects,
@@ -110,8 +111,9 @@ def _subjects(ring: str, revision: str | None, gaps: Mapping[str, str], besides:
         return []  # a profile's name
     wanted = [revision] if revision else None
     if not gaps:
-        return [*subjects(ring, wanted), *(readings(ring, wanted) if besides else ())]
+        return [*subjects(ring, wanted), *later(ring, wanted), *(readings(ring, wanted) if besides else ())]
     known = protocol.judged(ring)
+    gaps = {**{g: c for name in gaps if name in known for g, c in known[name].along}, **gaps}
     judged = [r for r in protocol.revisions(ring) if all(g not in known or known[g].judged_in(r) for g in gaps)]
     opened = [r for r in judged if all(g not in known or known[g].open_in(r) for g in gaps)]
     return [protocol.Subject.of(ring, r, gaps) for r in (wanted or (judged if besides else opened) or judged)]
@@ -120,9 +122,8 @@ def _subjects(ring: str, revision: str | None, gaps: Mapping[str, str], besides:
 def _judge(  # noqa: PLR0917
     found: Run, ring: str, chosen: list[protocol.Subject], property_name: str | None, search: bool, by: By
 ) -> None:
-    names = [property_name] if property_name else list(NAMES)
     record = {(v.subject(), v.property): v for v in _all_recorded(ring)}
-    asked = [(s, n) for s in chosen for n in names]
+    asked = [(s, n) for s in chosen for n in protocol.properties(s) if property_name in (None, n)]
     to_prove: dict[protocol.Subject, set[str]] = {}
     for subject, name in asked:
         if (was := record.get((subject, name))) is None or was.verdict == "proved":
@@ -156,7 +157,7 @@ def _judge(  # noqa: PLR0917
 
 
 def _all_recorded(ring: str) -> list[Verdict]:
-    return [*recorded(ring), *recorded_readings(ring), *recorded_profiles(ring)]
+    return [*recorded(ring), *recorded_readings(ring), *recorded_profiles(ring), *recorded_later(ring)]
 
 
 def _check_queues(found: Run, ring: str, chosen: list[protocol.Subject], proved: Outcome, ask: Ask) -> None:

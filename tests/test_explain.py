@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from model import protocol
-from model.properties import NAMES
+from model.properties import ALL
 from vhost_inflight import cli, explain, explain_names, explain_text
 
 Run = Callable[..., tuple[int, str, str]]
@@ -53,8 +53,8 @@ def test_every_name_is_explained(run: Run, ring: str, name: str) -> None:
     assert max(map(len, out.splitlines())) <= 120
     code, out, _ = run("explain", name, "--ring", ring, "--json", "-")
     (answer,) = json.loads(out)
-    kinds: dict[str, Any] = {"property": NAMES, "gap": protocol.gaps(ring), "revision": protocol.revisions(ring)}
-    kinds["reading"] = protocol.readings(ring)
+    kinds: dict[str, Any] = {"property": ALL, "gap": protocol.gaps(ring), "revision": protocol.revisions(ring)}
+    kinds |= {"reading": protocol.readings(ring), "later": protocol.later(ring)}
     assert answer["kind"] == next((kind for kind, names in kinds.items() if name in names), "step")
     assert (code, answer["id"]) == (0, name)
 

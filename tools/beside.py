@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from model.properties import NAMES
+from model import protocol
+from model.properties import ALL
 from model.protocol import Subject
 from proofs.search.bounds import Bounds
 from proofs.search.breadth_first import Found
@@ -33,7 +34,8 @@ class Beside:
     ) -> list[Verdict]:
         """Give the verdict of each property, and write its run; `hang` are recorded searches for `drains`."""
         return [
-            self._verdict(subject, name, looked, name in proved, hang if name == "drains" else ()) for name in NAMES
+            self._verdict(subject, name, looked, name in proved, hang if name == "drains" else ())
+            for name in protocol.properties(subject)
         ]
 
     def _verdict(
@@ -66,7 +68,7 @@ class Beside:
         """Write verdicts, in the order of subjects; what is of no such subject goes, with its run."""
         order = {subject: number for number, subject in enumerate(subjects)}
         there = [v for v in told if v.revision in {s.revision for s in order} and v.subject() in order]
-        rows = sorted(there, key=lambda v: (order[v.subject()], NAMES.index(v.property)))
+        rows = sorted(there, key=lambda v: (order[v.subject()], ALL.index(v.property)))
         kept = [{k: v for k, v in asdict(row).items() if v not in ((), None)} for row in rows]
         text = "[\n" + ",\n".join(" " + json.dumps(row) for row in kept) + "\n]\n"
         (recorded_folder(self.ring) / self.file).write_text(text, encoding="utf-8")

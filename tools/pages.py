@@ -225,7 +225,7 @@ def _gaps(ring: str) -> str:
             f"{alternative.name}{' (default)' if alternative.name == gap.default else ''}: {alternative.meaning}",
             *(cell(gap, alternative.name, revision) for revision in revisions),
         )
-        for gap in protocol.judged(ring).values()
+        for gap in (*protocol.gaps(ring).values(), *protocol.readings(ring).values())
         for alternative in gap.alternatives
     ]
     return _table(("gap", "choice", *revisions), rows)

@@ -94,11 +94,11 @@ def verify(
     ] = False,
 ) -> None:
     """Judge the text: prove each property, or show a shortest run that breaks it. Exit 0: the verdicts recorded."""
-    from model.properties import NAMES
+    from model.properties import ALL
 
     check_ring(ring)
     check_judged(revision, ring)
-    check("property", property_, NAMES)
+    check("property", property_, ALL)
     gaps = parse_gaps(gap or ())
     ring = ring_of(gaps, ring)
     if gaps and revision is not None:

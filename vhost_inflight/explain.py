@@ -7,13 +7,13 @@ text of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from model import protocol
 from model.gaps import Gap
-from model.properties import SENTENCES
+from model.properties import NAMES, SENTENCES
 from model.proposal import Sentence
 from model.record import SHARED, Assign, record_term
 from model.steps import Step, Table
@@ -111,7 +111,19 @@ def _places(ring: str) -> dict[str, list[protocol.Subject]]:
                 order.insert(before + 1, step_id)
             found[step_id].append(subject)
             before = order.index(step_id)
-    return {step_id: found[step_id] for step_id in order}
+    return {step_id: found[step_id] for step_id in order} | _later_places(ring, order)
+
+
+def _later_places(ring: str, known: Sequence[str]) -> dict[str, list[protocol.Subject]]:
+    """Give the steps that only rings have which are stopped, or reset, with the subjects in which each exists."""
+    found: dict[str, list[protocol.Subject]] = {}
+    for gap in protocol.later(ring).values():
+        for alternative in gap.alternatives[1:]:
+            subject = protocol.Subject.of(ring, "hardened", {**dict(gap.along), gap.name: alternative.name})
+            for step_id in protocol.table(subject).steps:
+                if step_id not in known:
+                    found.setdefault(step_id, []).append(subject)
+    return found
 
 
 # Terms in words
@@ -244,10 +256,17 @@ def _changed_by(ring: str, name: str) -> tuple[list[str], list[str]]:
 # Properties, gaps, revisions
 
 
+def _judged_table(ring: str, name: str) -> Table:
+    """Give a table in which a property is judged: that of the text, or of a ring that is stopped."""
+    if name in NAMES:
+        return _table(ring, protocol.revisions(ring)[0])
+    return protocol.table(protocol.Subject.of(ring, "hardened", dict(protocol.later(ring)["after-answer"].along)))
+
+
 def _property(ring: str, name: str) -> Answer:
     judged = []
     for judgement in (j for j in protocol.judgements(ring) if j.property == name):
-        table = _table(ring, protocol.revisions(ring)[0])
+        table = _judged_table(ring, name)
         steps = [s for s in table.steps.values() if judgement.tag in s.tags]
         chosen = judgement.before and any(s.choice for s in steps)
         predicate = record_term(table.vars, judgement.predicate, *((choice(),) if chosen else ()))
@@ -268,13 +287,13 @@ def _gap(ring: str, gap: Gap) -> Answer:
     revisions = [r for r in protocol.revisions(ring) if gap.open_in(r)]
     judged = [r for r in protocol.revisions(ring) if gap.judged_in(r)]
     last = (revisions or judged)[-1]
-    alternatives = []
+    alternatives, usual = [], protocol.Subject.of(ring, last, dict(gap.along))
     for alternative in gap.alternatives:
-        chosen = protocol.Subject.of(ring, last, {gap.name: alternative.name})
-        made = changes(_table(ring, last), protocol.table(chosen))
+        chosen = protocol.Subject.of(ring, last, {**dict(gap.along), gap.name: alternative.name})
+        made = changes(protocol.table(usual), protocol.table(chosen))
         alternatives.append({"name": alternative.name, "meaning": alternative.meaning, "changes": made})
     return {
-        "kind": "gap" if revisions else "reading",
+        "kind": "gap" if revisions else "later" if gap.name in protocol.later(ring) else "reading",
         "id": gap.name,
         "ring": ring,
         "question": gap.question,
@@ -283,7 +302,7 @@ def _gap(ring: str, gap: Gap) -> Answer:
         "revisions": revisions,
         "judged": judged,
         "alternatives": alternatives,
-        "changes_are_of": last,
+        "changes_are_of": usual.name,
     }
 
 

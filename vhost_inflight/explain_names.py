@@ -93,6 +93,7 @@ def _choice(ring: str, gap: str, choice: str) -> Answer:
         "question": whole["question"],
         "meaning": chosen["meaning"],
         "default": choice == whole["default"],
+        "is_later": whole["kind"] == "later",
         "revisions": whole["revisions"],
         "judged": whole["judged"],
         "changes_are_of": whole["changes_are_of"],

@@ -27,6 +27,7 @@ def text(answer: Answer) -> str:
         "property": _property,
         "gap": _gap,
         "reading": _gap,
+        "later": _gap,
         "revision": _revision,
         "choice": _choice,
         "erratum": _mend,
@@ -104,6 +105,9 @@ def _property(answer: Answer) -> Iterator[str]:
 def _where(what: str, answer: Answer) -> str:
     """Say where a gap is open; of what is open nowhere, of which revisions it is judged."""
     ring = f"the {answer['ring']} ring's text"
+    if answer["kind"] == "later" or (answer["kind"] == "choice" and answer["is_later"]):
+        told = f"what came into the specification after the chapter, on the {answer['ring']} ring"
+        return f"{told}; judged of {_list(answer['judged'])}"
     if not answer["revisions"]:
         return f"a reading of {ring}, open in no revision, judged of {_list(answer['judged'])} (verify --readings)"
     return f"{what} of {ring}, open in {_list(answer['revisions'])}"

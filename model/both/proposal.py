@@ -5,7 +5,7 @@ from __future__ import annotations
 from model.proposal import Mend, Sentence
 from model.proposal import Words as W  # noqa: N817
 
-__all__ = ["NO_ORDER", "STORE_ORDER", "at_the_end", "counters", "note", "store_order"]
+__all__ = ["NO_ORDER", "STORE_ORDER", "at_the_end", "counters", "note", "stopping", "store_order"]
 
 NO_ORDER = Mend("no-order", "erratum", "v6 resubmits requests in an order that it does not name; merged has a counter")
 
@@ -85,5 +85,38 @@ def at_the_end(ring: str) -> tuple[Sentence, ...]:
             "region-size",
             "The region of a queue has as many entries as the ring has descriptors: ``desc_num`` is the ring's size.",
             f"{ring}.init.1",
+        ),
+    )
+
+
+def stopping(ring: str) -> tuple[Sentence, ...]:
+    """Give the sentences about a ring that is stopped and started again, and about one that is reset."""
+    return (
+        note(
+            "stop",
+            "``VHOST_USER_GET_VRING_BASE`` is answered when every request of the ring is completed, whatever was "
+            "negotiated; ``VHOST_USER_GET_VRING_BASE_SKIP_DRAIN`` alone leaves requests in flight, recorded in the "
+            "region, and the front-end hands the region on to whoever starts the ring again.",
+            f"{ring}.start.adopt",
+        ),
+        note(
+            "after-answer",
+            "From the answer to either of them until the ring is started again the back-end stores nothing to the "
+            "ring, to what its requests point to, or to the region, and notifies nobody; a request is not resubmitted "
+            "as long as a device may still work on it.",
+            f"{ring}.start.adopt",
+            f"{ring}.reconnect.{'2' if ring == 'split' else '4'}",
+        ),
+        note(
+            "stop-base",
+            "Where the answer says that the ring was is where a fresh region begins; with any other, receiving goes "
+            "on where ring and region say, after an answer as after a crash.",
+            f"{ring}.position",
+        ),
+        note(
+            "ring-reset",
+            "A reset of one ring is one of its share of the region: when the ring is started again, that is as in a "
+            "fresh region. A back-end that is not told of it does not offer ``VIRTIO_F_RING_RESET``.",
+            f"{ring}.start.fresh",
         ),
     )

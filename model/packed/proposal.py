@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.both.proposal import STORE_ORDER, at_the_end, counters, note, store_order
+from model.both.proposal import STORE_ORDER, at_the_end, counters, note, stopping, store_order
 from model.proposal import Mend, Sentence
 from model.proposal import Words as W  # noqa: N817
 
@@ -253,6 +253,7 @@ _NOTES = (
         ),
     ),
     *at_the_end("packed"),
+    *stopping("packed"),
 )
 
 SENTENCES: tuple[Sentence, ...] = (*_SUPPLYING, *_RECONNECTING, *_NOTES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.both.proposal import STORE_ORDER, at_the_end, counters, note, store_order
+from model.both.proposal import STORE_ORDER, at_the_end, counters, note, stopping, store_order
 from model.proposal import Sentence
 from model.proposal import Words as W  # noqa: N817
 
@@ -96,5 +96,6 @@ SENTENCES: tuple[Sentence, ...] = (
         ),
     ),
     *at_the_end("split"),
+    *stopping("split"),
 )
 """In the order of the text; those without a number follow its lists."""

@@ -98,7 +98,7 @@ def _wrong(ring: str, works: dict[str, Work], goals: Sequence[tuple[Work, Goal]]
     assert isinstance(rest, Rest)
     alone = _proof(ring).axioms(rest.translator)
     known = [rest.hypothesis(a) for a in rest.proof.atoms.values() if a.group in ("base", "drains")]
-    for name, holds in induction_of(ring).stuck()[:3]:
+    for name, holds in induction_of(ring).stuck(rest.table)[:3]:
         said = rest.translator.expr(record_term(rest.table.vars, holds), rest.before)
         yield Canary(ring, "stuck", f"{name}, though something may happen", [*alone, *known], said)
     anywhere = works["any state"]

@@ -171,7 +171,7 @@ class Census:
         owed = " ".join(_written(r.guard) for r in self.steps if r.step.id not in UNFAIR)
         translator = Translator(self.table, self.entries_are)
         before: list[str] = []
-        for name, holds in self.ring.stuck():
+        for name, holds in self.ring.stuck(self.table):
             for lemma, _, _ in self.ring.stuck_lemmas(name, translator, translator.world("")):
                 yield self._entry("drains", "stuck", f"{name}: {lemma}", "drains", owed)
             before.append(_written(self._say(holds)))
@@ -284,7 +284,7 @@ class Census:
             yield "rank", "the rank falls", "drains", *(_written(self._say(r)) for r in self.ring.rank(self.table))
 
     def _restarted(self, step: Recorded) -> Iterator[tuple[str, ...]]:
-        recovers = step.step.procedure == "recover"
+        recovers, ends = step.step.procedure == "recover", step.step.id in ("crash", "stop.answer")
         writes = {a.name for a in (*step.assigns, *step.history)}
         leaves = self.ring.leaves(self.table)
         said = {
@@ -293,13 +293,13 @@ class Census:
         }
         key = self._say(self.ring.key(self.table), Term("bound", ("i",)))
         for name, term in said.items():
-            if (recovers or step.step.id == "crash") and not writes.isdisjoint(_spoken_of(term)):
+            if (recovers or ends) and not writes.isdisjoint(_spoken_of(term)):
                 yield "restart", f"{name} stays", "restartable", _written(term)
             if "recovered" in step.step.tags:
                 idle = ("idle",) if name in self.ring.while_idle(self.table) else ()
                 yield "restart", f"{name} is left", "restartable", _written(term), *idle
                 yield "restart", f"{name} is one", "restartable", _written(term)
-        if (recovers or step.step.id == "crash") and not writes.isdisjoint(_spoken_of(key)):
+        if (recovers or ends) and not writes.isdisjoint(_spoken_of(key)):
             yield "restart", "the key stays", "restartable", _written(key)
         if "resubmit" in step.step.tags:
             yield "restart", "the keys rise", "restartable", _written(key)

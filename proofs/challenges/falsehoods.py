@@ -233,14 +233,14 @@ def _no_rank() -> dict[str, Any]:
 
 
 def _dead() -> dict[str, Any]:
-    return {"stuck": lambda: [("nobody is there", lambda s: s.recover.at == DEAD)]}
+    return {"stuck": lambda _: [("nobody is there", lambda s: s.recover.at == DEAD)]}
 
 
 def _false_lemma(ring: str) -> dict[str, Any]:
     def lemmas(_name: str, _translator: Any, world: Any) -> list[tuple[str, Any, Any]]:
         return [("the sum is 7", world[_SUM][7] == 7, world[_SUM][7] == 7)]
 
-    return {"stuck": lambda: induction_of(ring).stuck()[:1], "stuck_lemmas": lemmas}
+    return {"stuck": lambda table: induction_of(ring).stuck(table)[:1], "stuck_lemmas": lemmas}
 
 
 def _fewer_cases() -> dict[str, Any]:

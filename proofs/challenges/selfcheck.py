@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 
 from model import protocol
-from model.properties import NAMES
+from model.properties import ALL
 from model.protocol import Subject
 from proofs.challenges.canaries import canaries, sings
 from proofs.challenges.census import Census, Entry, Place
@@ -51,7 +51,7 @@ def proved(entries: Iterable[Entry], shown: Mapping[Place, bool]) -> set[str]:
     """Give the properties of which every goal that must exist was shown."""
     missing = {entry.group for entry in entries if not shown.get(entry.place, False)}
     there = {entry.group for entry in entries}
-    return {name for name in NAMES if name in there and not missing & GROUPS.get(name, {"base", name})}
+    return {name for name in ALL if name in there and not missing & GROUPS.get(name, {"base", name})}
 
 
 def check(ring: str, outcome: Outcome, lemmas: Mapping[str, bool]) -> Checked:
@@ -136,7 +136,7 @@ def as_if_shown(ring: str, subjects: Iterable[Subject]) -> Outcome:
     """Ask for every goal of some subjects, and take each as shown: what is missing can be told without a solver."""
     outcome = Outcome()
     for subject in subjects:
-        outcome.wanted[subject] = set(NAMES)
+        outcome.wanted[subject] = set(protocol.properties(subject))
         outcome.asked[subject] = queries(Proof(subject), hints(ring))
         outcome.results |= {q.key: Result(q, "proved", 0.0) for q in outcome.asked[subject]}
     return outcome

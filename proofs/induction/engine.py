@@ -7,7 +7,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from model import protocol
-from model.properties import NAMES
 from model.terms import ModelError
 from proofs.induction import show
 from proofs.induction.kits import NoProofError
@@ -106,7 +105,7 @@ def prove_all(
         except (KeyError, StopIteration, ValueError, LookupError, ModelError, NoProofError) as error:
             outcome.failed[subject] = str(error)
             continue
-        outcome.wanted[subject] = set(NAMES) if properties is None else properties[subject]
+        outcome.wanted[subject] = set(protocol.properties(subject)) if properties is None else properties[subject]
         groups = groups_for(outcome.wanted[subject])
         asked = [q for q in queries(_proofs[subject], known) if q.group in groups and (only is None or q.work in only)]
         outcome.asked[subject] = asked

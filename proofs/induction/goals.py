@@ -82,7 +82,7 @@ def _stuck(work: Work) -> Iterator[Goal]:
     """Say, link by link, that where nothing that is owed can happen the driver has seen everything."""
     before: list[Term] = []
     lemmas: list[Any] = []
-    for name, holds in work.ring.stuck():
+    for name, holds in work.ring.stuck(work.table):
         for lemma, to_show, follows in work.ring.stuck_lemmas(name, work.translator, work.before):
             facts = partial(_known, work, tuple(before), tuple(lemmas))
             yield Goal("drains", "stuck", f"{name}: {lemma}", f"{name}: {lemma}", partial(_itself, to_show), facts)

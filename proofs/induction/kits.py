@@ -41,7 +41,7 @@ class Induction:
     """The named sentences of the invariant, for a table."""
     rank: Callable[[Table], Sequence[Guard]]
     """The parts of the rank, the weightiest first, each a natural number."""
-    stuck: Callable[[], Sequence[tuple[str, Guard]]]
+    stuck: Callable[[Table], Sequence[tuple[str, Guard]]]
     """What holds where nothing that is owed can happen, by name, each following from those before."""
     leaves: Callable[[Table], Mapping[str, Guard]]
     """What recovery leaves, by variable (those that the search compares): whether it leaves a value (in an element)."""

@@ -24,6 +24,7 @@ from model.terms import Term, show
 from proofs.induction.atoms import Goal, reads
 from proofs.induction.solver import INT
 from proofs.induction.work import StepWork
+from proofs.search.judges import ENDS_A_LIFE
 
 __all__ = ["recovery_keeps", "recovery_leaves"]
 
@@ -51,8 +52,8 @@ def _element(work: StepWork, name: str) -> tuple[Any, Any]:
 
 
 def recovery_keeps(work: StepWork) -> Iterator[Goal]:
-    """No step of recovery and no crash changes what determines what recovery leaves, nor the keys."""
-    if work.step.procedure != "recover" and work.id != "crash":
+    """Say that recovery, a crash or an answer changes nothing that determines what recovery leaves, nor the keys."""
+    if work.step.procedure != "recover" and work.id not in ENDS_A_LIFE:
         return
     writes = {a.name for a in (*work.recorded.assigns, *work.recorded.history)}
     for name, left in work.proof.leaves.items():

@@ -21,6 +21,7 @@ from model.both.words import ENTRIES, FIRST
 from model.record import State, Var, Vars, assign_initial, record
 from model.steps import History, Table
 from model.terms import Operand, Term, all_of, any_of, ite
+from proofs.induction import stopped
 
 __all__ = ["GHOSTS", "counts_inflight", "with_ghosts"]
 
@@ -263,6 +264,12 @@ def forgotten(s: State) -> None:
     assign_initial(s, [v.name for v in GHOSTS])
 
 
+def moved(s: State) -> None:
+    """A new region, when all is complete: there is no free list yet."""
+    names = ("place", "depth", "top", "fill", "kept_head", "in_batch", "batch_place")
+    assign_initial(s, [f"proof.{name}" for name in names])
+
+
 WITH_CHOICE = ("packed.reconnect.4", "device.finish")
 """The steps whose choice the ghost state needs."""
 
@@ -329,7 +336,8 @@ def _effects(table: Table) -> dict[str, Callable[..., None]]:
         effects["packed.supply.9c"] = settled_wrap_first
     if table.step("packed.supply.id").at == ("flags",):
         effects["packed.supply.id"] = written_with_flags
-    return effects | (_COUNTED if counts_inflight(table) else {})
+    effects |= _COUNTED if counts_inflight(table) else {}
+    return effects | stopped.ghosts(table, effects, moved)
 
 
 def with_ghosts(table: Table) -> Table:

@@ -8,14 +8,16 @@ in the chain of no live request. `proofs.packed.ghosts` says what the free list'
 from __future__ import annotations
 
 from model.steps import Table
+from model.terms import all_of
 from proofs.induction.left import restarting
+from proofs.induction.stopped import sentences
 from proofs.packed.obligations import key
 from proofs.packed.process import counters, fetching, recovery
 from proofs.packed.rank import drains
-from proofs.packed.region import region
+from proofs.packed.region import at_base, region
 from proofs.packed.ring import ring
 from proofs.packed.supplying import supplying
-from proofs.packed.words import Conjunct, Places, live
+from proofs.packed.words import Conjunct, Places, live, phase
 
 __all__ = ["invariant"]
 
@@ -24,4 +26,6 @@ def invariant(table: Table) -> list[Conjunct]:
     """Give the invariant for a table: its sentences, in order."""
     p = Places(table)
     restart = restarting(table, live, lambda s, e: s.proof.live[e], key(table))
-    return [*ring(p), *region(p), *recovery(p), *fetching(p), *supplying(p), *counters(p), *drains(p), *restart]
+    stopping = sentences(table, lambda s: all_of(s.history.used_pos == s.proof.marked_pos, phase(s, 0), at_base(p, s)))
+    parts = (*ring(p), *region(p), *recovery(p), *fetching(p), *supplying(p), *counters(p), *stopping)
+    return [*parts, *drains(p), *restart]

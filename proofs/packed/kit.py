@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from model.both.stopping import PAIRS
+from proofs.induction import stopped
 from proofs.induction.kits import Induction, Kit, Mutation
 from proofs.packed.bounded import BOUNDED
 from proofs.packed.ghosts import with_ghosts
@@ -70,6 +72,9 @@ SPEAKS_OF: Mapping[str, tuple[str, ...]] = {
     "flags-of-others": ("in-order",),
     "batches": ("one",),
     "chains": ("one",),
+    "stop": tuple(PAIRS),
+    "stop-batch": ("left",),
+    "ring-reset": ("told",),
 }
 """Choices of which the invariant speaks, in `hardened`. Where its base holds, so does what else is not violated."""
 
@@ -78,6 +83,8 @@ def out_of_scope(revision: str, choices: Mapping[str, str]) -> str | None:
     """Say why the proof does not speak of a revision, or of one of its readings."""
     if revision != "hardened":
         return f"{revision} breaks the invariant: searches judge it"
+    if (why := stopped.out_of_scope(choices)) is not None:
+        return why
     for gap, choice in choices.items():
         if choice not in SPEAKS_OF.get(gap, ()):
             return f"{gap}={choice} breaks the invariant: searches judge it"

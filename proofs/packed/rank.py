@@ -11,6 +11,7 @@ from typing import Any
 from model.both.words import DEAD, RUNNING
 from model.steps import Guard, Table
 from model.terms import Term, all_of, any_of, constant, forall, ite, negate
+from proofs.induction.stopped import owed_first, waiting_link
 from proofs.packed.sleep import driver_sleeps
 from proofs.packed.words import (
     ENTRIES,
@@ -89,6 +90,7 @@ def rank(table: Table) -> list[Guard]:
         return ite(at(s.recover.at, "clear", "gather"), s.recover.left, init)
 
     return [
+        *owed_first(table),
         recovering,
         lambda s: ite(all_of(s.recover.at == "clear", s.recover.ahead < SIZE), SIZE - s.recover.ahead, 0),
         lambda s: ite(s.recover.at == "clear", 1 - s.recover.marked, 0),
@@ -112,7 +114,7 @@ def rank(table: Table) -> list[Guard]:
     ]
 
 
-def stuck() -> list[tuple[str, Guard]]:
+def stuck(table: Table) -> list[tuple[str, Guard]]:
     """Give what holds where nothing that is owed can happen, in an order in which each follows from those before.
 
     Between the last two, the solver is given that the sum over no live request is 0 (shown by induction).
@@ -126,7 +128,7 @@ def stuck() -> list[tuple[str, Guard]]:
         seen_before = lambda i: implies(to_see(s, i), s.proof.used_at[i] < s.history.seen_pos)  # noqa: E731
         return forall(HEADS, seen_before, lambda i: s.driver.owns[i])
 
-    return [
+    chain: list[tuple[str, Guard]] = [
         ("the process runs", lambda s: s.recover.at == RUNNING),
         ("the driver is not making a request available", lambda s: s.driver.at == "idle"),
         ("no chain is in hand", lambda s: at(s.fetch.at, "look", "take", "armed", "rest", "disarm")),
@@ -141,6 +143,7 @@ def stuck() -> list[tuple[str, Guard]]:
         ("no element is left to see", not_to_see),
         ("no buffer is owned", lambda s: forall(SIZE, lambda i: s.driver.owns[i] == 0, lambda i: s.driver.owns[i])),
     ]
+    return waiting_link(table, chain, "everything is visible", "the back-end rests")
 
 
 def drains(p: Places) -> list[Conjunct]:

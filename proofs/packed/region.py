@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from model.both.words import DEAD, WORKING
-from model.packed.variables import BASE, BASE_WRAP
 from model.steps import Guard
 from model.terms import Operand, Term, all_of, any_of, cell, forall, ite, lap, negate
 from proofs.packed.words import (
@@ -28,19 +27,25 @@ from proofs.packed.words import (
     running,
 )
 
-__all__ = ["copy_of", "region"]
+__all__ = ["at_base", "copy_of", "region"]
+
+
+def at_base(p: Places, s: Any) -> Term:
+    """Whether what the front-end will say in SET_VRING_BASE is the first position that is not visible."""
+    idx, wrap_counter = p.base(s)
+    return all_of(idx == cell(s.history.used_pos), wrap_counter == lap(s.history.used_pos))
 
 
 def _fields(p: Places) -> list[Conjunct]:
     def version(s: Any) -> Term:
-        r = s.region
+        r, base_wrap = s.region, p.base(s)[1]
         return all_of(
             any_of(r.version == 0, r.version == 1), implies(r.version == 1, r.desc_num == ENTRIES),
             implies(negate(initialised(s)), at(s.recover.at, DEAD, *p.unsettled)),
             implies(at(s.recover.at, *p.unsettled), r.version == 0),
             implies(at(s.recover.at, *p.unsettled[1:]), r.desc_num == ENTRIES),
-            implies(at(s.recover.at, "init old wrap", "init version"), r.used_wrap_counter == BASE_WRAP),
-            implies(s.recover.at == "init version", r.old_used_wrap_counter == BASE_WRAP),
+            implies(at(s.recover.at, "init old wrap", "init version"), r.used_wrap_counter == base_wrap),
+            implies(s.recover.at == "init version", r.old_used_wrap_counter == base_wrap),
             implies(r.version == 0, all_of(r.free_head == 0, r.old_free_head == 0, phase(s, 0), s.proof.top == 0,
                                            s.proof.depth == 0, s.proof.kept_head == 0)),
         )  # fmt: skip
@@ -69,14 +74,14 @@ def _fields(p: Places) -> list[Conjunct]:
 
     def fresh_place(s: Any) -> Term:
         """Say of a fresh region that its slots are 0 or where the ring began; which, the label says."""
-        r = s.region
+        r, base = s.region, p.base(s)[0]
         idx_set = at(s.recover.at, "init old wrap", "init version")
         return implies(
             negate(initialised(s)),
             all_of(
-                any_of(r.used_idx == 0, r.used_idx == BASE), any_of(r.old_used_idx == 0, r.old_used_idx == BASE),
-                implies(any_of(idx_set, at(s.recover.at, "init old idx", "init wrap")), r.used_idx == BASE),
-                implies(any_of(idx_set, s.recover.at == "init wrap"), r.old_used_idx == BASE),
+                any_of(r.used_idx == 0, r.used_idx == base), any_of(r.old_used_idx == 0, r.old_used_idx == base),
+                implies(any_of(idx_set, at(s.recover.at, "init old idx", "init wrap")), r.used_idx == base),
+                implies(any_of(idx_set, s.recover.at == "init wrap"), r.old_used_idx == base),
             ),
         )  # fmt: skip
 
@@ -103,7 +108,12 @@ def _fields(p: Places) -> list[Conjunct]:
         """Slot and wrap counter are never apart."""
         return negate(phase(s, 5))
 
-    return [Conjunct("version", version), Conjunct("first list", first_list), Conjunct("used place", used_place),
+    def base(s: Any) -> Term:
+        """Say that a fresh region begins where the ring is."""
+        return implies(s.region.version == 0, at_base(p, s))
+
+    kept = [Conjunct("base", base)] if p.kept_base else []
+    return [*kept, Conjunct("version", version), Conjunct("first list", first_list), Conjunct("used place", used_place),
             Conjunct("list heads", heads),
             Conjunct("pushed slots", pushed) if p.plain else Conjunct("moved together", together),
             Conjunct("fresh place", fresh_place)]  # fmt: skip

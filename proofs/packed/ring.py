@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from model.packed.places import is_available, is_used
@@ -43,14 +44,14 @@ def _slots(body: Any, low: Any, high: Any) -> Any:
     return lambda s: forall(high(s), lambda q: body(s, q), cell, low=low(s))
 
 
-def _positions(s: Any) -> Term:
+def _positions(p: Places, s: Any) -> Term:
     h = s.history
     return all_of(
         h.seen_pos >= FIRST, h.seen_pos <= h.used_pos, h.used_pos <= s.proof.marked_pos,
         s.proof.marked_pos <= h.avail_pos, h.avail_pos - h.seen_pos <= SIZE,
         implies(in_progress(s), all_of(s.driver.length >= 1, h.avail_pos + s.driver.length - h.seen_pos <= SIZE)),
         s.driver.num_free == SIZE - (h.avail_pos - h.seen_pos) - ite(in_progress(s), s.driver.length, 0),
-        implies(negate(initialised(s)), s.proof.marked_pos == FIRST),
+        implies(negate(initialised(s)), s.proof.marked_pos == (h.used_pos if p.kept_base else FIRST)),
         implies(s.driver.at == "chained", s.driver.num_free >= 1),
     )  # fmt: skip
 
@@ -281,6 +282,6 @@ def ring(p: Places) -> list[Conjunct]:
     """Give the sentences about the ring and the driver."""
     labels = Conjunct("driver labels", lambda s: at(s.driver.at, *p.labels["driver"]))
     return [
-        labels, Conjunct("positions", _positions), Conjunct("places", _places), *_flag_laws(p), *_chain_laws(), *_ids(),
-        *_used(),
+        labels, Conjunct("positions", partial(_positions, p)), Conjunct("places", _places), *_flag_laws(p),
+        *_chain_laws(), *_ids(), *_used(),
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 from model.both.words import RUNNING
 from model.packed.properties import outstanding
+from model.packed.variables import BASE, BASE_WRAP
 from model.steps import Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, parameter
 from proofs.induction.words import Conjunct, at, iff, implies
@@ -122,7 +123,12 @@ class Places:
         self.wrap_first = (7,) if 7 in self.settling.values() else ()
         self.counts_inflight = counts_inflight(table)
         self.at_once = "packed.reconnect.2b" not in table.steps
+        self.kept_base = "base.idx" in table.vars
         self.others_forwards = "publish others" in table.step("packed.supply.7").tags
+
+    def base(self, s: Any) -> tuple[Operand, Operand]:
+        """Give slot and wrap counter of SET_VRING_BASE: what the front-end keeps, or where the ring began."""
+        return (s.base.idx, s.base.wrap) if self.kept_base else (BASE, BASE_WRAP)
 
 
 def _settling(table: Table) -> dict[str, int]:

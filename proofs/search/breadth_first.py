@@ -52,7 +52,7 @@ def table_for(subject: protocol.Subject, properties: frozenset[str]) -> Table:
     return protocol.table(subject, quiet="drains" not in properties)
 
 
-RARE = ("driver.reset", "connection.reset", "connection.kick", "queue.other")
+RARE = ("driver.reset", "connection.reset", "connection.kick", "queue.other", "stop.ask", "ring.reset")
 """Events that `Bounds.rare` limits; the same on both rings, where a table has them."""
 
 _Key = tuple[StateTuple, int, int]
@@ -136,7 +136,7 @@ class _Search:
         self.judge, self.machine, self._owed = judge, judge.machine, owed
         self.bounds, self._every, self._pruned = bounds, every, pruned
         machine, properties = judge.machine, judge.properties
-        self._beyond = machine.predicate(runs(machine.table.ring).beyond)
+        self._beyond = machine.predicate(runs(machine.table.ring).beyond(machine.table))
         self._make, self._crash = machine.index["driver.make.1"], machine.index["crash"]
         self._rare = {machine.index[name] for name in RARE if name in machine.index}
         self._requests = machine.place["driver.requests"]

@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterable
 from model.both.words import DEAD, RUNNING
 from model.interpret import Machine, StateTuple, Successor
 from model.properties import Judgement
+from proofs.search.cone import reads
 from proofs.search.runs import RESUBMITTED, left, runs
 
-__all__ = ["UNFAIR", "Judge", "Outcome", "Restarts"]
+__all__ = ["ENDS_A_LIFE", "UNFAIR", "Judge", "Outcome", "Restarts"]
 
 UNFAIR = frozenset(
-    {"crash", "driver.reset", "connection.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other"}
-)
+    {"crash", "driver.reset", "connection.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other",
+     "stop.ask", "stop.move", "ring.reset"}
+)  # fmt: skip
 """Events that nobody owes: `drains` asks what happens without them."""
+
+ENDS_A_LIFE = frozenset({"crash", "stop.answer"})
+"""Events after which a process knows nothing of the ring any more."""
 
 Outcome = tuple[object, ...]
 
@@ -36,7 +41,9 @@ class Restarts:
         self._left, self._cut = machine.place["recover.left"], 2 * machine.sizes.heads
         self._idle = machine.place["history.undisturbed"]
         self._left_there = [machine.place[n] for n in left(machine.table.ring, machine.table.vars) if n != RESUBMITTED]
-        self._key = [machine.place[v.name] for v in variables if v.kind not in ("ghost", "driver")]
+        read = reads(r for r in machine.steps if r.step.procedure == "recover")
+        kept = (v for v in variables if v.kind != "ghost" and (v.kind != "driver" or v.name in read))
+        self._key = [machine.place[v.name] for v in kept]
         self._resubmit = machine.index.get(ring.resubmit)
         self._known: dict[StateTuple, frozenset[Outcome]] = {}
 

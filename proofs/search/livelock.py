@@ -41,7 +41,7 @@ class Owed:
         """Compile the steps that are owed."""
         told = runs(table.ring)
         self.machine = Machine(
-            table, sizes, kept=cone(table, (told.all_seen, told.beyond, lambda s: s.driver.requests))
+            table, sizes, kept=cone(table, (told.all_seen, told.beyond(table), lambda s: s.driver.requests))
         )
         self._procedures = [recorded.step.procedure for recorded in self.machine.steps]
         self._fair = self.machine.only(lambda r: r.step.id not in UNFAIR)

@@ -58,7 +58,7 @@ class Pair:
             Judge(machine, judgements, properties - {"drains"} if first else properties)
             for machine, first in zip(machines, (True, False), strict=True)
         ]
-        self._beyond = [machine.predicate(runs(after.ring).beyond) for machine in machines]
+        self._beyond = [machine.predicate(runs(after.ring).beyond(machine.table)) for machine in machines]
         self._rare = [{machine.index[name] for name in RARE if name in machine.index} for machine in machines]
         self._requests = machines[0].place["driver.requests"]
         self.start: _Key = (machines[0].initial(), 0)

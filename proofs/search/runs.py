@@ -16,6 +16,7 @@ from model.packed import properties as packed
 from model.packed.quiet import quiet as packed_quiet
 from model.record import Vars
 from model.split import properties as split
+from model.split.later import LOOKS
 from model.split.quiet import quiet as split_quiet
 from model.steps import Guard, Table
 from model.terms import ModelError, Term, all_of, any_of, parameter, wrap
@@ -38,20 +39,27 @@ class Runs:
     made: str
     end: tuple[str, ...]
     all_seen: Guard
-    beyond: Guard
+    beyond: Callable[[Table], Guard]
     quiet: Callable[[Table], Table]
     campaign: Campaign
 
 
-def _split_beyond(s: Any) -> Term:
-    """Whether a back-end that has gone wrong is about to fetch more requests than the ring holds, or to walk for long.
+def _split_beyond(table: Table) -> Guard:
+    """Give whether a back-end that has gone wrong is about to fetch more than the ring holds, or to walk for long.
 
     A search goes no further there: every back-end must take the first for a broken driver, and the second (more than
-    twice as many entries as there are) does again and again what it has done.
+    twice as many entries as there are) does again and again what it has done. Where a table has the step that looks for
+    a broken driver, the first is no end.
     """
-    ahead = wrap(s.avail.idx - s.fetch.last_avail, 16)
-    far = s.recover.left > parameter("heads") + parameter("heads")
-    return any_of(all_of(s.recover.at == RUNNING, ahead > parameter("size")), far)
+
+    def far(s: Any) -> Term:
+        return s.recover.left > parameter("heads") + parameter("heads")  # type: ignore[no-any-return]
+
+    def beyond(s: Any) -> Term:
+        ahead = wrap(s.avail.idx - s.fetch.last_avail, 16)
+        return any_of(all_of(s.recover.at == RUNNING, ahead > parameter("size")), far(s))
+
+    return far if LOOKS in table.steps else beyond
 
 
 SPLIT = Runs(
@@ -81,7 +89,7 @@ PACKED = Runs(
     made="driver.make.head",
     end=("fetch.avail_idx", "fetch.avail_wrap", "counter"),
     all_seen=packed.all_seen,
-    beyond=packed.beyond_the_ring,
+    beyond=lambda _: packed.beyond_the_ring,
     quiet=packed_quiet,
     campaign=Campaign(
         bounds=(Bounds(1, 2, 2), Bounds(2, 2, 1, 1), Bounds(2, 3, 1), Bounds(3, 2, 1)),

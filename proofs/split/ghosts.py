@@ -17,6 +17,7 @@ from model.both.words import FIRST, WORKING
 from model.record import State, Var, Vars, assign_initial
 from model.steps import History, Table
 from model.terms import Operand, Term, ite
+from proofs.induction import stopped
 from proofs.split import plain
 from proofs.split.differs import Differs
 
@@ -151,6 +152,13 @@ def forgotten(s: State) -> None:
     assign_initial(s, [v.name for v in GHOSTS])
 
 
+def moved(s: Any) -> None:
+    """A new region, when all is complete."""
+    s.proof.in_list.each(lambda _: 0)
+    s.proof.length = 0
+    s.proof.settled_pos = s.history.used_pos
+
+
 def _otherwise(table: Table) -> dict[str, Callable[..., None]]:
     """Give what differs in ghost state where the choices of gaps do."""
     differs, found = Differs(table), dict[str, Callable[..., None]]()
@@ -208,7 +216,11 @@ def _both(first: Callable[..., None], second: Callable[..., None]) -> Callable[.
 def with_ghosts(table: Table) -> Table:
     """Add the proof's ghost state to a table."""
     history = dict(table.history)
-    own = plain.effects(table) if Differs(table).astray else _extra.effects | _otherwise(table)
+    if Differs(table).astray:
+        own = plain.effects(table)
+    else:
+        own = _extra.effects | _otherwise(table)
+        own |= stopped.ghosts(table, own, moved)
     for step_id, effect in own.items():
         if step_id not in table.steps:
             continue

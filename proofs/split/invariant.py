@@ -15,6 +15,7 @@ from model.split.properties import outstanding
 from model.steps import Guard, Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, place, slot, wrap
 from proofs.induction.left import restarting
+from proofs.induction.stopped import sentences
 from proofs.split.obligations import key
 from proofs.split.plain import plain
 from proofs.split.process import process
@@ -331,4 +332,5 @@ def invariant(table: Table) -> list[Conjunct]:
     if p.differs.astray:
         return plain(p)
     restart = restarting(table, live, lambda s, h: s.proof.marked[h], key(table))
-    return [*_ring(), *_requests(p), *_region(p), *_sums(p), *process(p), *drains(p), *restart]
+    stopping = sentences(table, lambda s: all_of(s.history.used_pos == s.proof.marked_pos, negate(owed(s))))
+    return [*_ring(), *_requests(p), *_region(p), *_sums(p), *process(p), *stopping, *drains(p), *restart]

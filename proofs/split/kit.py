@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from proofs.induction import stopped
 from proofs.induction.kits import Induction, Kit, Mutation
 from proofs.search.bounds import Bounds, Level
 from proofs.split.at_once import at_once
@@ -81,6 +82,7 @@ KIT = Kit(
         scope=SCOPE,
         reductions={"several requests made available by one store of avail.idx are as one after the other": at_once},
         no_wrap=NO_WRAP,
+        out_of_scope=lambda _, choices: stopped.out_of_scope(choices),
     ),
     mutation=Mutation(REVISIONS, mutants, REASONS, LEVELS, BROKEN, INTRODUCTION, "docs/orders.md", SLIPS),
     witnessing=WITNESSING,

@@ -109,5 +109,5 @@ def effects(table: Table) -> dict[str, Callable[..., None]]:
         "split.fetch.2": lambda s: set_to(s, s.fetch.head, 1),
         "split.supply.6": lambda s: set_to(s, s.supply.batch[s.supply.cursor], 0),
         "split.reconnect.1b": lambda s: set_to(s, s.recover.entry, 0),
-        **{step_id: forgotten(step_id) for step_id in ("driver.reset", "connection.reset")},
+        **{i: forgotten(i) for i in ("driver.reset", "connection.reset", "ring.reset") if i in table.steps},
     }

@@ -13,6 +13,7 @@ from model.both.words import DEAD, RUNNING
 from model.split.properties import outstanding
 from model.steps import Guard, Recorded, Table
 from model.terms import Term, all_of, any_of, constant, forall, ite, negate, place, wrap
+from proofs.induction.stopped import owed_first, waiting_link
 from proofs.search.judges import UNFAIR
 from proofs.split.differs import Differs
 from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, live
@@ -91,6 +92,7 @@ def rank(table: Table) -> list[Guard]:
         return ite(at(s.supply.at, *p.writing), left + left + ite(s.supply.at == "elements", 1, 0), 0)
 
     return [
+        *owed_first(table),
         lambda s: _stage(s.recover.at, recover),
         lambda s: ite(s.recover.at == "clear", s.recover.left, 0),
         lambda s: ite(s.recover.at == RUNNING, 0, HEADS - s.proof.resubmitted_sum[HEADS]),
@@ -111,7 +113,7 @@ def rank(table: Table) -> list[Guard]:
     ]
 
 
-def stuck() -> list[tuple[str, Guard]]:
+def stuck(table: Table) -> list[tuple[str, Guard]]:
     """Give what holds where nothing that is owed can happen, in an order in which each follows from those before.
 
     Between the last two, the solver is given that the sum over no live request is 0 (shown by induction).
@@ -121,7 +123,7 @@ def stuck() -> list[tuple[str, Guard]]:
         hints = (lambda s, h: s.device.state[h], lambda s, h: s.proof.marked[h])
         return lambda s: forall(HEADS, lambda h: body(s, h), *(lambda h, hint=hint: hint(s, h) for hint in hints))
 
-    return [
+    chain: list[tuple[str, Guard]] = [
         ("the process runs", lambda s: s.recover.at == RUNNING),
         ("the driver is not making a request available", lambda s: s.driver.at == "idle"),
         ("no request is in hand", lambda s: at(s.fetch.at, "look", "take", "armed", "rest")),
@@ -135,6 +137,7 @@ def stuck() -> list[tuple[str, Guard]]:
         ("everything is seen", lambda s: s.history.seen_pos == s.history.used_pos),
         ("no head is owned", lambda s: forall(SIZE, lambda h: s.driver.owns[h] == 0, lambda h: s.driver.owns[h])),
     ]
+    return waiting_link(table, chain, "everything is visible", "the back-end rests")
 
 
 def _kicking(s: Any) -> Term:

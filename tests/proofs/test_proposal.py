@@ -12,7 +12,7 @@ from model.proposal import Sentence, Words, literals, numbers
 from model.protocol import RINGS, Subject
 from proofs.challenges import mutants
 from proofs.challenges.mutants import Fate
-from proofs.verdicts import recorded
+from proofs.verdicts import recorded, recorded_later
 from tools import readings
 
 MENDS = protocol.mends()
@@ -79,6 +79,13 @@ def needs_a_default(ring: str) -> set[str]:
 def test_every_choice_that_matters_has_a_sentence(ring: str) -> None:
     """And no other gap has one: where nothing breaks, the text may leave it open."""
     assert {words.mend for _, words in added(ring, "gap")} == needs_a_default(ring)
+
+
+@pytest.mark.parametrize("ring", RINGS)
+def test_what_came_later_has_a_sentence_where_it_matters(ring: str) -> None:
+    """For each question with a choice that violates something, and for no other."""
+    broken = {gap for v in recorded_later(ring) if v.verdict == "violated" for gap in v.gaps}
+    assert {words.mend for _, words in added(ring, "later")} == broken
 
 
 def test_bold_is_what_changes() -> None:

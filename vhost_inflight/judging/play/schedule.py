@@ -6,7 +6,7 @@ A schedule holds choices and events, never stores or states: who plays it comput
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 from jsonschema import Draft202012Validator, ValidationError
 
 from model import protocol
-from model.properties import NAMES
+from model.properties import ALL
 from model.protocol import Subject
 from model.terms import ModelError
 from refimpl.choices import Choices
@@ -160,15 +160,14 @@ def parse(document: Any) -> Schedule:
     """Check the contents of a schedule file and give them a form. Raises ScheduleError that names the place."""
     _check_form(document)
     wanted = document.get("property")
-    if wanted is not None and wanted not in NAMES:
-        raise ScheduleError(f"at property: {no_such('property', wanted, NAMES)}")
+    if wanted is not None and wanted not in ALL:
+        raise ScheduleError(f"at property: {no_such('property', wanted, ALL)}")
     events = tuple(Event(*event) for event in document["schedule"])
     ring, mutant, memory = document["ring"], document.get("mutant"), document.get("memory")
-    profile = document["revision"] if document["revision"] in protocol.profiles(ring) else None
     if mutant is not None and memory is not None:
         raise ScheduleError("at memory: a schedule is of a mutant or of a memory, not of both")
+    known = _steps(ring, document["revision"], document.get("gaps", {}))
     for number, event in enumerate(events):
-        known = set(protocol.table(Subject(ring, profile)).steps) if profile else STEP_IDS_OF[ring] | {"crash"}
         if mutant is None and memory is None and event.step not in known:
             raise ScheduleError(f"at schedule[{number}]: {no_such('step', event.step, sorted(known))}")
     schedule = Schedule(
@@ -199,6 +198,16 @@ def parse(document: Any) -> Schedule:
     except UsageError as unknown:
         raise ScheduleError(f"at revision or gaps: {unknown.rule}") from unknown
     return schedule
+
+
+def _steps(ring: str, revision: str, gaps: Mapping[str, str]) -> Collection[str]:
+    """Give the steps that a run may have: those of both ends, or of what the model alone has. Raises ScheduleError."""
+    if revision not in protocol.profiles(ring) and not set(gaps) & set(protocol.later(ring)):
+        return STEP_IDS_OF[ring] | {"crash"}
+    try:
+        return protocol.table(Subject.of(ring, revision, gaps)).steps
+    except ModelError as unknown:
+        raise ScheduleError(f"at revision or gaps: {unknown}") from unknown
 
 
 def _check_form(document: Any) -> None:

@@ -1,0 +1,96 @@
+"""What came into the specification after the chapter on inflight buffers, as choices: the questions, said once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.both import stopping
+from model.both.stopping import NEVER, Answer, Words
+from model.gaps import Alternative as A  # noqa: N817
+from model.gaps import Edits, Gap
+from model.steps import Step
+
+__all__ = ["PAIR", "Own", "later"]
+
+PAIR = "skip-drain-under-skip-drain"
+"""The pair under which what the text leaves open of suspending is judged."""
+
+_STOPPED = (("stop", PAIR),)
+
+_NOBODY, _HARDENED = ("none",), ("hardened",)
+"""No revision of the text speaks of it; judged of the one that closes all gaps."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """A ring's own part: its words, the step that clears an entry late, where fetching goes on by a base, resets."""
+
+    words: Words
+    clear: Step
+    taken: dict[str, Edits]
+    reset: dict[str, Edits]
+
+
+def _gap(name: str, question: str, reason: str, *alternatives: A, along: tuple[tuple[str, str], ...] = ()) -> Gap:
+    return Gap(name, question, alternatives, reason, _NOBODY, _HARDENED, along)
+
+
+def later(own: Own) -> dict[str, Gap]:
+    """Give the choices of a ring, by name, in the order in which they are applied."""
+    words = own.words
+    base = {
+        "behind-taken": "behind the recorded requests (last_avail), and fetching goes on there",
+        "behind-plus": "behind the recorded requests, and fetching goes on there plus what is inflight",
+        "before-taken": "before the recorded requests, and fetching goes on there",
+        "before-plus": "before the recorded requests, and fetching goes on there plus what is inflight",
+    }
+    gaps = (
+        _gap(
+            "stop",
+            "which generations of GET_VRING_BASE stop a ring?",
+            "the chapter on inflight buffers speaks of a back-end that dies, not of one that is asked to stop",
+            A(NEVER, "no ring is stopped"),
+            *stopping.pairs(words),
+        ),
+        _gap(
+            "stop-batch",
+            "what becomes of a batch that is open when a back-end that suspends is asked to stop?",
+            "between two procedures no batch is open",
+            A("finished", "it is published, cleared and settled before the answer; recovery ends first, too"),
+            A("left", "nothing: the answer comes at once, the next start finds what a crash there leaves",
+              stopping.at_any_moment),
+            along=_STOPPED,
+        ),
+        _gap(
+            "after-answer",
+            "what becomes of a request that the device completes after the answer?",
+            "suspended: no store to guest memory, none to the region, no notification",
+            A("nothing", "its completion is dropped; the device does not work on it when it is resubmitted"),
+            A("supplies", "it is supplied as ever",
+              stopping.another_answer(Answer(("fetch", "supply", "device")), words)),
+            A("clears", "its entry is cleared, and nothing else",
+              stopping.another_answer(Answer(("device",)), words, own.clear)),
+            A("works-on", "the device works on while the same process is started again and resubmits it",
+              stopping.another_answer(Answer(("device",), start_forgets=False), words)),
+            along=_STOPPED,
+        ),
+        _gap(
+            "stop-base",
+            "which base does the answer give, and does fetching go on there?",
+            "ring and region say it after a crash and after an answer alike; what the front-end says after a crash is "
+            "no answer",
+            A("unused", "whichever: fetching goes on where ring and region say"),
+            *(A(name, meaning, own.taken[name]) for name, meaning in base.items()),
+            along=_STOPPED,
+        ),
+        _gap(
+            "ring-reset",
+            "what becomes of a queue's share of the region when its driver resets the ring (VIRTIO_F_RING_RESET)?",
+            "the requests of a ring that is reset are no one's; no message tells a back-end of it",
+            A("not-offered", "the feature is not negotiated"),
+            A("told", "the ring is stopped and its share begins anew, as with a new region", own.reset["told"]),
+            A("kept", "the ring is stopped and started again, its share is kept", own.reset["kept"]),
+            A("untold", "nobody tells the back-end, which goes on", own.reset["untold"]),
+        ),
+    )  # fmt: skip
+    return {gap.name: gap for gap in gaps}
