@@ -24,7 +24,10 @@ __all__ = ["bounds_of", "main"]
 SAFE = {"split": (Bounds(2, 2, 1, 1),), "packed": (Bounds(1, 2, 1, 1), Bounds(2, 2, 1, 1, states=400_000))}
 """By ring: the searches for every property but `drains`."""
 
-DRAINS = {"split": (Bounds(1, 2, 0, 1), Bounds(2, 1, 1, 1)), "packed": (Bounds(1, 2, 0, 1), Bounds(1, 2, 1, 1))}
+DRAINS = {
+    "split": (Bounds(1, 2, 0, 1), Bounds(2, 1, 1, 1), Bounds(2, 2, 0, 1)),
+    "packed": (Bounds(1, 2, 0, 1), Bounds(1, 2, 1, 1)),
+}
 """By ring: the searches for `drains`, with notifications."""
 
 

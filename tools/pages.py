@@ -7,7 +7,7 @@ with what `block` gives, or writes it anew.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +20,7 @@ from model.properties import NAMES
 from model.protocol import Subject
 from proofs.induction.kits import kit
 from proofs.search.bounds import Bounds
-from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, recorded_readings
+from proofs.verdicts import Verdict, load_schedule, recorded, recorded_folder, recorded_later, recorded_readings
 from proofs.verdicts import readings as all_readings
 from tools import claims, firsts, measured, mixed, readings, sentences, theirs, tour, trust
 
@@ -69,8 +69,9 @@ def _recorded(name: str) -> str:
     others = {"profiles": theirs.table, "profile-runs": theirs.runs, "mixed": mixed.table}
     if kind in others and rest in protocol.RINGS:
         return _table(*others[kind](rest))
-    if kind in ("gaps", "bounded") and rest in protocol.RINGS:
-        return _gaps(rest) if kind == "gaps" else _bounded(rest)
+    of_a_ring = {"gaps": _gaps, "bounded": _bounded, "later": _later}
+    if kind in of_a_ring and rest in protocol.RINGS:
+        return of_a_ring[kind](rest)
     events = _events(name.removeprefix("end of ").removeprefix("run "))
     if kind == "run":
         return f"<details><summary>The whole run, store by store</summary>\n\n{_rows(events)}\n</details>\n"
@@ -290,6 +291,32 @@ def _readings() -> str:
         other = f"{choice}: {gap.alternative(choice).meaning}"
         rows.append((f"`{name}`", gap.alternatives[0].meaning, other, _read_so(verdicts, ["drains"]), waits))
     return _table(("gap", "the reading that holds (default)", "another reading", "but for `drains`", "`drains`"), rows)
+
+
+# What came later.
+
+
+def _later(ring: str) -> str:
+    return _table(("question", "choice", "violates (events of the shortest run)", "the rest"), _later_rows(ring))
+
+
+def _later_rows(ring: str) -> Iterator[tuple[str, ...]]:
+    """Print what each choice of what came later violates, and what of it is proved or only searched."""
+    told: dict[Subject, list[Verdict]] = {}
+    for verdict in recorded_later(ring):
+        told.setdefault(verdict.subject(), []).append(verdict)
+    for gap in protocol.later(ring).values():
+        for other in gap.alternatives[1:]:
+            verdicts = told[Subject.of(ring, "hardened", {**dict(gap.along), gap.name: other.name})]
+            rest = {k: [v.property for v in verdicts if v.verdict == k] for k in ("proved", "bounded")}
+            runs = ", ".join(f"{v.property} ({_events_of(v)})" for v in verdicts if v.verdict == "violated")
+            said = [f"{kind}: {', '.join(names)}" for kind, names in rest.items() if names]
+            every = f"all {len(verdicts)} proved" if len(rest["proved"]) == len(verdicts) else "; ".join(said)
+            yield f"`{gap.name}`", f"`{other.name}`: {other.meaning}", runs or "nothing", every
+
+
+def _events_of(verdict: Verdict) -> int:
+    return len(load_schedule(recorded_folder(verdict.ring) / str(verdict.counterexample)).events)
 
 
 def _waits(verdict: Verdict | None) -> str:

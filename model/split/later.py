@@ -8,9 +8,9 @@ from model.both import later
 from model.both.alternatives import in_
 from model.both.resetting import resets
 from model.both.stopping import ANSWERED, Words, also, needs_stop
-from model.both.words import DEAD, ENTRIES, RUNNING, SIZE, WORKING
+from model.both.words import DEAD, ENTRIES, FIRST, RUNNING, SIZE, WORKING
 from model.gaps import Edits, Gap
-from model.record import Var
+from model.record import State, Var, assign_initial
 from model.split.serve import BETWEEN
 from model.split.variables import VARS
 from model.steps import Add, Declare, Edit, Procedure, Replace, Table
@@ -63,13 +63,16 @@ def by_base(*, before: bool, plus: bool) -> Edits:
     """Fetch from what SET_VRING_BASE says: the answer's base; after a crash used.idx, which is what QEMU sends."""
 
     def edits(table: Table) -> list[Edit]:
-        kept = Var("base.idx", "driver", 16, "what SET_VRING_BASE will say")
+        kept = Var("base.idx", "driver", 16, "what SET_VRING_BASE will say", initial=FIRST)
 
         def keep(s: Any) -> None:
             s.base.idx = ite(s.recover.at == RUNNING, s.used.idx if before else s.fetch.last_avail, s.base.idx)
 
         def say(s: Any) -> None:
             s.base.idx = ite(s.stop.at == ANSWERED, s.base.idx, s.used.idx)
+
+        def begin_anew(s: State) -> None:
+            assign_initial(s, [kept.name])
 
         def find(s: Any) -> None:
             s.fetch.last_avail = wrap(s.base.idx + _inflight(s), 16) if plus else s.base.idx
@@ -78,6 +81,7 @@ def by_base(*, before: bool, plus: bool) -> Edits:
         said = "Fetching goes on where SET_VRING_BASE says" + (", plus what is inflight." if plus else ".")
         return [
             Declare((kept,)), also(answer, keep), *(also(step, say) for step in starting),
+            *(also(table.step(f"{who}.reset"), begin_anew) for who in ("driver", "connection")),
             Replace("split.position", {"do": find, "sentence": said}),
         ]  # fmt: skip
 

@@ -198,6 +198,8 @@ class Census:
 
     def _rewritten(self, step: Recorded) -> Iterator[tuple[str, ...]]:
         for name, index in self.ring.rewrites.get(step.step.id, {}).items():
+            if name not in self.table.vars:
+                continue
             yield "rewrite", f"{name} is a position", "base", _written(self._say(index))
 
     def _in_cases(self, step: Recorded) -> Iterator[tuple[str, ...]]:

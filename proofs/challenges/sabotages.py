@@ -77,7 +77,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
        "        if var.width and var.name not in work.ring.no_wrap:", "        if False:"),
     _s("left out", "no elements", "goals.py", '        if isinstance(assign.index, Term):\n            text = f"index',
        '        if False:\n            text = f"index'),
-    _s("left out", "no rewrites", "goals.py", "    for name, index in work.ring.rewrites.get(work.id, {}).items():",
+    _s("left out", "no rewrites", "goals.py", "    for name, index in work.positions.items():",
        "    for name, index in {}.items():"),
     _s("left out", "no indexes", "goals.py", "    for name, index in work.ring.indexes.items():",
        "    for name, index in {}.items():"),

@@ -87,8 +87,11 @@ def reads(term: Term) -> set[str]:
 
 
 def text_of(recorded: Recorded) -> str:
-    """Write a step out, so that two subjects that share it are seen to share it."""
-    lines = [recorded.step.id, " ".join(sorted(recorded.step.tags)), str(recorded.step.choice), show(recorded.guard)]
+    """Write a step out, so that two subjects that share it are seen to share it.
+
+    What is judged at it (its tags) is not part of it: that is in the goals' own texts.
+    """
+    lines = [recorded.step.id, str(recorded.step.choice), show(recorded.guard)]
     for assign in (*recorded.assigns, *recorded.history):
         index = show(assign.index) if isinstance(assign.index, Term) else assign.index
         lines.append(f"{assign.name} [{index}] {show(assign.value)}")

@@ -106,7 +106,7 @@ def _known(work: Work, before: Iterable[Term], lemmas: Iterable[Any]) -> list[An
 
 
 def _rewrites(work: StepWork) -> Iterator[Goal]:
-    for name, index in work.ring.rewrites.get(work.id, {}).items():
+    for name, index in work.positions.items():
         text = f"{name} {show(record_term(work.table.vars, index))}"
         yield Goal("base", "rewrite", f"{name} is a position", text, partial(_is_position, work, name, index))
 

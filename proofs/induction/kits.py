@@ -52,7 +52,10 @@ class Induction:
     indexes: Mapping[str, Guard]
     """Ring indexes that the invariant knows in every state as a function of a position: written so before a step."""
     rewrites: Mapping[str, Mapping[str, Guard]]
-    """By step id: variables that are a function of a position where it is taken; shown first, then written so."""
+    """By step id: variables that are a function of a position where it is taken; shown first, then written so.
+
+    One that a table does not have is passed over (`StepWork.positions`).
+    """
     axioms: Callable[[Translator], Sequence[Any]]
     """What is assumed of the ring's functions of positions (slots, laps), beside the sizes."""
     lemmas: Mapping[str, Callable[..., bool]]

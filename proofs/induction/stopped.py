@@ -20,7 +20,7 @@ Effect = Callable[..., None]
 UNSPOKEN: Mapping[str, tuple[str, ...]] = {
     "stop": ("may-suspend-under-skip-drain",),
     "after-answer": ("supplies", "clears", "works-on"),
-    "stop-base": ("behind-taken", "behind-plus", "before-taken", "before-plus"),
+    "stop-base": ("behind-taken", "behind-plus", "before-taken"),
     "ring-reset": ("untold",),
 }
 """The choices of which no invariant speaks: what the region says is lost there, or goes on without the process."""

@@ -15,7 +15,7 @@ from typing import Any
 import z3
 
 from model.record import Assign, State, record_term
-from model.steps import Recorded
+from model.steps import Guard, Recorded
 from model.terms import Term, cell, substitute, walk
 from proofs.induction.atoms import Atom, Goal, text_of
 from proofs.induction.proof import Proof
@@ -135,7 +135,13 @@ class StepWork(Work):
     @cached_property
     def rewritten(self) -> dict[str, Any]:
         """Make the state before the step, with what is a function of positions here written so."""
-        return self.translator.with_indexes(self.before, self.ring.rewrites.get(self.id, {}))
+        return self.translator.with_indexes(self.before, self.positions)
+
+    @property
+    def positions(self) -> dict[str, Guard]:
+        """Give the variables of the table that are a function of a position where the step is taken."""
+        told = self.ring.rewrites.get(self.id, {})
+        return {name: index for name, index in told.items() if name in self.table.vars}
 
     @cached_property
     def _transition(self) -> tuple[dict[str, Any], list[Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from model.both.stopping import ANSWERED
 from model.both.words import DEAD, FIRST, RUNNING, WORKING
 from model.split.properties import outstanding
 from model.steps import Guard, Table
@@ -332,5 +333,11 @@ def invariant(table: Table) -> list[Conjunct]:
     if p.differs.astray:
         return plain(p)
     restart = restarting(table, live, lambda s, h: s.proof.marked[h], key(table))
+    def base(s: Any) -> Term:
+        """Say that what the front-end will say, and what recovery was told, is where the used ring is."""
+        told = any_of(s.stop.at == ANSWERED, negate(at(s.recover.at, DEAD, RUNNING)))
+        return implies(told, s.base.idx == wrap(s.history.used_pos, 16))
+
+    by_base = [Conjunct("base", base)] if "base.idx" in table.vars else []
     stopping = sentences(table, lambda s: all_of(s.history.used_pos == s.proof.marked_pos, negate(owed(s))))
-    return [*_ring(), *_requests(p), *_region(p), *_sums(p), *process(p), *stopping, *drains(p), *restart]
+    return [*_ring(), *_requests(p), *_region(p), *_sums(p), *process(p), *by_base, *stopping, *drains(p), *restart]

@@ -21,7 +21,8 @@ COUNTS: Mapping[str, str] = {
 """The array of sums whose element at its limit is the count in a step, or in a property's predicate."""
 
 REWRITES: Mapping[str, Mapping[str, Guard]] = {
-    "split.fetch.1": {"fetch.last_avail": lambda s: wrap(s.proof.marked_pos, 16)}
+    "split.fetch.1": {"fetch.last_avail": lambda s: wrap(s.proof.marked_pos, 16)},
+    "split.position": {"base.idx": lambda s: wrap(s.history.used_pos, 16)},
 }
 """Variables that are a position modulo 65536 where a step is taken; shown first, then used as such."""
 
