@@ -12,6 +12,7 @@ from model.both.stopping import NEVER, SUSPENDED
 from model.gaps import Gap
 from model.interpret import Sizes
 from model.packed.gaps import GAPS as PACKED_GAPS
+from model.packed.in_order import JUDGEMENTS as PACKED_IN_ORDER
 from model.packed.later import LATER as PACKED_LATER
 from model.packed.properties import JUDGEMENTS as PACKED_JUDGEMENTS
 from model.packed.proposal import ERRATA
@@ -27,6 +28,7 @@ from model.profiles.split import PROFILES as SPLIT_PROFILES
 from model.properties import NAMES, Judgement
 from model.proposal import Mend, Sentence
 from model.split.gaps import GAPS as SPLIT_GAPS
+from model.split.in_order import JUDGEMENTS as SPLIT_IN_ORDER
 from model.split.later import LATER as SPLIT_LATER
 from model.split.properties import JUDGEMENTS as SPLIT_JUDGEMENTS
 from model.split.proposal import SENTENCES as SPLIT_SENTENCES
@@ -142,7 +144,7 @@ def readings(ring: str) -> dict[str, Gap]:
 
 
 def later(ring: str) -> dict[str, Gap]:
-    """Give what came into the specification after the chapter, as choices: how a ring is stopped, and reset."""
+    """Give what came into the specification after the chapter, as choices: a ring stopped, reset, used in order."""
     return {"split": SPLIT_LATER, "packed": PACKED_LATER}[ring]
 
 
@@ -158,7 +160,8 @@ def properties(subject: Subject) -> tuple[str, ...]:
 
 def judgements(ring: str) -> tuple[Judgement, ...]:
     """Give what is judged, and where."""
-    return (*{"split": SPLIT_JUDGEMENTS, "packed": PACKED_JUDGEMENTS}[ring], SUSPENDED)
+    split, packed = (*SPLIT_JUDGEMENTS, *SPLIT_IN_ORDER), (*PACKED_JUDGEMENTS, *PACKED_IN_ORDER)
+    return (*{"split": split, "packed": packed}[ring], SUSPENDED)
 
 
 def sentences(ring: str) -> tuple[Sentence, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.both import stopping
+from model.both import in_order, stopping
 from model.both.stopping import NEVER, Answer, Words
 from model.gaps import Alternative as A  # noqa: N817
 from model.gaps import Edits, Gap
@@ -23,12 +23,13 @@ _NOBODY, _HARDENED = ("none",), ("hardened",)
 
 @dataclass(frozen=True)
 class Own:
-    """A ring's own part: its words, the step that clears an entry late, where fetching goes on by a base, resets."""
+    """A ring's own part: words, a step that clears late, where fetching goes on by a base, resets, in-order use."""
 
     words: Words
     clear: Step
     taken: dict[str, Edits]
     reset: dict[str, Edits]
+    in_order: dict[str, Edits]
 
 
 def _gap(name: str, question: str, reason: str, *alternatives: A, along: tuple[tuple[str, str], ...] = ()) -> Gap:
@@ -91,6 +92,13 @@ def later(own: Own) -> dict[str, Gap]:
             A("told", "the ring is stopped and its share begins anew, as with a new region", own.reset["told"]),
             A("kept", "the ring is stopped and started again, its share is kept", own.reset["kept"]),
             A("untold", "nobody tells the back-end, which goes on", own.reset["untold"]),
+        ),
+        _gap(
+            "in-order",
+            "how is a batch given back, and recovered, where in-order use is negotiated (VIRTIO_F_IN_ORDER)?",
+            "the steps of the chapter have a used element for each request",
+            A(in_order.NEVER, "the feature is not negotiated"),
+            *(A(name, said, own.in_order[name]) for name, said in in_order.MEANINGS.items() if name in own.in_order),
         ),
     )  # fmt: skip
     return {gap.name: gap for gap in gaps}

@@ -20,6 +20,7 @@ __all__ = [
     "forward_number",
     "history",
     "known_slot",
+    "marked_then",
     "newly_used",
     "newly_used_end",
     "others_number",
@@ -135,17 +136,19 @@ Walk = tuple[Term, Term, Callable[[Term], Operand], Callable[[Term], Operand]]
 """Where a walk starts, after how many steps it is cut, whether it goes on from a place, and to which."""
 
 
+def marked_then(s: Any, slot: Term, wrap_counter: Term) -> Callable[[Term], Term]:
+    """Give whether the slot of a position is marked used, as soon as one slot more is."""
+    return lambda q: ite(cell(q) == slot, lap(q) == wrap_counter, is_used(s.ring.desc[cell(q)].flags, lap(q)))
+
+
 def _walk(s: Any, slot: Term, wrap_counter: Term) -> Walk:
     """Give the walk over the used elements that the driver can meet as soon as one slot is marked used."""
-
-    def go(q: Term) -> Term:
-        return ite(cell(q) == slot, lap(q) == wrap_counter, is_used(s.ring.desc[cell(q)].flags, lap(q)))
 
     def following(q: Term) -> Term:
         num = s.driver.num[s.ring.desc[cell(q)].id]
         return q + ite(num == 0, 1, num)
 
-    return s.history.used_pos, SIZE, go, following
+    return s.history.used_pos, SIZE, marked_then(s, slot, wrap_counter), following
 
 
 def newly_used(s: Any, slot: Term, wrap_counter: Term, test: Callable[[Term], Operand]) -> Term:

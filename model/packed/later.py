@@ -11,6 +11,7 @@ from model.both.stopping import ANSWERED, Answer, Words, another_answer
 from model.both.words import ENTRIES, RUNNING, WORKING
 from model.gaps import Edits, Gap
 from model.packed.fetch import BETWEEN
+from model.packed.in_order import IN_ORDER
 from model.packed.places import advanced
 from model.packed.recover import slots_inflight
 from model.packed.variables import BASE, BASE_WRAP, VARS
@@ -112,6 +113,7 @@ LATER: dict[str, Gap] = later.later(
             "before-plus": by_base(before=True, plus=True),
         },
         resets(VARS, BETWEEN),
+        IN_ORDER,
     )
 )
 """The choices, by name."""

@@ -12,7 +12,7 @@ from model.record import State, assign_initial
 from model.steps import Procedure
 from model.terms import Term, all_of, any_of, forall, ite, negate, total
 
-__all__ = ["begin_walk", "crash", "list_ended", "recover", "slots_inflight"]
+__all__ = ["begin_walk", "crash", "list_ended", "recover", "resubmit", "slots_inflight"]
 
 recover = Procedure("recover")
 crash = Procedure("crash")

@@ -11,6 +11,7 @@ from model.both.stopping import ANSWERED, Words, also, needs_stop
 from model.both.words import DEAD, ENTRIES, FIRST, RUNNING, SIZE, WORKING
 from model.gaps import Edits, Gap
 from model.record import State, Var, assign_initial
+from model.split.in_order import IN_ORDER
 from model.split.serve import BETWEEN
 from model.split.variables import VARS
 from model.steps import Add, Declare, Edit, Procedure, Replace, Table
@@ -99,6 +100,7 @@ LATER: dict[str, Gap] = later.later(
             "before-plus": by_base(before=True, plus=True),
         },
         {**resets(VARS, BETWEEN), "untold": untold},
+        IN_ORDER,
     )
 )
 """The choices, by name."""

@@ -11,7 +11,7 @@ from model.split.variables import VARS
 from model.steps import Procedure
 from model.terms import Term, all_of, count, forall, ite, negate, wrap
 
-__all__ = ["crash", "recover"]
+__all__ = ["crash", "recover", "resubmit"]
 
 
 recover = Procedure("recover")

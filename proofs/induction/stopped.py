@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from model.both.in_order import MEANINGS
 from model.both.stopping import ANSWERED, ASKED, STARTED
 from model.both.words import DEAD
 from model.record import record_term
@@ -22,8 +23,12 @@ UNSPOKEN: Mapping[str, tuple[str, ...]] = {
     "after-answer": ("supplies", "clears", "works-on"),
     "stop-base": ("behind-taken", "behind-plus", "before-taken"),
     "ring-reset": ("untold",),
+    "in-order": tuple(MEANINGS),
 }
-"""The choices of which no invariant speaks: what the region says is lost there, or goes on without the process."""
+"""The choices of which no invariant speaks: what the region says is lost there, or goes on without the process.
+
+Of in-order use none does, since the invariants have a driver that takes each used element by itself.
+"""
 
 
 def out_of_scope(choices: Mapping[str, str]) -> str | None:
