@@ -31,11 +31,16 @@ DRAINS = {
 """By ring: the searches for `drains`, with notifications."""
 
 
+FURTHER = {("packed", "in-order", "table-order"): (Bounds(2, 3, 1, states=200_000),)}
+"""Besides, by ring, question and choice: what needs a third request to show."""
+
+
 def bounds_of(subject: protocol.Subject) -> list[tuple[Bounds, frozenset[str]]]:
     """Give the searches for what a choice violates."""
     safe = frozenset(protocol.properties(subject)) - {"drains"}
     drains = [(b, frozenset({"drains"})) for b in DRAINS[subject.ring]]
-    return [*((b, safe) for b in SAFE[subject.ring]), *drains]
+    further = [b for gap, choice in subject.choices for b in FURTHER.get((subject.ring, gap, choice), ())]
+    return [*((b, safe) for b in (*SAFE[subject.ring], *further)), *drains]
 
 
 def main(arguments: Sequence[str]) -> None:

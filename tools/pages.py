@@ -29,10 +29,12 @@ __all__ = ["PAGES", "block", "filled"]
 PAGES = (
     "README.md",
     "docs/conformance.md",
+    "docs/errata-2026.md",
     "docs/errata.md",
     "docs/gaps.md",
     "docs/implementations.md",
     "docs/properties.md",
+    "docs/stopping.md",
     "docs/tour.md",
     "docs/trust.md",
 )

@@ -119,4 +119,16 @@ def stopping(ring: str) -> tuple[Sentence, ...]:
             "fresh region. A back-end that is not told of it does not offer ``VIRTIO_F_RING_RESET``.",
             f"{ring}.start.fresh",
         ),
+        note(
+            "in-order",
+            "Where in-order use is negotiated and one used element tells of a batch, every request of the batch is "
+            "noted all the same: linked, cleared, and counted in the index. Inflight entries are resubmitted from the "
+            "region, in the order of ``counter``, and given back in that order.",
+            *(
+                (f"{ring}.supply.2", f"{ring}.supply.6")
+                if ring == "split"
+                else (f"{ring}.supply.3", f"{ring}.supply.8")
+            ),
+            f"{ring}.reconnect.{'2' if ring == 'split' else '4'}",
+        ),
     )

@@ -181,6 +181,11 @@ def test_what_breaks_something(ring: str, choice: str) -> None:
     assert found.violated == BREAKS[ring][choice]
 
 
+def test_the_packed_rings_table_order_needs_a_third_request() -> None:
+    """Its free list has to be in another order than the table first: the third takes the entry of the first."""
+    assert search(subject_of("packed", "table-order"), Bounds(2, 3, 1)).violated == "order"
+
+
 def in_ring_order(_: Table) -> list[Edit]:
     """Let the driver take its heads in turn, as virtio asks of it where the feature is negotiated."""
     step = protocol.table(subject_of("split", "elements")).step("driver.make.1")
