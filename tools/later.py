@@ -21,11 +21,17 @@ from tools.beside import Beside
 
 __all__ = ["bounds_of", "main"]
 
-SAFE = {"split": (Bounds(2, 2, 1, 1),), "packed": (Bounds(1, 2, 1, 1), Bounds(2, 2, 1, 1, states=400_000))}
+QUICK = Bounds(1, 1, 1, 1)
+"""What `verify` searches again of what is bounded."""
+
+SAFE = {
+    "split": (QUICK, Bounds(2, 2, 1, 1)),
+    "packed": (QUICK, Bounds(1, 2, 1, 1), Bounds(2, 2, 1, 1, states=400_000)),
+}
 """By ring: the searches for every property but `drains`."""
 
 DRAINS = {
-    "split": (Bounds(1, 2, 0, 1), Bounds(2, 1, 1, 1), Bounds(2, 2, 0, 1)),
+    "split": (Bounds(1, 2, 0, 1), Bounds(2, 1, 1, 1)),
     "packed": (Bounds(1, 2, 0, 1), Bounds(1, 2, 1, 1)),
 }
 """By ring: the searches for `drains`, with notifications."""
@@ -35,11 +41,16 @@ FURTHER = {("packed", "in-order", "table-order"): (Bounds(2, 3, 1, states=200_00
 """Besides, by ring, question and choice: what needs a third request to show."""
 
 
+HANGS = {("split", "stop", "may-suspend-under-skip-drain"): (Bounds(2, 2, 0, 1),)}
+"""Besides, for `drains`: what takes two requests at once."""
+
+
 def bounds_of(subject: protocol.Subject) -> list[tuple[Bounds, frozenset[str]]]:
     """Give the searches for what a choice violates."""
     safe = frozenset(protocol.properties(subject)) - {"drains"}
-    drains = [(b, frozenset({"drains"})) for b in DRAINS[subject.ring]]
-    further = [b for gap, choice in subject.choices for b in FURTHER.get((subject.ring, gap, choice), ())]
+    names = [(subject.ring, gap, choice) for gap, choice in subject.choices]
+    further, hangs = ([b for name in names for b in more.get(name, ())] for more in (FURTHER, HANGS))
+    drains = [(b, frozenset({"drains"})) for b in (*DRAINS[subject.ring], *hangs)]
     return [*((b, safe) for b in (*SAFE[subject.ring], *further)), *drains]
 
 

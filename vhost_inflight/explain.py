@@ -68,6 +68,7 @@ def index(ring: str) -> Answer:
         "steps": [{"id": s.id, "procedure": s.procedure, "sentence": s.sentence} for s in steps],
         "gaps": {gap.name: gap.question for gap in protocol.gaps(ring).values()},
         "readings": {gap.name: gap.question for gap in protocol.readings(ring).values()},
+        "later": {gap.name: gap.question for gap in protocol.later(ring).values()},
     }
 
 
@@ -268,6 +269,8 @@ def _property(ring: str, name: str) -> Answer:
     for judgement in (j for j in protocol.judgements(ring) if j.property == name):
         table = _judged_table(ring, name)
         steps = [s for s in table.steps.values() if judgement.tag in s.tags]
+        if not steps:
+            continue  # of rings that are used in order alone
         chosen = judgement.before and any(s.choice for s in steps)
         predicate = record_term(table.vars, judgement.predicate, *((choice(),) if chosen else ()))
         judged.append(

@@ -25,7 +25,7 @@ def answers(name: str, ring: str | None = None) -> list[Answer]:
     """Explain a name, on one ring or on each that has it; nothing, if there is no such name."""
     rings = [ring] if ring else protocol.RINGS
     found = [answer for each in rings for answer in _on(each, name)]
-    mends = {name: mend for name, mend in protocol.mends().items() if mend.kind != "gap"} | protocol.errata()
+    mends = {name: mend for name, mend in protocol.mends().items() if mend.kind not in ("gap", "later")} | protocol.errata()
     if name in mends:
         found.append(_mend(mends[name]))
     if name in protocol.edits():
@@ -36,7 +36,7 @@ def answers(name: str, ring: str | None = None) -> list[Answer]:
 def names(ring: str | None = None) -> list[str]:
     """Give every name that can be explained, on one ring or on any; beginnings of step ids are not among them."""
     rings = [ring] if ring else protocol.RINGS
-    mends = [mend.name for mend in protocol.mends().values() if mend.kind != "gap"]
+    mends = [mend.name for mend in protocol.mends().values() if mend.kind not in ("gap", "later")]
     own = [name for each in rings for name in (*explained.ids(each), *(f"{g}={c}" for g, c in _choices(each)))]
     return list(dict.fromkeys([*own, *protocol.errata(), *mends, *protocol.edits(), *profiles(ring)]))
 

@@ -106,8 +106,8 @@ def _where(what: str, answer: Answer) -> str:
     """Say where a gap is open; of what is open nowhere, of which revisions it is judged."""
     ring = f"the {answer['ring']} ring's text"
     if answer["kind"] == "later" or (answer["kind"] == "choice" and answer["is_later"]):
-        told = f"what came into the specification after the chapter, on the {answer['ring']} ring"
-        return f"{told}; judged of {_list(answer['judged'])}"
+        told = f"a question that the specification raised after the chapter, on the {answer['ring']} ring"
+        return f"{told}, judged of {_list(answer['judged'])}"
     if not answer["revisions"]:
         return f"a reading of {ring}, open in no revision, judged of {_list(answer['judged'])} (verify --readings)"
     return f"{what} of {ring}, open in {_list(answer['revisions'])}"
@@ -233,6 +233,8 @@ def _index(answer: Answer) -> Iterator[str]:
     if answer["readings"]:
         yield f"open in no revision of the {answer['ring']} ring's text, and judged (verify --readings)"
         yield from _named(answer["readings"])
+    yield f"what came later, judged of hardened, on the {answer['ring']} ring (docs/stopping.md)"
+    yield from _named(answer["later"])
 
 
 def _names(answer: Answer) -> Iterator[str]:

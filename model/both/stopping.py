@@ -209,12 +209,12 @@ def _storing(table: Table) -> list[Edit]:
 def pairs(words: Words) -> tuple[A, ...]:
     """Give the nine pairs as what may be chosen."""
 
-    def meaning(name: str, meeting: Meeting) -> str:
+    def meaning(meeting: Meeting) -> str:
         does = "suspends" if meeting.suspends else "drains"
         takes = "believes that all is complete" if meeting.believes else "brings the region along"
-        return f"a back-end of {name.replace('-under-', ' under a front-end of ')}: {meeting.message} {does}, {takes}"
+        return f"message {meeting.message} {does}, and the front-end {takes}"
 
-    return tuple(A(name, meaning(name, meeting), stopped(words, meeting)) for name, meeting in PAIRS.items())
+    return tuple(A(name, meaning(meeting), stopped(words, meeting)) for name, meeting in PAIRS.items())
 
 
 def needs_stop(table: Table) -> Step:

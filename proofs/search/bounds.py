@@ -29,7 +29,7 @@ class Bounds:
     @property
     def again(self) -> bool:
         """Whether the search is quick enough to be done each time, not in the campaign alone."""
-        return self.size == 1 or ((self.size, self.rare) == (2, 0) and self.requests * self.crashes <= 2)
+        return self.rare == 0 and (self.size == 1 or (self.size == 2 and self.requests * self.crashes <= 2))
 
     def text(self) -> str:
         """Say them in words."""

@@ -333,6 +333,7 @@ def invariant(table: Table) -> list[Conjunct]:
     if p.differs.astray:
         return plain(p)
     restart = restarting(table, live, lambda s, h: s.proof.marked[h], key(table))
+
     def base(s: Any) -> Term:
         """Say that what the front-end will say, and what recovery was told, is where the used ring is."""
         told = any_of(s.stop.at == ANSWERED, negate(at(s.recover.at, DEAD, RUNNING)))

@@ -64,7 +64,15 @@ def test_what_no_invariant_speaks_of_is_not_proved(ring: str) -> None:
             assert (verdict.verdict == "proved") != unspoken, verdict
 
 
-@pytest.mark.parametrize("verdict", VIOLATED, ids=lambda v: f"{v.ring}-{v.subject().name}-{v.property}")
+def _once(verdict: Any) -> Any:
+    """Leave most runs to `verify`, which plays each of them."""
+    kept = verdict.property in ("suspended", "drains") or verdict.gaps.get("after-answer") == "works-on"
+    return verdict if kept and verdict.ring == "split" else pytest.param(verdict, marks=pytest.mark.campaign)
+
+
+@pytest.mark.parametrize(
+    "verdict", [_once(v) for v in VIOLATED], ids=lambda v: f"{v.ring}-{v.subject().name}-{v.property}"
+)
 def test_a_run_violates(verdict: Any) -> None:
     """Its last event violates its property, as `replay` plays it on the model."""
     schedule = load_schedule(_file(verdict))
@@ -123,7 +131,7 @@ def test_a_wrong_answer_is_not_proved(ring: str, name: str, pair: str, prop: str
     assert unproved(Subject.of(ring, "hardened", {"stop": pair}), edits, prop), name
 
 
-@pytest.mark.parametrize("ring", RINGS)
+@pytest.mark.parametrize("ring", ["split", pytest.param("packed", marks=pytest.mark.campaign)])
 @pytest.mark.parametrize("step", ["stop.answer", "stop.move"])
 def test_the_census_misses_what_is_not_shown_of_a_stop(ring: str, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It counts by itself what an answer, and a move, have to keep."""
@@ -144,7 +152,7 @@ def test_the_invariant_holds_along_random_runs(ring: str, choices: dict[str, str
     table = induction_of(ring).with_ghosts(protocol.table(subject))
     machine = Machine(table, protocol.sizes(subject, 2, 0), check=True)
     sentences = [(c.name, machine.predicate(c.holds)) for c in induction_of(ring).invariant(table)]
-    for step, _, state in (event for seed in range(8) for event in random_run(machine, seed, 250)):
+    for step, _, state in (event for seed in range(4) for event in random_run(machine, seed, 200)):
         been.add(step)
         assert [name for name, holds in sentences if not holds(state)] == [], step
     assert {s for s in table.steps if s.startswith("stop.")} <= been
