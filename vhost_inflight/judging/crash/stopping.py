@@ -25,7 +25,8 @@ __all__ = ["StoppingLives"]
 _MOVES = 20_000
 """Moves after which a back-end that was asked to stop will not answer: far more than it takes to finish all it has."""
 
-_PARTS = (("supply", "notify"), ("start", "init", "reconnect", "position", "counter"), ("fetch",), ())
+_RECOVERY = ("start", "init", "reconnect", "position", "counter")
+_PARTS = (("supply", "notify"), _RECOVERY, ("fetch",), ())
 """Parts of steps at which a ring is asked to stop: in a batch, in a recovery, while it fetches, anywhere."""
 
 
@@ -61,7 +62,7 @@ class StoppingLives:
 
     def _live(self, kill: Kill) -> Kill | None:
         """Let one live, and return its death. Raises GaveUpError."""
-        moments = self._moments()
+        moments = self._moments(kill)
         self.rig.plan = self._held_back()
         self.rig.start_steered(self.rig.seed, _waits(kill, moments))
         life = Life(self.rig, self._aimed(kill, moments), self.dice, self.outcome.happened)
@@ -90,9 +91,11 @@ class StoppingLives:
         """Return where a life is to die; of one that will be stopped, mostly not before it is."""
         return _LATER if moments and self.dice.random() < 0.8 else kill
 
-    def _moments(self) -> list[Moment]:
-        """Choose when the ring is asked to stop."""
+    def _moments(self, kill: Kill) -> list[Moment]:
+        """Choose when the ring is asked to stop: mostly at once, where the kill is in a recovery, so that it comes later."""
         chosen = []
+        if kill.step and kill.step.split(".")[1] in _RECOVERY and self.dice.random() < 0.7:
+            chosen.append(Moment("", 0, self.dice.randint(1, 4)))
         for _ in range(self.dice.choice((0, 1, 1, 2, 2, 3))):
             step, after = self.dice.choice(self.dice.choice(self._steps)), self.dice.choice((0, 0, 50, 150))
             chosen.append(Moment(step, after, after + self.dice.randint(1, 200)))
@@ -144,7 +147,7 @@ class StoppingLives:
         if way == "migrated" and self.rig.here.complete and self.dice.random() < 0.5:
             kill = Kill(self.dice.choice(self.plan.fresh))
         if way != "same connection":
-            moments = self._moments() if self.dice.random() < 0.5 else []
+            moments = self._moments(kill) if self.dice.random() < 0.5 else []
         self._suspended(self.rig.start_again(way, self.rig.seed, _waits(kill, moments), kill=killed))
         self.stops.again[way] += 1
         self.judge.ring = self.rig.ring()
