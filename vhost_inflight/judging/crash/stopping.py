@@ -92,7 +92,7 @@ class StoppingLives:
         return _LATER if moments and self.dice.random() < 0.8 else kill
 
     def _moments(self, kill: Kill) -> list[Moment]:
-        """Choose when the ring is asked to stop: mostly at once where the kill is in a recovery, so that it comes later."""
+        """Choose when the ring is asked to stop: mostly at once, where the kill is in a recovery, to precede it."""
         chosen = []
         if kill.step and kill.step.split(".")[1] in _RECOVERY and self.dice.random() < 0.7:
             chosen.append(Moment("", 0, self.dice.randint(1, 4)))
