@@ -8,7 +8,7 @@ from functools import cache
 
 from model import gaps as gap_rules
 from model.both.proposal import NO_ORDER, STORE_ORDER
-from model.both.stopping import NEVER, SUSPENDED
+from model.both.stopping import NEVER, PAIRS, SUSPENDED
 from model.gaps import Gap
 from model.interpret import Sizes
 from model.packed.gaps import GAPS as PACKED_GAPS
@@ -47,6 +47,7 @@ __all__ = [
     "judged",
     "judgements",
     "later",
+    "like",
     "mends",
     "profiles",
     "properties",
@@ -151,6 +152,15 @@ def later(ring: str) -> dict[str, Gap]:
 def judged(ring: str) -> dict[str, Gap]:
     """Give everything of which more than one choice is judged: gaps, what is read in no other way, what came later."""
     return {**gaps(ring), **readings(ring), **later(ring)}
+
+
+def like(subject: Subject) -> Subject:
+    """Give the first subject that has the same table: pairs of generations may differ in a message's number alone."""
+    if (pair := subject.chosen.get("stop", NEVER)) == NEVER:
+        return subject
+    met = PAIRS[pair]
+    first = next(n for n, m in PAIRS.items() if (m.suspends, m.believes) == (met.suspends, met.believes))
+    return Subject.of(subject.ring, subject.revision, {**subject.chosen, "stop": first})
 
 
 def properties(subject: Subject) -> tuple[str, ...]:

@@ -127,7 +127,7 @@ def _judge(  # noqa: PLR0917
     to_prove: dict[protocol.Subject, set[str]] = {}
     for subject, name in asked:
         if (was := record.get((subject, name))) is None or was.verdict == "proved":
-            to_prove.setdefault(subject, set()).add(name)
+            to_prove.setdefault(protocol.like(subject), set()).add(name)
     with report.progress("proving") as step:
         proved = prove_all(to_prove, properties=to_prove, progress=step, by=by)
     searched = _search_again(asked, record, search, proved)
@@ -240,7 +240,7 @@ def _search_again(
         verdict = record.get((subject, name))
         if verdict is None:
             bounds: tuple[Bounds, ...] = (
-                () if name in proved.properties(subject) else default_bounds(subject.ring, name)
+                () if name in proved.properties(protocol.like(subject)) else default_bounds(subject.ring, name)
             )
         elif verdict.verdict == "proved" or (verdict.verdict == "violated" and not search):
             bounds = ()
@@ -317,8 +317,8 @@ def _verdict(  # noqa: PLR0917
             same = same and hit is not None and len(hit) == len(load_schedule(_run_of(was)).events)
         now = was if same else Verdict(subject.ring, subject.revision, gaps, name, "unknown")
         return Judged(now, was, seconds)
-    if name in proved.properties(subject):
-        seconds = proved.seconds(subject)
+    if name in proved.properties(protocol.like(subject)):
+        seconds = proved.seconds(protocol.like(subject))
         return Judged(Verdict(subject.ring, subject.revision, gaps, name, "proved"), was, seconds)
     seconds = sum(f.seconds for _, f in looked)
     bounds = tuple(b for b, _ in looked)

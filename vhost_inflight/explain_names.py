@@ -25,7 +25,8 @@ def answers(name: str, ring: str | None = None) -> list[Answer]:
     """Explain a name, on one ring or on each that has it; nothing, if there is no such name."""
     rings = [ring] if ring else protocol.RINGS
     found = [answer for each in rings for answer in _on(each, name)]
-    mends = {name: mend for name, mend in protocol.mends().items() if mend.kind not in ("gap", "later")} | protocol.errata()
+    mends = {name: mend for name, mend in protocol.mends().items() if mend.kind not in {"gap", "later"}}
+    mends |= protocol.errata()
     if name in mends:
         found.append(_mend(mends[name]))
     if name in protocol.edits():

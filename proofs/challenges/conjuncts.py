@@ -112,8 +112,8 @@ class Conjunct:
         return Judgement(self.name, self.judgement.tag, self.judgement.before, lambda *_: sentence)
 
 
-OF_READINGS = frozenset({"publish others"})
-"""Where only a reading of `hardened` is judged, by the sentences of `publish`: no run is recorded for these."""
+OF_READINGS = frozenset({"publish others", "stores", "publish in order", "publish one in order"})
+"""Where only a reading of `hardened`, or what came later, is judged: their own records have the runs."""
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 import pytest
@@ -102,3 +103,31 @@ def test_stopped_and_started_again(ring: str, start: str) -> None:
     assert {step for step in possible() if not step.startswith(("driver.", "stop."))} == {start}
     go(start)
     assert machine.get(state, "stop.at") == "running"
+
+
+def _renumbered(row: str) -> str:
+    """Give bound numbers the names that they would have if they were the only ones."""
+    names = dict.fromkeys(re.findall(r"'(q\d+)'", row))
+    numbers = {name: f"'n{number}'" for number, name in enumerate(names)}
+    return re.sub(r"'(q\d+)'", lambda m: numbers[m[1]], row)
+
+
+@pytest.mark.parametrize("ring", RINGS)
+def test_pairs_that_are_alike_have_one_table(ring: str) -> None:
+    """What is proved of the first is proved of the others: each step is written alike, as terms."""
+
+    def written(subject: Subject) -> list[str]:
+        rows = (
+            repr((r.step.id, r.step.at, r.step.to, sorted(r.step.tags), r.guard, r.assigns, r.history))
+            for r in protocol.table(subject).recorded()
+        )
+        return [_renumbered(row) for row in rows]
+
+    subjects = [Subject.of(ring, "hardened", {"stop": name}) for name in PAIRS]
+    assert all(written(s) == written(protocol.like(s)) for s in subjects)
+    firsts = {protocol.like(s) for s in subjects}
+    assert len(firsts) == 4
+    for one in firsts:
+        assert all(written(one) != written(other) for other in firsts - {one})
+    plain = Subject.of(ring, "hardened", {"ring-reset": "told"})
+    assert protocol.like(plain) == plain
