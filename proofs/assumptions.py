@@ -100,8 +100,9 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     ),
     Assumption(
         "features", "neither IN_ORDER nor RING_RESET is negotiated",
-        "the text does not say what the region holds with them; the reference offers neither",
-        "with IN_ORDER a batch has one used element, and the list of the last batch is not what it stands for",
+        "the text does not say what the region holds with them; the reference offers neither; judged as choices of "
+        "their own, `in-order` and `ring-reset`",
+        "[errata-2026](errata-2026.md): a request that its batch alone notes, or a region that outlives its ring",
     ),
     Assumption(
         "region", "the front-end hands the same region, as it was left, back for the same queue and ring",
