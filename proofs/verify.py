@@ -106,12 +106,16 @@ def run(
 
 
 def _subjects(ring: str, revision: str | None, gaps: Mapping[str, str], besides: bool) -> list[protocol.Subject]:
-    """Give what is asked for: of choices, the revisions that leave them open, or of which they are judged `besides`."""
+    """Give what is asked for: of choices, the revisions that leave them open, or of which they are judged `besides`.
+
+    Where no revision is asked for, that is also what came later, which is of none.
+    """
     if revision and revision not in protocol.revisions(ring):
         return []  # a profile's name
     wanted = [revision] if revision else None
     if not gaps:
-        return [*subjects(ring, wanted), *later(ring, wanted), *(readings(ring, wanted) if besides else ())]
+        came_later = () if wanted else later(ring)
+        return [*subjects(ring, wanted), *came_later, *(readings(ring, wanted) if besides else ())]
     known = protocol.judged(ring)
     gaps = {**{g: c for name in gaps if name in known for g, c in known[name].along}, **gaps}
     judged = [r for r in protocol.revisions(ring) if all(g not in known or known[g].judged_in(r) for g in gaps)]

@@ -15,6 +15,7 @@ from model.protocol import RINGS, Subject
 from model.record import State, assign_initial
 from model.steps import Edit, Replace
 from model.terms import all_of
+from proofs import verify
 from proofs.challenges.selfcheck import as_if_shown, check, lemmas_of
 from proofs.induction import show
 from proofs.induction.goals import works
@@ -168,3 +169,12 @@ def test_a_late_store_is_found_by_a_search() -> None:
     with_none, sizes = table_and_sizes(Subject.of("split", "hardened", {"stop": PAIR}), bounds, names)
     nothing = explore(with_none, sizes, bounds, names)
     assert (nothing.violations, nothing.complete) == ({}, True)
+
+
+@pytest.mark.parametrize("ring", RINGS)
+def test_verify_judges_it_unless_a_revision_is_asked_for(ring: str) -> None:
+    """All of it with everything else; one that is named, with what it says nothing without."""
+    assert set(later(ring)) <= set(verify._subjects(ring, None, {}, False))
+    assert not set(later(ring)) & set(verify._subjects(ring, "hardened", {}, False))
+    left = Subject.of(ring, "hardened", {"stop": PAIR, "stop-batch": "left"})
+    assert verify._subjects(ring, None, {"stop-batch": "left"}, False) == [left]

@@ -14,8 +14,9 @@ MORE = 3
 """How many rounds more are played than the schedule has."""
 
 NOT_OWED = frozenset(
-    {"crash", "driver.reset", "connection.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other"}
-)
+    {"crash", "driver.reset", "connection.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other",
+     "stop.ask", "stop.move", "ring.reset"}
+)  # fmt: skip
 """What nobody owes: a run that goes round by it is none that everything comes back in by itself."""
 
 
