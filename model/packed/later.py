@@ -35,7 +35,14 @@ def drained(s: Any) -> Term:
 
 
 def keep(s: Any) -> None:
-    """Say where fetching would have gone on; a recovery that has not ended says what it was told."""
+    """Say where the next used element goes (bits 16 to 31); a recovery that has not ended says what it was told."""
+    known = s.recover.at == RUNNING
+    s.base.idx = ite(known, s.region.used_idx, s.base.idx)
+    s.base.wrap = ite(known, s.region.used_wrap_counter, s.base.wrap)
+
+
+def keep_behind(s: Any) -> None:
+    """Say where fetching would have gone on (bits 0 to 15), likewise."""
     known = s.recover.at == RUNNING
     s.base.idx = ite(known, s.fetch.avail_idx, s.base.idx)
     s.base.wrap = ite(known, s.fetch.avail_wrap, s.base.wrap)
@@ -50,7 +57,7 @@ def clear_late(s: Any, i: Term) -> None:
 
 
 def begin_at_base(table: Table) -> list[Edit]:
-    """Begin a fresh region where SET_VRING_BASE says, which is where the ring was when it was stopped."""
+    """Begin a fresh region where SET_VRING_BASE says that the next used element goes (gap fresh-used-idx)."""
     first, wrap = table.step("packed.init.6"), table.step("packed.init.3")
 
     def used_idx(s: Any) -> None:
@@ -81,18 +88,13 @@ def by_base(*, before: bool, plus: bool) -> Edits:
     """Fetch from what SET_VRING_BASE says: the last answer's base, after a crash too, which is what QEMU sends."""
 
     def edits(table: Table) -> list[Edit]:
-        def at_used(s: Any) -> None:
-            known = s.recover.at == RUNNING
-            s.base.idx = ite(known, s.region.used_idx, s.base.idx)
-            s.base.wrap = ite(known, s.region.used_wrap_counter, s.base.wrap)
-
         def find(s: Any) -> None:
             here = s.base.idx, s.base.wrap
             s.fetch.avail_idx, s.fetch.avail_wrap = advanced(*here, slots_inflight(s)) if plus else here
 
         said = "Fetching goes on where SET_VRING_BASE says" + (", plus what is inflight." if plus else ".")
         return [
-            *another_answer(Answer(), replace(WORDS, answer=at_used if before else keep))(table),
+            *another_answer(Answer(), replace(WORDS, answer=keep if before else keep_behind))(table),
             Replace("packed.position", {"do": find, "sentence": said}),
         ]
 

@@ -12,6 +12,7 @@ from refimpl.split.state import SplitState
 from tests.meet.lockstep import Run, both_of
 from tests.meet.test_replay import FILES, RECORDED
 from vhost_inflight.judging.play.player import DivergenceError
+from vhost_inflight.judging.play.schedule import parse
 
 STEPS = RECORDED / "split" / "witnesses" / "merged-steps.json"
 
@@ -29,8 +30,8 @@ def test_lock_step(path: Path) -> None:
     document = json.loads(path.read_text())
     if document["mutant"] is not None:
         pytest.skip("a mutant of the text, which the reference does not have")
-    if Subject.of(document["ring"], document["revision"], document["gaps"]).is_the_models_alone:
-        pytest.skip("a choice that its revision does not leave open: the reference cannot be asked for it")
+    if why := parse(document).not_the_references():
+        pytest.skip(f"{why}: the reference cannot be asked for it")
     if document.get("memory"):
         pytest.skip("the reference has no say in what a compiler or a processor does")
     run = run_of(document)

@@ -27,6 +27,7 @@ from tests.model.runs import random_run
 from tests.proofs.proving import unproved
 from vhost_inflight.judging.play.replay import replay
 from vhost_inflight.judging.play.schedule import load
+from vhost_inflight.judging.play.stopping import PLAYED
 
 RECORD = {ring: recorded_later(ring) for ring in RINGS}
 VIOLATED = [v for ring in RINGS for v in RECORD[ring] if v.verdict == "violated"]
@@ -52,7 +53,8 @@ def test_eight_pairs_are_proved(ring: str) -> None:
     told = {name: {v.property: v.verdict for v in RECORD[ring] if v.gaps == {"stop": name}} for name in PAIRS}
     lost = told.pop("may-suspend-under-skip-drain")
     assert {verdict for each in told.values() for verdict in each.values()} == {"proved"}
-    assert lost["nothing-lost"] == lost["drains"] == "violated"
+    doubled = {"no-used-resubmitted", "exactly-once", "ring-position"}
+    assert {name for name, verdict in lost.items() if verdict == "violated"} > {"nothing-lost", *doubled}
     assert "proved" not in lost.values()
 
 
@@ -75,11 +77,12 @@ def _once(verdict: Any) -> Any:
     "verdict", [_once(v) for v in VIOLATED], ids=lambda v: f"{v.ring}-{v.subject().name}-{v.property}"
 )
 def test_a_run_violates(verdict: Any) -> None:
-    """Its last event violates its property, as `replay` plays it on the model."""
+    """Its last event violates its property, as `replay` plays it: on the model what the reference does not do."""
     schedule = load_schedule(_file(verdict))
     assert (schedule.revision, schedule.gaps, schedule.property) == (verdict.revision, verdict.gaps, verdict.property)
     played = replay(load(_file(verdict)))
-    assert (played.on, played.reproduced) == ("the model's interpreter", True)
+    on = "real shared memory" if set(verdict.gaps) <= PLAYED else "the model's interpreter"
+    assert (played.on, played.reproduced) == (on, True)
 
 
 def _only_the_label(_: State) -> None:

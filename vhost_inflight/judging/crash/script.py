@@ -29,8 +29,10 @@ from vhost_inflight.judging.play.schedule import NOTIFICATIONS, Event, Schedule
 
 __all__ = ["crashes_of"]
 
-_ALONE = frozenset({"driver.reset", "connection.reset", "queue.other"})
-"""Events of a device with more than this test has: another queue, a guest that takes it anew."""
+_ALONE = frozenset(
+    {"driver.reset", "connection.reset", "queue.other", "ring.reset", "stop.ask", "stop.answer", "stop.move"}
+)
+"""Events of a device with more than this has: another queue, a guest that takes it anew, a ring that is stopped."""
 
 
 class _LeftError(Exception):

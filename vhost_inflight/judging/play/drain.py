@@ -16,7 +16,8 @@ def drain(player: Player) -> str | None:
     """Let everything that is owed happen, after a schedule played to its end; return what is stuck then, or None.
 
     Owed: the driver ends what it has begun, uses what it sees, and else sleeps until it is notified; the back-end
-    starts if it is dead, and else fetches, rests until it is kicked, and supplies; the device finishes everything.
+    starts if it is dead, and else fetches, rests until it is kicked, and supplies; one that is asked to stop fetches no
+    more, answers when all has come back, and is started again; the device finishes everything.
     Where that has no end, `Player.endless` says after how much the player gave up.
     """
     try:
@@ -31,7 +32,7 @@ def drain(player: Player) -> str | None:
         return None
     if player.endless:
         return f"{waiting} had not come back after {player.endless} steps more, and there was no end of them"
-    driver = "the driver sleeps" if player.driver.asleep else "the driver is awake"
+    driver = "the driver sleeps" if player.driving.driver.asleep else "the driver is awake"
     back_end = "the back-end rests" if player.queue is not None and player.queue.resting else "the back-end is awake"
     return f"{waiting} never came back: {driver}, {back_end}, nothing more happens"
 
@@ -39,10 +40,10 @@ def drain(player: Player) -> str | None:
 def _driver(player: Player) -> bool:
     """Let the driver do all it can; return whether that was more than to sleep."""
     moved = False
-    while player.making:
-        player.drive(Event(_after(player)))
+    while player.driving.making:
+        player.drive(Event(player.driving.next_to_make()))
         moved = True
-    driver = player.driver
+    driver = player.driving.driver
     if driver.asleep:
         if not player.called:
             return moved
@@ -58,24 +59,21 @@ def _driver(player: Player) -> bool:
     return moved
 
 
-def _after(player: Player) -> str:
-    if player.making == "driver.kick.look":
-        return "driver.kick.1" if player.kick_wanted else "driver.kick.none"
-    return player.hand.next_step(player.making)
-
-
 def _back_end(player: Player) -> bool:
     """Let the back-end and its device do all they can; return whether they did anything."""
     if player.queue is None:
         player.start()
         return True
-    moved = _fetch(player, player.queue)
+    moved = not player.stopping.asked and _fetch(player, player.queue)
     device = player.device
     for head in device.heads(Work.WORKING):
         device.finish(head)
         player.judge.finished(head)
     if device.heads(Work.FINISHED):
         player.queue.supply(lambda: _next_finished(device))
+        moved = True
+    if player.stopping.asked and not moved:
+        player.answer()
         moved = True
     return moved
 

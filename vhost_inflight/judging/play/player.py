@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from refimpl.backend.queue import Queue
+from refimpl.backend.queue import Queue, position
 from refimpl.errors import InflightError, UsageError
 from refimpl.hooks import DRIVER_STEPS_OF
-from vhost_inflight.judging.play.rings import hand_of, judge_of, memory_of
+from refimpl.split.queue import SplitQueue
+from vhost_inflight.judging.play.driving import Driving
+from vhost_inflight.judging.play.rings import judge_of, memory_of
 from vhost_inflight.judging.play.schedule import NOTIFICATIONS, Event, Schedule
+from vhost_inflight.judging.play.stopping import Stopping
 from vhost_inflight.judging.play.world import Device
 
 __all__ = ["FETCH", "DivergenceError", "EndlessError", "Player"]
@@ -32,6 +35,10 @@ class _CrashError(BaseException):
     """The back-end dies. Nothing in the reference catches it."""
 
 
+class _AnsweredError(BaseException):
+    """The back-end answers that the ring is stopped, whatever it was doing. Nothing in the reference catches it."""
+
+
 class _OverError(BaseException):
     """The schedule is over while a procedure waits in the hook."""
 
@@ -45,9 +52,8 @@ class Player:
 
     ``after`` is called after each event, with its place (from 0). ``to_end``: let the procedure that waits go on when
     the schedule is over, rather than stop; `play` then returns at the top of the back-end's loop. ``judge`` judges what
-    happens. ``starts`` are copies of the memory at each start of a process. ``making`` is the driver's last step
-    towards a request that is not yet made, "" if there is none; ``kick_wanted`` is what it read when it looked whether
-    to kick. ``endless``: after how many steps without a schedule the player gave up, 0 if it did not.
+    happens. ``starts`` are copies of the memory at each start of a process, ``driving`` is its driver, ``stopping``
+    what the front-end wants. ``endless``: after how many steps without a schedule the player gave up, 0 if it did not.
     """
 
     def __init__(self, schedule: Schedule, *, to_end: bool = False, after: Callable[[int], None] | None = None) -> None:
@@ -56,7 +62,8 @@ class Player:
         self.choices = schedule.choices()
         ring = schedule.ring
         self._silent = frozenset[str]() if schedule.notifications else NOTIFICATIONS[ring]
-        self._of_world = DRIVER_STEPS_OF[ring] | {"device.finish", "crash", "queue.other"}
+        self.stopping = Stopping(schedule.gaps)
+        self._of_world = DRIVER_STEPS_OF[ring] | {"device.finish", "crash", "queue.other"} | self.stopping.of_world
         self._of_fetch = {f"{ring}.{name}" for name in FETCH}
         self._supplying = f"{ring}.supply.", f"{ring}.notify."
         self.memory = memory_of(self.choices, schedule.size, schedule.entries, schedule.first)
@@ -76,10 +83,8 @@ class Player:
         self._new_driver()
 
     def _new_driver(self) -> None:
-        self.driver = self.memory.driver(self._hook_of_driver, self._kick, self._call_taken)
-        self.hand = hand_of(self.driver, self.judge)
-        self.making = ""
-        self.kick_wanted = False
+        hook, taken = self._hook_of_driver, self._call_taken
+        self.driving = Driving(self.memory, self.judge, hook, kick=self._kick, call_taken=taken)
 
     # The schedule
 
@@ -97,6 +102,9 @@ class Player:
                 return
             except _CrashError:
                 self._die()
+            except _AnsweredError:
+                self.answer()
+                self._done(Event("stop.answer"))
         self._free = True
 
     def _next(self, event: Event) -> None:
@@ -120,15 +128,28 @@ class Player:
             self.judge.recovery_begins()
             self._recovering = True
             queue.kick_fd_again()
-        elif event.step == "connection.reset":
-            self._stop()
-            self._renew(event, region=self.choices.reset != "kept-alive")
+        elif event.step in ("connection.reset", "ring.reset", "stop.answer"):
+            self._end(event)
         elif event.step.endswith(".supply.1"):
             queue.supply(self._next_finished)
+        elif event.step.endswith(".fetch.broken"):
+            self._take_for_broken(queue, event)
         else:
             raise DivergenceError(f"{self._where(event)}: no procedure of the reference begins with it")
         if self.place < len(self.events) and self.events[self.place] is event:
             raise DivergenceError(f"{self._where(event)}: the reference did nothing")
+
+    def _end(self, event: Event) -> None:
+        """Let the back-end be done with the ring, between two procedures."""
+        if event.step == "stop.answer":
+            if self.stopping.drains and self.device.work:
+                raise DivergenceError(f"{self._where(event)}: the device has not given back all that was fetched")
+            self.answer()
+            self._done(event)
+            return
+        self._stop()
+        told = self.stopping.reset == "told" if event.step == "ring.reset" else self.choices.reset != "kept-alive"
+        self._renew(event, region=told)
 
     @property
     def serving(self) -> Queue | None:
@@ -160,6 +181,8 @@ class Player:
 
     def _fetch(self, queue: Queue, event: Event) -> None:
         """Let the main loop take its next step of fetching or resting."""
+        if self.stopping.asked:
+            raise DivergenceError(f"{self._where(event)}: a back-end that is asked to stop fetches no more")
         match event.step.partition(".")[2]:
             case "fetch.look":
                 queue.look()
@@ -171,6 +194,12 @@ class Player:
                 queue.wake()
             case _:
                 queue.arm()
+
+    def _take_for_broken(self, queue: Queue, event: Event) -> None:
+        """Let the back-end believe its driver no more, as it does behind its socket."""
+        if isinstance(queue, SplitQueue) and (queue.seen_avail - queue.last_avail) % 65536 > queue.ring.size:
+            queue.strict = True
+            self._done(event)
 
     # What is reported
 
@@ -275,6 +304,8 @@ class Player:
         self.called = True
 
     def _call_taken(self) -> None:
+        if not self.called:
+            raise UsageError("there is no notification to take")
         self.called = False
 
     # The driver, the device, the end of a process
@@ -292,8 +323,32 @@ class Player:
             self._done(event)
         elif event.step == "queue.other":
             self._other_queue(event)
+        elif event.step == "ring.reset":
+            self._renew(event, region=False)
+        elif event.step.startswith("stop."):
+            self._stops(event)
         else:
             self.drive(event)
+
+    def _stops(self, event: Event) -> None:
+        """Let the front-end ask for the ring to be stopped, or take it elsewhere without its region."""
+        if event.step == "stop.answer":
+            self._alive(event)
+            raise _AnsweredError
+        if event.step == "stop.ask":
+            self._alive(event)
+            self.stopping.asked = True
+        else:
+            self.memory.forget_region()
+        self._done(event)
+
+    def answer(self) -> None:
+        """Stop the ring: what only the back-end knew of it is gone, and the front-end keeps where it is."""
+        assert self.queue is not None
+        if not self._recovering:
+            self.memory.base = position(self.queue)
+        self._stop()
+        self.judge.died()
 
     def _die(self) -> None:
         self._stop()
@@ -303,6 +358,7 @@ class Player:
     def _stop(self) -> None:
         """Let what only the back-end knew of the ring be gone."""
         self.queue = None
+        self.stopping.asked = False
         self.device.work.clear()
         self.device.given.clear()
         self.device.batch.clear()
@@ -323,36 +379,8 @@ class Player:
 
     def drive(self, event: Event) -> None:
         """Let the driver take a step. Raises DivergenceError when it is not its turn."""
+        self.judge.event = self.place + 1
         try:
-            self._driver_step(event)
+            self.driving.step(event.step, event.choice)
         except UsageError as error:
             raise DivergenceError(f"{self._where(event)}: the driver refuses: {error.rule}") from error
-
-    def _driver_step(self, event: Event) -> None:
-        driver, name = self.driver, event.step
-        if name.startswith(("driver.make.", "driver.kick.")):
-            self.making = "" if name in ("driver.kick.1", "driver.kick.none") else name
-        self.judge.event = self.place + 1
-        if self.hand.step(name, event.choice):
-            return
-        if name == "driver.use":
-            self.judge.used(*driver.use())
-            return
-        steps: dict[str, Callable[[], object]] = {
-            "driver.kick.look": self._look_whether_to_kick,
-            "driver.kick.1": driver.kick,
-            "driver.kick.none": driver.kick_none,
-            "driver.sleep.1": driver.sleep_store,
-            "driver.sleep.again": driver.sleep_again,
-            "driver.sleep.2": driver.sleep,
-            "driver.wake": self._wake_driver,
-        }
-        steps[name]()
-
-    def _look_whether_to_kick(self) -> None:
-        self.kick_wanted = self.driver.kick_look()
-
-    def _wake_driver(self) -> None:
-        if not self.called:
-            raise UsageError("there is no notification to take")
-        self.driver.wake()

@@ -76,9 +76,9 @@ class Rounds:
         """Say who could act now; of a back-end that does something else at the moment, as soon as that is over."""
         player, device = self.player, self.player.device
         able = {f"device.finish {head}" for head in device.heads(Work.WORKING)}
-        if player.making:
+        if player.driving.making:
             able.add("the driver makes a request")
-        if player.called or not player.driver.asleep:
+        if player.called or not player.driving.driver.asleep:
             able.add("the driver reads what is used")
         if player.serving is not None and device.heads(Work.FINISHED):
             able.add("supply")
@@ -89,5 +89,6 @@ class Rounds:
     def _moment(self) -> tuple[object, ...]:
         """Give all that there is but what the back-end alone knows."""
         player = self.player
-        known = {n: v for n, v in vars(player.driver).items() if isinstance(v, (int, list, dict, set))}
-        return player.memory.image, player.kicked, player.called, player.making, str(known), dict(player.device.work)
+        driving = player.driving
+        known = {n: v for n, v in vars(driving.driver).items() if isinstance(v, (int, list, dict, set))}
+        return player.memory.image, player.kicked, player.called, driving.making, str(known), dict(player.device.work)

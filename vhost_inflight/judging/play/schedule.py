@@ -26,6 +26,7 @@ from refimpl.errors import InflightError, UsageError
 from refimpl.hooks import STEP_IDS_OF
 from refimpl.names import no_such
 from vhost_inflight.judging.play.recorded import named
+from vhost_inflight.judging.play.stopping import PLAYED
 
 __all__ = ["FORMAT", "NOTIFICATIONS", "Event", "Schedule", "ScheduleError", "load", "parse"]
 
@@ -116,7 +117,7 @@ class Schedule:
     def not_the_references(self) -> str:
         """Say why only the model plays it; nothing where the reference does."""
         try:
-            subject = Subject.of(self.ring, self.revision, self.gaps)
+            subject = Subject.of(self.ring, self.revision, self._of_the_text())
         except ModelError:
             return ""
         if subject.profile is not None:
@@ -125,7 +126,11 @@ class Schedule:
 
     def choices(self) -> Choices:
         """Give the revision and the gaps' choices as the reference wants them. Raises UsageError for an unknown one."""
-        return Choices.from_mapping(self.gaps, self.revision, self.ring)
+        return Choices.from_mapping(self._of_the_text(), self.revision, self.ring)
+
+    def _of_the_text(self) -> dict[str, str]:
+        """Give the choices without those that are of the world around a back-end."""
+        return {gap: choice for gap, choice in self.gaps.items() if gap not in PLAYED}
 
 
 @cache

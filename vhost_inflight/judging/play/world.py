@@ -83,7 +83,8 @@ class Device:
 class Memory(ABC):
     """A ring and a region on one memfd, with the choices that say what the region looks like.
 
-    ``image`` gives all bytes, and takes them: a copy of a moment to try something on.
+    ``image`` gives all bytes, and takes them: a copy of a moment to try something on. ``base`` is what SET_VRING_BASE
+    will say to the next back-end; None: that of a split ring that was never stopped, and says it itself.
     """
 
     ring: Any
@@ -91,6 +92,7 @@ class Memory(ABC):
     def __init__(self, choices: Choices, size: int, entries: int, first: int = 0, image: bytes | None = None) -> None:
         """Make them: the ring begins at ``first`` (an index, a position), the region is fresh; or as in ``image``."""
         self.choices, self.size, self.entries, self.first = choices, size, entries, first
+        self.base: int | None = None
         self.region_offset = -(-self._ring_bytes() // 64) * 64
         total = self.region_offset + region_size(choices.ring, choices.revision, entries)
         with SharedMemory.create(total, "vhost-inflight judging") as memory:
@@ -103,17 +105,14 @@ class Memory(ABC):
             self.restore(image)
 
     def copy(self, image: bytes) -> Memory:
-        """Return another memory with the same choices and sizes, and these bytes."""
-        return type(self)(self.choices, self.size, self.entries, self.first, image)
+        """Return another memory with the same choices, sizes and base, and these bytes."""
+        other = type(self)(self.choices, self.size, self.entries, self.first, image)
+        other.base = self.base
+        return other
 
     def restore(self, image: bytes) -> None:
         """Have these bytes again, in place."""
         self._bytes[:] = image
-
-    @property
-    def base(self) -> int | None:
-        """What SET_VRING_BASE says of a packed ring as it began; None of a split one, which says that itself."""
-        return None
 
     @property
     def image(self) -> bytes:
@@ -129,6 +128,15 @@ class Memory(ABC):
         """Give the driver a new ring, and with ``region`` the back-end a fresh region."""
         end = len(self._bytes) if region else self.region_offset
         self._bytes[:end] = bytes(end)
+        self.base = self._first_base()
+
+    def forget_region(self) -> None:
+        """Let the region be a fresh one, and the ring go on."""
+        self._bytes[self.region_offset :] = bytes(len(self._bytes) - self.region_offset)
+
+    def _first_base(self) -> int | None:
+        """Return what SET_VRING_BASE says of a ring that has not run."""
+        return None
 
     def hand_over(self) -> bool:
         """With init-order=before-hand-over, initialise a fresh region as the front-end gets it; return whether."""

@@ -10,7 +10,7 @@ from refimpl.hooks import Hook
 from refimpl.packed.driver import PackedDriver
 from refimpl.packed.queue import PackedQueue
 from refimpl.packed.recover import prepare_packed_region
-from refimpl.packed.ring import PackedRing, base_at, packed_ring_bytes
+from refimpl.packed.ring import PackedRing, base_at, packed_ring_bytes, used_place
 from refimpl.split.state import Choose, choose_first
 from vhost_inflight.judging.play.flags import lap_words, words
 from vhost_inflight.judging.play.packed.judge import PackedJudge
@@ -42,9 +42,7 @@ class PackedMemory(Memory):
         """Slot and wrap counter at which the ring begins."""
         return self.ring.advance(0, 1, self.first)
 
-    @property
-    def base(self) -> int:
-        """What SET_VRING_BASE says of the ring as it began."""
+    def _first_base(self) -> int:
         return base_at(*self._start)
 
     @property
@@ -104,7 +102,7 @@ class PackedMemory(Memory):
             kick_taken=kick_taken,
             used_len=used_len,
             choose=choose,
-            base=self._start,
+            base=used_place(self.base, self.size) if self.base is not None else self._start,
             event_index=self._by_index,
             strict=False,
         )

@@ -1,0 +1,39 @@
+"""What a schedule does to a ring besides a crash: it is stopped and started again, or reset (docs/stopping.md).
+
+The reference does both as behind its socket: where a ring is stopped, its queue is thrown away between two procedures,
+and a position is kept; where one is reset and its back-end is told, nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from model.both.stopping import NEVER, PAIRS
+
+__all__ = ["PLAYED", "Stopping"]
+
+PLAYED: Final = frozenset({"stop", "stop-batch", "ring-reset"})
+"""Choices of what came later that are of the world around the back-end, not of its steps: they can be played."""
+
+
+class Stopping:
+    """What is chosen of stopping and resetting a ring, and what the front-end has asked for.
+
+    ``drains``: all that was fetched is used before the answer; ``at_once``: the answer waits for no procedure to end.
+    ``reset`` says what becomes of a ring that is reset, "" where none is. ``asked``: the front-end waits for an answer.
+    """
+
+    def __init__(self, gaps: Mapping[str, str]) -> None:
+        """Take the choices of a schedule, those in ``PLAYED``."""
+        pair = gaps.get("stop", NEVER)
+        self.drains = pair != NEVER and not PAIRS[pair].suspends
+        self.at_once = gaps.get("stop-batch") == "left"
+        self.reset = gaps.get("ring-reset", "")
+        self.asked = False
+
+    @property
+    def of_world(self) -> frozenset[str]:
+        """The steps that happen whatever the back-end does."""
+        untold = {"ring.reset"} if self.reset == "untold" else set()
+        return frozenset({"stop.ask", "stop.move"} | untold | ({"stop.answer"} if self.at_once else set()))
