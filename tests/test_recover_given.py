@@ -17,7 +17,7 @@ from vhost_inflight.recover import GivenError, parse, schema
 
 VALUES: list[Any] = [
     None, True, False, -1, 0, 1, 8, 8.0, 8.5, 65535, 65536, 2**32 - 1, 2**64 - 1, 2**64, 1e300, "", "00",
-    "split", "packed", "v6",
+    "split", "packed", "v6", "drain-under-drain",
     "hex", "base64", "vhost-inflight state 1", [], {}, [1], {"a": 1}, {"reset": "kept"}, [{"address": 0, "bytes": ""}],
     [{"address": 2**64 - 1, "bytes": "00"}], [{"address": -1, "bytes": "00"}], [{"address": 1}], [{"bytes": "00"}],
     {"descriptors": "00"}, {"descriptors": "", "available": "", "used": ""}, {"descriptors": "", "driver_event": ""},
@@ -27,8 +27,8 @@ VALUES: list[Any] = [
 
 NAMES = [
     "format", "ring", "revision", "gaps", "encoding", "queue_size", "region_size", "region", "ring_memory", "memory",
-    "base", "other", "ring_memory.descriptors", "ring_memory.used", "ring_memory.driver_event", "ring_memory.other",
-    "memory.0.address", "memory.0.bytes", "memory.0.other", "gaps.reset", "gaps.other",
+    "base", "stopped", "other", "ring_memory.descriptors", "ring_memory.used", "ring_memory.driver_event",
+    "ring_memory.other", "memory.0.address", "memory.0.bytes", "memory.0.other", "gaps.reset", "gaps.other",
 ]  # fmt: skip
 CHANGES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), min_size=2, max_size=4)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from refimpl.errors import DriverError, InflightError, RegionError
-from refimpl.layout import region_type
 from refimpl.split.chain import GuestMemory, GuestRegion
 from vhost_inflight.recover.block import block_request
 from vhost_inflight.recover.chains import Descriptor
@@ -189,12 +187,9 @@ def _position(recovery: Recovery) -> dict[str, int]:
 
 
 def _used_position(recovery: Recovery) -> dict[str, int]:
-    """Return where the next used element goes: the index in the used ring, or slot and wrap counter."""
-    if recovery.given.ring == "split":
-        return {"used_idx": int.from_bytes(recovery.after["used"][2:4], sys.byteorder)}
-    region = region_type(recovery.given.ring, recovery.given.revision, recovery.given.region_size)
-    after: Any = region.from_buffer_copy(recovery.after["region"])
-    return {"slot": after.used_idx, "wrap_counter": after.used_wrap_counter}
+    """Return where the next used element goes, by name."""
+    names = ("used_idx",) if recovery.given.ring == "split" else ("slot", "wrap_counter")
+    return dict(zip(names, recovery.used_place, strict=True))
 
 
 def _request(request: Resubmitted, ring: str, guest: GuestMemory | None) -> dict[str, Any]:

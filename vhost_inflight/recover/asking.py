@@ -13,6 +13,7 @@ from vhost_inflight.recover.did import Fault, faults
 from vhost_inflight.recover.doubt import Doubt, doubts
 from vhost_inflight.recover.given import Given, GivenError, parse
 from vhost_inflight.recover.record import Recovery, recover
+from vhost_inflight.recover.stopped import KINDS
 from vhost_inflight.recover.story import story
 
 __all__ = ["BOTH", "Answered", "Question", "document", "line", "stories"]
@@ -31,9 +32,9 @@ class Answered:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is refused, given to the device that is shown as used, or done wrong."""
-        used = any(doubt.kind == "shown-as-used" for doubt in self.against)
-        return not self.wrong and not used and (self.recovery.refused is None or self.wrong is not None)
+        """Whether nothing is refused, given to the device that is shown as used, stopped wrongly, or done wrong."""
+        fault = any(doubt.kind in ("shown-as-used", *KINDS) for doubt in self.against)
+        return not self.wrong and not fault and (self.recovery.refused is None or self.wrong is not None)
 
     @property
     def silent(self) -> bool:

@@ -29,9 +29,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Say what a back-end must make of the bytes of a region and a ring: JSON in, JSON out.",
         epilog="Exit status: 0 for an answer. 1: the bytes break a rule (whose fault that is, is said on standard "
-        "error, and in the JSON), or the answer gives the device what the ring shows as used. 2: no state, or bad "
-        "usage. What speaks against an answer (doubts) is said on standard error, in the JSON and in the story, asked "
-        "for or not.",
+        "error, and in the JSON), the answer gives the device what the ring shows as used, or the ring could not be "
+        "stopped there. 2: no state, or bad usage. What speaks against an answer (doubts) is said on standard error, "
+        "in the JSON and in the story, asked for or not.",
     )
     add = made.add_argument
     add(
@@ -76,6 +76,12 @@ def parser(prog: str) -> argparse.ArgumentParser:
         metavar="N",
         help="what SET_VRING_BASE carried (0x, too): where a fresh region begins on a packed ring in use; left out, "
         "as on a new one. Ignored where the region has a version, and on a split ring: those say it themselves",
+    )
+    raw.add_argument(
+        "--stopped",
+        metavar="PAIR",
+        help="the ring was stopped, and --base is what was answered: the generation of the back-end under that of the "
+        "front-end, such as skip-drain-under-skip-drain; whether it could be stopped there is told",
     )
     add(
         "--did",
@@ -138,12 +144,14 @@ def _raw(given: argparse.Namespace) -> Raw | None:
     missing = [name for name, value in needed.items() if value is None]
     others = {"--region-size": given.region_size, "--offset": given.offset, "--queue": given.queue}
     if len(missing) == len(needed) and not any(others.values()) and given.stride is None and given.base is None:
+        if given.stopped is not None:
+            raise UsageError("--stopped is for raw bytes; in a state it is a field of that name")
         return None
     if missing:
         raise UsageError(f"raw bytes need {', '.join(needed)}; missing: {', '.join(missing)}")
     return Raw(
         given.region, given.ring, given.ring_kind, given.queue_size, given.region_size, given.offset, given.queue,
-        given.stride, given.base,
+        given.stride, given.base, given.stopped,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from refimpl.choices import ALIKE, PROVED, REVISIONS, Choices, open_in
 from refimpl.layout import RING_SIZE_MAX, region_type
 from vhost_inflight.recover.given import Given
 from vhost_inflight.recover.record import Recovery, recover
+from vhost_inflight.recover.stopped import against_stop
 from vhost_inflight.recover.used import ShownUsed, shown_as_used
 from vhost_inflight.recover.words import among
 
@@ -30,8 +31,8 @@ class Doubt:
 
     ``kind``: ``shown-as-used`` (a request goes to the device, and the ring shows it as used: ``shown``),
     ``revisions-disagree`` (``other`` is how another revision answers, ``differs`` in what; where one refuses and one
-    does not, ``error``), or ``no-order`` (the revision keeps no order, and there is more than one request to resubmit).
-    ``text`` says it.
+    does not, ``error``), ``no-order`` (the revision keeps no order, and there is more than one request to resubmit),
+    or one of `stopped.KINDS` (of a ring that was stopped). ``text`` says it.
     """
 
     kind: str
@@ -43,7 +44,8 @@ class Doubt:
 
 def doubts(recovery: Recovery) -> list[Doubt]:
     """Return what speaks against an answer, the worst first; nothing speaks against most."""
-    return [*_used(recovery), *_disagreements(recovery), *_without_order(recovery)]
+    stop = (Doubt(kind, text) for kind, text in against_stop(recovery))
+    return [*_used(recovery), *stop, *_disagreements(recovery), *_without_order(recovery)]
 
 
 def _used(recovery: Recovery) -> Iterator[Doubt]:

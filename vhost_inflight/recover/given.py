@@ -20,6 +20,7 @@ from refimpl.choices import RINGS, Choices
 from refimpl.documents import DocumentError, read_json, shown
 from refimpl.errors import InflightError
 from refimpl.packed.ring import EVENT_BYTES
+from refimpl.wire.features import MEETINGS
 
 __all__ = ["FORMAT", "SCHEMAS", "Given", "GivenError", "load", "parse", "schema"]
 
@@ -39,7 +40,7 @@ _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _FIELDS: Final = (
     "format", "ring", "revision", "gaps", "encoding", "queue_size", "region_size", "region", "ring_memory", "memory",
-    "base",
+    "base", "stopped",
 )  # fmt: skip
 
 
@@ -54,6 +55,7 @@ class Given:
     ``queue_size`` is the number of the ring's entries, ``region_size`` that of the region's. ``region`` are the
     region's bytes, ``parts`` those of each part of the ring by its name ("descriptors" ...), ``pieces`` pieces of the
     guest's memory by their guest address. ``base`` is what SET_VRING_BASE carried, None where nobody says it.
+    ``stopped`` is the pair of generations by which the ring was stopped (of MEETINGS), "" where its back-end died.
     """
 
     choices: Choices
@@ -63,6 +65,7 @@ class Given:
     parts: Mapping[str, bytes]
     pieces: tuple[tuple[int, bytes], ...]
     base: int | None = None
+    stopped: str = ""
 
     @property
     def ring(self) -> str:
@@ -118,8 +121,9 @@ def parse(document: Any, revision: str | None = None, gaps: Mapping[str, str] | 
         for piece in state.list("memory", ("address", "bytes"))
     )
     base = None if state.lacks("base") else state.number("base", 2**32 - 1)
+    stopped = "" if state.lacks("stopped") else state.one_of("stopped", MEETINGS)
     choices = Choices.from_mapping(chosen | dict(gaps or {}), revision or named, ring)
-    return Given(choices, size, region_size, region, parts, pieces, base)
+    return Given(choices, size, region_size, region, parts, pieces, base, stopped)
 
 
 def _parts(told: _Fields, ring: str, encoding: str) -> dict[str, bytes]:

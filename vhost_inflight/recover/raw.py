@@ -32,7 +32,8 @@ class Raw(NamedTuple):
 
     ``region`` is a file with the shared buffer, in which the first queue's region begins at ``offset``; the region of
     queue ``queue`` begins so many times ``stride`` after that, which is found where it is None. ``entries`` are those
-    of each region, None: as many as the ring has. ``base`` is what SET_VRING_BASE carried, None where nobody says it.
+    of each region, None: as many as the ring has. ``base`` is what SET_VRING_BASE carried, None where nobody says it;
+    ``stopped`` is by which pair of generations the ring was stopped, None where its back-end died.
     """
 
     region: Path
@@ -44,6 +45,7 @@ class Raw(NamedTuple):
     queue: int = 0
     stride: int | None = None
     base: int | None = None
+    stopped: str | None = None
 
 
 def state(raw: Raw, revision: str = "") -> dict[str, Any]:
@@ -67,8 +69,8 @@ def state(raw: Raw, revision: str = "") -> dict[str, Any]:
     region = buffer[begin:]
     if raw.kind == "packed" and len(region) == _plain(raw, revision, entries) - HEADER_PADDING:
         region += bytes(HEADER_PADDING)  # the last one of those whose header has 29 bytes, which recovery tells of
-    base = {} if raw.base is None else {"base": raw.base}
-    return base | {
+    said = {"base": raw.base, "stopped": raw.stopped}
+    return {name: value for name, value in said.items() if value is not None} | {
         "format": FORMAT,
         "ring": raw.kind,
         "queue_size": raw.size,

@@ -163,6 +163,15 @@ class Recovery:
         found = any(step.endswith(".position") for step in self.steps)
         return tuple(_inflight(self.given, self.after["region"])) if found else ()
 
+    @property
+    def used_place(self) -> tuple[int, ...]:
+        """Where the next used element goes: the index in the used ring; on a packed ring slot and wrap counter."""
+        given = self.given
+        if given.ring == "split":
+            return (int.from_bytes(self.after["used"][2:4], sys.byteorder),)
+        after: Any = region_type(given.ring, given.revision, given.region_size).from_buffer_copy(self.after["region"])
+        return after.used_idx, after.used_wrap_counter
+
     def numbers_after(self, step: str) -> Mapping[str, int]:
         """Return the numbers after a step, as an event has them. Raises StopIteration when it was not taken."""
         return next(_numbers(self.given, taken[4]) for taken in self.taken if taken[0] == step)

@@ -10,7 +10,8 @@ from refimpl.errors import UsageError
 
 __all__ = ["STATE", "Named", "named", "state"]
 
-STATE: Final = ("format", "ring", "revision", "queue_size", "region_size", "region", "ring_memory", "memory", "base")
+STATE: Final = ("format", "ring", "revision", "queue_size", "region_size", "region", "ring_memory", "memory", "base",
+                "stopped")  # fmt: skip
 """What a state has of what a vector gives; the rest is what the front-end says besides."""
 
 

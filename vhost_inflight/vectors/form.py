@@ -55,7 +55,8 @@ class Store:
 class Given:
     """What a back-end finds: a state as `recover` takes it, and what the front-end says besides.
 
-    `shared`, `queues` and `queue` are of several queues in one buffer, and None where there is one.
+    `shared`, `queues` and `queue` are of several queues in one buffer, and None where there is one. `stopped` is the
+    pair of generations by which the ring was stopped, None where its back-end died.
     """
 
     ring: str
@@ -71,6 +72,7 @@ class Given:
     shared: bytes | None = None
     queues: int | None = None
     queue: int | None = None
+    stopped: str | None = None
 
     def state(self) -> dict[str, Any]:
         """Give it as an input of `recover`, without what that does not know."""
@@ -80,7 +82,7 @@ class Given:
         }  # fmt: skip
         if self.memory:
             told["memory"] = [{"address": address, "bytes": data.hex()} for address, data in self.memory]
-        return told | {"base": self.base}
+        return told | {"base": self.base} | ({} if self.stopped is None else {"stopped": self.stopped})
 
     def json(self) -> dict[str, Any]:
         """Write it as the schema wants it."""
@@ -98,6 +100,7 @@ class Given:
             _bytes(told["ring_memory"]), told["base"], told["stride"], told["offset"],
             tuple((piece["address"], bytes.fromhex(piece["bytes"])) for piece in told.get("memory", ())),
             None if shared is None else bytes.fromhex(shared), told.get("queues"), told.get("queue"),
+            told.get("stopped"),
         )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ __all__ = ["SENTENCES", "mistakes"]
 SENTENCES: Final = {
     "counter-window": "Counters are compared as if none were 2048 or more past another.",
     "position-from-base": "Fetching goes on where SET_VRING_BASE says, and not behind what is inflight.",
+    "position-from-base-plus": "Fetching goes on where SET_VRING_BASE says, plus what is inflight.",
     "counter-from-zero": "The global counter begins again at 0 after recovery.",
     "fresh-position-zero": "A fresh region's used_idx stays 0 where the ring's is not.",
     "entry-for-slot": "Whether a batch is visible is read from desc[old_used_idx].inflight, not from the slot's flags.",
@@ -44,6 +45,8 @@ def mistakes(ring: str, revision: str) -> dict[str, BackEnd]:
         found["counter-from-zero"] = BackEnd(subject, _gap(subject, "counter-after-reconnect", "zero"))
     fresh = "zero-and-skip" if ring == "split" else "zero"
     found["fresh-position-zero"] = BackEnd(subject, _gap(subject, "fresh-used-idx", fresh))
+    if (ring, counted) == ("split", True):
+        found["position-from-base-plus"] = _FromBasePlus(subject)
     if ring == "packed":
         found["entry-for-slot"] = BackEnd(subject, [Replace("packed.reconnect.1a", {"do": _look_at_entry})])
         found["whole-flags"] = BackEnd(subject, _gap(subject, "flags-compare", "whole"))
@@ -90,6 +93,17 @@ class _FromBase(BackEnd):
         if not isinstance(answer, Recovered):
             return answer
         return replace(answer, next_avail=base if vector.ring == "split" else (base & 0x7FFF, base >> 15 & 1))
+
+
+class _FromBasePlus(BackEnd):
+    """Fetching goes on where SET_VRING_BASE says, plus what is inflight: right where the base is used.idx."""
+
+    def answer(self, vector: Vector) -> Answer:
+        """Give what it makes of a vector."""
+        answer = super().answer(vector)
+        if not isinstance(answer, Recovered):
+            return answer
+        return replace(answer, next_avail=(vector.given.base + len(answer.resubmit)) % 65536)
 
 
 class _Early(BackEnd):

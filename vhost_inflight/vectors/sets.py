@@ -20,6 +20,7 @@ from vhost_inflight.vectors.queues import queue_vectors
 from vhost_inflight.vectors.scripts import Script, by_size, orders, random_lives, scripts
 from vhost_inflight.vectors.seen import seen_vectors
 from vhost_inflight.vectors.states import state_vectors
+from vhost_inflight.vectors.stopped import stopped_vectors
 from vhost_inflight.vectors.traces import life_vectors, race_vectors, recovering
 
 __all__ = ["PROVED", "SIZES", "caught", "vectors"]
@@ -47,6 +48,9 @@ _ALIKE: Final = frozenset(
     | {f"packed.supply.{step}" for step in ("id", "len", "3")}
 )
 """Steps after which recovery finds what it finds before them: in the small set one life is cut off there too."""
+
+_MADE: Final = frozenset({"one", "batch", "chain", "far-counters", "half-fetched"})
+"""The lives that are cut off in the small set where the driver has made a request available, too."""
 
 PROVED: Final = (("split", "merged"), ("packed", "hardened"))
 """What is proved of each ring: the main subject."""
@@ -82,15 +86,23 @@ def _of_ring(ring: str, revision: str, size: str, seed: int) -> Iterator[Vector]
     small = size == "small"
     for script, crashes in _chosen(ring, size, seed):
         states = state_vectors(ring, revision, script, seen, crashes=crashes)
-        yield from _with_stores(v for v in states if not small or script.name == "one" or v.step not in _ALIKE)
+        yield from _with_stores(v for v in states if not small or _is_small(script, v))
         if small or crashes > 1 or not script.small:
             yield from life_vectors(ring, revision, script)
     yield from race_vectors(ring, revision)
     yield from hostile_vectors(ring, revision)
     yield from queue_vectors(ring, revision, (4,) if small else (4, 8, 64) if ring == "split" else (4, 5, 64))
     yield from errata_vectors(ring, revision)
+    yield from stopped_vectors(ring, revision)
     if not small:
         yield from seen_vectors(ring, revision)
+
+
+def _is_small(script: Script, vector: Vector) -> bool:
+    """Whether the small set has what a cut of a life leaves."""
+    if vector.step in ("driver.make.3", "driver.make.head"):
+        return script.name in _MADE
+    return script.name == "one" or vector.step not in _ALIKE
 
 
 def _with_stores(states: Iterable[Vector]) -> Iterator[Vector]:

@@ -34,6 +34,8 @@ def state_at(schedule: Schedule, moment: str) -> dict[str, Any]:
         if place + 1 == last:
             memory = player.memory
             found.update(state_of(memory.ring, memory.region, choices=memory.choices, base=memory.base))
+            if schedule.events[place].step == "stop.answer":
+                found["stopped"] = schedule.gaps["stop"]
 
     player = Player(schedule, after=note)
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from model.both.stopping import NEVER, PAIRS
+from refimpl.wire.features import MEETINGS
 
 __all__ = ["PLAYED", "Stopping"]
 
@@ -26,8 +26,8 @@ class Stopping:
 
     def __init__(self, gaps: Mapping[str, str]) -> None:
         """Take the choices of a schedule, those in ``PLAYED``."""
-        pair = gaps.get("stop", NEVER)
-        self.drains = pair != NEVER and not PAIRS[pair].suspends
+        met = MEETINGS.get(gaps.get("stop", "never"))
+        self.drains = met is not None and not met.suspends
         self.at_once = gaps.get("stop-batch") == "left"
         self.reset = gaps.get("ring-reset", "")
         self.asked = False
