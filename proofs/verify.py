@@ -140,13 +140,15 @@ def _judge(  # noqa: PLR0917
         found.judged.append(_verdict(subject, name, record.get((subject, name)), proved, searched, played))
     found.notes += _without(proved)
     with workers() as pool:  # what plays the record, and counts goals, takes one process each, beside what is asked
+        counted = pool.submit(_counted, ring, proved) if proved.asked else None  # the longest comes first
         records = _records(ring, pool)
         witnessed = [s for s in (witnesses.subjects(ring) if kit(ring).witnessing else ()) if s in proved.asked]
         witnessed = [
             s for s in witnessed if not s.choices
         ] or witnessed  # those of choices if nothing else is asked for
         believed = [pool.submit(hypotheses.believable, subject) for subject in witnessed]
-        _check_prover(found, ring, proved, by, pool)
+        if counted is not None:
+            _check_prover(found, ring, proved, by, counted)
         also = Also(by)
         _check_queues(found, ring, chosen, proved, also)
         _check_reductions(found, ring, proved, also)
@@ -181,11 +183,8 @@ def _check_reductions(found: Run, ring: str, proved: Outcome, ask: Ask) -> None:
         found.good = found.good and not faults
 
 
-def _check_prover(found: Run, ring: str, proved: Outcome, by: By, pool: ProcessPoolExecutor) -> None:
+def _check_prover(found: Run, ring: str, proved: Outcome, by: By, counted: Future[selfcheck.Checked]) -> None:
     """Hold what was proved against the census, and put to the prover what is false; a ring may have no proof."""
-    if not proved.asked:
-        return
-    counted = pool.submit(_counted, ring, proved)
     lies = _believed(ring)
     checked = counted.result()
     failed = sum(r.status != "proved" for r in proved.results.values())

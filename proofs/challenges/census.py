@@ -283,22 +283,36 @@ class Census:
 
     def _ranked(self, step: Recorded) -> Iterator[tuple[str, ...]]:
         if step.step.id not in UNFAIR:
-            yield "rank", "the rank falls", "drains", *(_written(self._say(r)) for r in self.ring.rank(self.table))
+            yield "rank", "the rank falls", "drains", *self._rank
+
+    # What is said of every step is said once.
+
+    @cached_property
+    def _rank(self) -> tuple[str, ...]:
+        return tuple(_written(self._say(r)) for r in self.ring.rank(self.table))
+
+    @cached_property
+    def _left(self) -> dict[str, Term]:
+        leaves, bound = self.ring.leaves(self.table), (Term("bound", ("x",)), Term("bound", ("i",)))
+        return {name: self._say(leaves[name], *bound) for name in left(self.subject.ring, self.table.vars)}
+
+    @cached_property
+    def _key(self) -> Term:
+        return self._say(self.ring.key(self.table), Term("bound", ("i",)))
+
+    @cached_property
+    def _while_idle(self) -> frozenset[str]:
+        return frozenset(self.ring.while_idle(self.table))
 
     def _restarted(self, step: Recorded) -> Iterator[tuple[str, ...]]:
         recovers, ends = step.step.procedure == "recover", step.step.id in ("crash", "stop.answer")
         writes = {a.name for a in (*step.assigns, *step.history)}
-        leaves = self.ring.leaves(self.table)
-        said = {
-            name: self._say(leaves[name], Term("bound", ("x",)), Term("bound", ("i",)))
-            for name in left(self.subject.ring, self.table.vars)
-        }
-        key = self._say(self.ring.key(self.table), Term("bound", ("i",)))
-        for name, term in said.items():
+        key = self._key
+        for name, term in self._left.items():
             if (recovers or ends) and not writes.isdisjoint(_spoken_of(term)):
                 yield "restart", f"{name} stays", "restartable", _written(term)
             if "recovered" in step.step.tags:
-                idle = ("idle",) if name in self.ring.while_idle(self.table) else ()
+                idle = ("idle",) if name in self._while_idle else ()
                 yield "restart", f"{name} is left", "restartable", _written(term), *idle
                 yield "restart", f"{name} is one", "restartable", _written(term)
         if (recovers or ends) and not writes.isdisjoint(_spoken_of(key)):
