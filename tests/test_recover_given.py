@@ -51,7 +51,7 @@ def agree(ring: str, changes: list[tuple[str, Any]]) -> None:
     document = state(interrupted() if ring == "split" else PackedRig())
     document = copy.deepcopy(document) | {"memory": [{"address": 0, "bytes": "00"}]}
     for name, value in changes:
-        changed(document, name, value)
+        changed(document, name, copy.deepcopy(value))
     wanted = Draft202012Validator(schema("input")).is_valid(document)
     refused = ""
     try:

@@ -22,7 +22,7 @@ from vhost_inflight.recover import asking, schema
 from vhost_inflight.recover.asking import Question
 from vhost_inflight.recover.lines import answer_lines
 
-record = importlib.import_module("vhost_inflight.recover.record")
+running = importlib.import_module("vhost_inflight.recover.running")
 
 
 def broken() -> dict[str, Any]:
@@ -172,8 +172,9 @@ def test_stores_are_forgotten_when_there_are_too_many(monkeypatch: pytest.Monkey
     asked = line(state(PackedRig()))
     before, after = io.StringIO(), io.StringIO()
     answer_lines(io.BytesIO(asked), before, Question())
-    monkeypatch.setattr(record, "_STORES", {})
-    monkeypatch.setattr(record, "_STORES_MAX", 3)
+    monkeypatch.setattr(running, "_STORES", {})
+    monkeypatch.setattr(running, "_STORES_MAX", 3)
     answer_lines(io.BytesIO(asked * 2), after, Question())
     assert after.getvalue() == before.getvalue() * 2
-    assert len(record._STORES) <= 3
+    assert len(running._STORES) <= 3
+    assert running._unchanged.cache_info().maxsize == 8

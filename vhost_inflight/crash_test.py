@@ -33,6 +33,12 @@ def _pair(back: str | None, front: str | None, *, drawn: bool) -> Pair | None:
     return Pair(back, back if front is None else front)
 
 
+def _check_jobs(jobs: int, *, one: bool) -> None:
+    """Refuse several tests where there is one by its nature."""
+    if jobs > 1 and one:
+        raise typer.BadParameter("--jobs is not for --guest, --schedule and --record: each is one test")
+
+
 def crash_test(  # noqa: C901  # what does not go together is refused, pair by pair
     *,
     ring: Annotated[str, typer.Option(help="split or packed")] = "split",
@@ -92,6 +98,9 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
         str | None,
         typer.Option(metavar="GENERATION", help="with --stop, the front-end's generation; left out, the back-end's"),
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=64, help="tests at once, a seed each from --seed on; the kills are shared out")
+    ] = 1,
     json_file: JsonFile = None,
 ) -> None:
     """Kill a real back-end at its stores and judge what happened. Exit 1: a property was violated.
@@ -99,7 +108,9 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
     With --guest, what a Linux guest wrote is judged by what it reads back; with --backend-cmd, of anybody's back-end.
     """
     check_ring(ring)
-    pair = _pair(stop, front_end_stop, drawn=not (guest or free or schedule is not None or record is not None))
+    one = guest or schedule is not None or record is not None
+    _check_jobs(jobs, one=one)
+    pair = _pair(stop, front_end_stop, drawn=not (free or one))
     if command is not None:
         if not guest:
             raise typer.BadParameter(
@@ -157,5 +168,6 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
             schedule=schedule,
             record=record,
             json_file=json_file,
+            jobs=jobs,
         )
     )

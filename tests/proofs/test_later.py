@@ -17,11 +17,14 @@ from model.steps import Edit, Replace
 from model.terms import all_of
 from proofs import verify
 from proofs.challenges.selfcheck import as_if_shown, check, lemmas_of
-from proofs.induction import show
+from proofs.induction import show, stopped
 from proofs.induction.goals import works
 from proofs.induction.kits import induction_of
+from proofs.induction.proof import Proof
+from proofs.induction.show import hints, queries, solve
 from proofs.search.bounds import Bounds
 from proofs.search.breadth_first import explore
+from proofs.split import invariant as split_invariant
 from proofs.verdicts import later, load_schedule, recorded_folder, recorded_later, table_and_sizes
 from tests.model.runs import random_run
 from tests.proofs.proving import unproved
@@ -133,6 +136,20 @@ SABOTAGES: tuple[tuple[str, str, str, str, list[Edit]], ...] = tuple(
 def test_a_wrong_answer_is_not_proved(ring: str, name: str, pair: str, prop: str, edits: list[Edit]) -> None:
     """A back-end that answers otherwise has a goal that fails."""
     assert unproved(Subject.of(ring, "hardened", {"stop": pair}), edits, prop), name
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("forgotten", ["sentences", "ghosts"])
+def test_a_move_needs_what_is_said_of_a_stop(forgotten: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the sentences about a stop, or what a move does to the ghosts, its goals are not proved."""
+    if forgotten == "sentences":
+        monkeypatch.setattr(split_invariant, "sentences", lambda *_: [])
+    else:
+        told = stopped.ghosts
+        monkeypatch.setattr(stopped, "ghosts", lambda *said: {n: e for n, e in told(*said).items() if n != "stop.move"})
+    proof, known = Proof(Subject.of("split", "hardened", {"stop": DRAINS})), hints("split")
+    asked = [query for query in queries(proof, known) if query.work == "stop.move"]
+    assert [r for r in solve(proof, asked, known, tries=((0.3, 0),)) if r.status != "proved"]
 
 
 @pytest.mark.parametrize("ring", ["split", pytest.param("packed", marks=pytest.mark.campaign)])

@@ -14,7 +14,8 @@ from vhost_inflight.conformance.life import Ending, Rig
 from vhost_inflight.conformance.load import QUEUE_SIZE
 from vhost_inflight.recover.chains import Descriptor
 from vhost_inflight.recover.given import FORMAT, Given
-from vhost_inflight.recover.record import Recovery, Resubmitted, recover
+from vhost_inflight.recover.record import Recovery, Resubmitted
+from vhost_inflight.recover.running import recover
 
 __all__ = ["RULES", "SECTIONS", "SEVERITIES", "WORDS", "Broken", "given_of", "judge_memory", "state_of", "word"]
 

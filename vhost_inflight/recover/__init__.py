@@ -11,7 +11,8 @@ Nothing here imports the model.
 from vhost_inflight.recover.answer import answer
 from vhost_inflight.recover.doubt import Doubt, doubts
 from vhost_inflight.recover.given import Given, GivenError, load, parse, schema
-from vhost_inflight.recover.record import Recovery, recover
+from vhost_inflight.recover.record import Recovery
+from vhost_inflight.recover.running import recover
 from vhost_inflight.recover.story import story
 
 __all__ = [

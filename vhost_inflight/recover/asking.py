@@ -12,7 +12,8 @@ from vhost_inflight.recover.answer import FORMAT, answer, answer_line, as_line
 from vhost_inflight.recover.did import Fault, faults
 from vhost_inflight.recover.doubt import Doubt, doubts
 from vhost_inflight.recover.given import Given, GivenError, parse
-from vhost_inflight.recover.record import Recovery, recover
+from vhost_inflight.recover.record import Recovery
+from vhost_inflight.recover.running import recover
 from vhost_inflight.recover.stopped import KINDS
 from vhost_inflight.recover.story import story
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 from refimpl.choices import ALIKE, PROVED, REVISIONS, Choices, open_in
 from refimpl.layout import RING_SIZE_MAX, region_type
 from vhost_inflight.recover.given import Given
-from vhost_inflight.recover.record import Recovery, recover
+from vhost_inflight.recover.record import Recovery
+from vhost_inflight.recover.running import recover
 from vhost_inflight.recover.stopped import against_stop
 from vhost_inflight.recover.used import ShownUsed, shown_as_used
 from vhost_inflight.recover.words import among

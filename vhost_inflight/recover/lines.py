@@ -29,7 +29,8 @@ def answer_lines(source: BinaryIO, target: TextIO, question: Question) -> bool:
         else:
             holds = holds and all(answered.holds for answered in answers)
             told = line(answers)
-        target.write(told + "\n")
+        target.write(told)
+        target.write("\n")
         target.flush()
     if wrong:
         raise UsageError(f"{wrong} of the lines {'is' if wrong == 1 else 'are'} no state, the first is line {first}")

@@ -1,29 +1,23 @@
-"""The reference's recovery, run over the bytes of an input, with a record of each step and each store."""
+"""What came of a recovery: each step and each store of the reference's, and what it ended with."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from ctypes import addressof
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress, groupby, repeat
-from operator import attrgetter, getitem, itemgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from refimpl.errors import DriverError, FrontEndError, InflightError, RegionError
+from refimpl.errors import InflightError
 from refimpl.layout import column, region_type
-from refimpl.memory import field_at, store, store_alone
-from refimpl.packed.queue import PackedQueue
-from refimpl.packed.ring import PackedRing, used_place
-from refimpl.split.queue import SplitQueue
-from refimpl.split.ring import SplitRing
-from vhost_inflight.recover.chains import Descriptor, PiecesOfMemory, packed_chain, split_chain
+from vhost_inflight.recover.chains import Descriptor
 from vhost_inflight.recover.given import Given
-from vhost_inflight.recover.memory import LaidMemory, Layout, Place, entry_at, numbers_of, place_in
+from vhost_inflight.recover.memory import Place, entry_at, numbers_of, place_in
 
-__all__ = ["Change", "Event", "Inflight", "Recovery", "Resubmitted", "Store", "recover"]
+__all__ = ["Change", "Event", "Inflight", "Recovery", "Resubmitted", "Store"]
 
 
 class Change(NamedTuple):
@@ -177,16 +171,6 @@ class Recovery:
         return next(_numbers(self.given, taken[4]) for taken in self.taken if taken[0] == step)
 
 
-_FOR_EACH: Final = frozenset(
-    {
-        "split.reconnect.2",
-        "packed.reconnect.unmark.look",
-        *(f"packed.reconnect.4{end}" for end in ("", ".desc", ".submit")),
-    }
-)
-"""Steps that are taken for each entry or slot."""
-
-
 _NAMES: Final = {"split": ("last_avail", "counter"), "packed": ("avail_idx", "avail_wrap", "counter")}
 """What a back-end knows of positions and the counter, by its names in the reference."""
 
@@ -220,172 +204,6 @@ def _inflight(given: Given, content: bytes) -> Iterator[Inflight]:
             yield Inflight(number, getattr(entry, "counter", None), getattr(entry, "num", 1))
 
 
-_STORES: Final[dict[tuple[Any, ...], Store]] = {}
-"""Stores that were made before, since most are made by many recoveries: asked for by hand, in a third of the time that
-functools.lru_cache takes; forgotten when there are too many."""
-
-_STORES_MAX: Final = 1 << 16  # the largest ring has half as many
-
-
-def _store(layout: Layout, step: str, base: int, kind: Any, name: str | int, old: int, new: int) -> Store:  # noqa: PLR0917
-    """Return a store to a field of what lies at ``base`` of the memory."""
-    offset, width = field_at(kind, name)
-    part, start = layout.part_at(base + offset)
-    return Store(step, layout.structures[part], part, base + offset - start, width, Change(old, new))
-
-
 def _number(stored: bytes) -> int:
     """Return the number that bytes of memory are."""
     return int.from_bytes(stored, sys.byteorder)
-
-
-def _record(queue: SplitQueue | PackedQueue, memory: LaidMemory, recovery: Recovery) -> None:
-    """Let a queue note its steps and stores in a recovery, where it would report them to a hook.
-
-    As cheaply as can be, since there are hundreds of them and few are asked about: what they mean is found out later.
-    """
-    taken, stores, layout, start = recovery.taken, recovery.stores, memory.layout, memory.start
-    note, keep, known, each = taken.append, stores.append, _STORES.get, _FOR_EACH
-
-    def report(step: str, choice: int | None = None) -> None:
-        here = len(stores)
-        note((step, choice, here, here, None if step in each else (memory.numbers(), _known(queue))))
-
-    def make(target: Any, field: str | int, value: int, step: str) -> None:
-        make_each((target,), field, value, step)
-
-    def make_each(targets: Iterable[Any], field: Any, value: int, step: str) -> None:
-        read, write = (getattr, store_alone) if isinstance(field, str) else (getitem, store)
-        for target in targets:
-            old = read(target, field)
-            if old != value:  # few are: the free list's marks are 0 already
-                write(target, field, value)
-            base = addressof(target) - start
-            key = layout, step, base, field, old, value
-            made = known(key)
-            if made is None:
-                if len(_STORES) >= _STORES_MAX:
-                    _STORES.clear()
-                made = _STORES[key] = _store(layout, step, base, target.__class__, field, old, value)
-            keep(made)
-
-    queue.report, queue.store = report, make  # type: ignore[method-assign]
-    if isinstance(queue, PackedQueue):
-        queue.store_each = make_each  # type: ignore[method-assign]
-        _record_packed(queue, recovery)
-
-
-def _record_packed(queue: PackedQueue, recovery: Recovery) -> None:
-    """Let a packed queue note what it does many times, or with several stores, in a recovery."""
-    taken, stores, make = recovery.taken, recovery.stores, queue.store
-
-    def looks(step: str, found: Iterable[bool]) -> Iterator[int]:
-        seen, done = list(found), 0  # nobody acts between two looks here, and what is stored is looked at no more
-        for number in compress(range(len(seen)), seen):
-            looked(step, number + 1 - done)
-            done = number + 1
-            yield number
-        looked(step, len(seen) - done)
-
-    def looked(step: str, times: int) -> None:
-        here = len(stores)
-        taken.extend(repeat((step, None, here, here, None), times))
-
-    def make_together(step: str, target: Any, values: dict[str, int]) -> None:
-        begin = len(stores)
-        for name, value in values.items():
-            make(target, name, value, step)
-        taken.append((step, None, begin, len(stores), None))
-
-    queue.store_together, queue.looks = make_together, looks  # type: ignore[method-assign]
-
-
-def _known(queue: SplitQueue | PackedQueue) -> tuple[int, ...]:
-    """Return what the back-end knows of positions and the counter."""
-    if isinstance(queue, SplitQueue):
-        return queue.last_avail, queue.counter.value
-    return queue.avail_idx, queue.avail_wrap, queue.counter.value
-
-
-def recover(given: Given, *, recorded: bool = True) -> Recovery:
-    """Run the reference's recovery over the bytes of an input, and look whether it has a request to fetch then.
-
-    Without ``recorded`` what it ends with is all that is told. Bytes that break a rule are no exception: the recovery
-    says in ``refused`` which rule, and how far it came.
-    """
-    recovery = Recovery(given, {}, {})
-    try:
-        memory = LaidMemory(given)
-        pieces = PiecesOfMemory(given.pieces)
-    except FrontEndError as error:
-        recovery.refused = error
-        return recovery
-    recovery.before = {"region": given.region, **given.parts}
-    try:
-        if memory.split is not None:
-            _run_split(memory, memory.split, pieces, recovery, recorded=recorded)
-        elif memory.packed is not None:
-            _run_packed(memory, memory.packed, pieces, recovery, recorded=recorded)
-    except (RegionError, DriverError, FrontEndError) as error:
-        recovery.refused = error
-    recovery.after = memory.now()
-    return recovery
-
-
-def _run_split(
-    memory: LaidMemory, ring: SplitRing, pieces: PiecesOfMemory, recovery: Recovery, *, recorded: bool
-) -> None:
-    """Run the recovery of a split queue."""
-    entries = memory.region.desc
-
-    def submit(head: int) -> None:
-        counter = entries[head].counter if queue.merged else None
-        recovery.resubmitted.append(Resubmitted(head, None, counter, split_chain(ring, pieces, head)))
-
-    def call() -> None:
-        recovery.signalled = True
-
-    queue = SplitQueue(ring, memory.region, recovery.given.choices, submit=submit, call=call)
-    if recorded:
-        _record(queue, memory, recovery)
-    _start(queue, recovery, lambda: (queue.last_avail,))
-
-
-def _run_packed(
-    memory: LaidMemory, ring: PackedRing, pieces: PiecesOfMemory, recovery: Recovery, *, recorded: bool
-) -> None:
-    """Run the recovery of a packed queue."""
-    choices, entries = recovery.given.choices, memory.region.desc
-
-    def submit(entry: int) -> None:
-        counter = entries[entry].counter if choices.counted else None
-        descriptors = packed_chain(queue.given, pieces, entry, ring.size)
-        recovery.resubmitted.append(Resubmitted(entry, queue.id_of(entry), counter, descriptors))
-
-    def call() -> None:
-        recovery.signalled = True
-
-    # only a fresh region is told by it where the ring is
-    said = recovery.given.base
-    base = used_place(said, ring.size) if said is not None and not memory.region.version else (0, 1)
-    queue = PackedQueue(ring, memory.region, choices, submit=submit, call=call, base=base)
-    if recorded:
-        _record(queue, memory, recovery)
-    _start(queue, recovery, lambda: (queue.avail_idx, queue.avail_wrap))
-
-
-def _start(queue: SplitQueue | PackedQueue, recovery: Recovery, position: Callable[[], tuple[int, ...]]) -> None:
-    """Recover, and look for a request; tell where fetching goes on, and with which counter."""
-    try:
-        _ask(queue, recovery, position)
-    finally:
-        vars(queue).clear()  # it and what it calls have each other: nothing would be freed before the collector comes
-
-
-def _ask(queue: SplitQueue | PackedQueue, recovery: Recovery, position: Callable[[], tuple[int, ...]]) -> None:
-    queue.start()
-    recovery.position = position()
-    recovery.counter = queue.counter.value if recovery.given.choices.counted else None
-    if not queue.resting:
-        queue.look()
-        recovery.available = queue.available

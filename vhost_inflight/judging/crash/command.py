@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.faults import CrashTestError
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.plan import Kill, stores
+from vhost_inflight.judging.crash.side_by_side import side_by_side
 from vhost_inflight.judging.crash.stops import Pair
 from vhost_inflight.telling import STDIO, Ending, write_json
 
@@ -32,12 +33,13 @@ def run(
     schedule: Path | None = None,
     record: Path | None = None,
     json_file: Path | None = None,
+    jobs: int = 1,
 ) -> bool:
     """Run the crash test, print what it found, and return whether nothing was violated (the command ``crash-test``).
 
     ``gaps`` are choices other than the defaults; ``free`` and ``pair`` as in `crash_test`. With a ``schedule`` file,
     that is what is played: it says ring, revision, choices and size. What happened is written to ``record`` as such a
-    file. Raises
+    file. Of ``jobs`` tests at once each has a seed of its own, from ``seed`` on, and its part of the ``kills``. Raises
     UsageError for a ring, a revision, a choice or a size that does not exist, ScheduleError for a file that is no
     schedule, CrashTestError and OSError when the test cannot go on or a file cannot be written; after Ctrl-C
     KeyboardInterrupt, when all is printed.
@@ -45,24 +47,25 @@ def run(
     ending = Ending()
     with ending.heard():
         if schedule is not None:
-            outcome = _crashes_of(schedule)
+            outcomes = [_crashes_of(schedule)]
         else:
-            options: dict[str, Any] = {"ring": ring, "revision": revision, "queue_size": queue_size, "seed": seed}
-            outcome = _with_a_bar(ending, kills=kills, gaps=gaps or {}, free=free, pair=pair, **options)
-        if not outcome.interrupted:
+            options: dict[str, Any] = {"ring": ring, "revision": revision, "queue_size": queue_size}
+            parts = {seed + n: kills // jobs + (n < kills % jobs) for n in range(min(jobs, kills))}
+            outcomes = _with_a_bar(ending, parts, gaps=gaps or {}, free=free, pair=pair, **options)
+        if not any(outcome.interrupted for outcome in outcomes):
             ending.again()
     if json_file != STDIO:
-        for line in _report(outcome):
+        for line in _reports(outcomes):
             print(line)
     if json_file is not None:
-        write_json(json_file, outcome.document())
+        write_json(json_file, outcomes[0].document() if jobs == 1 else _together(outcomes))
     if record is not None:
-        record.write_text(json.dumps(outcome.schedule()) + "\n", encoding="utf-8")
-    if outcome.interrupted:
+        record.write_text(json.dumps(outcomes[0].schedule()) + "\n", encoding="utf-8")
+    if any(outcome.interrupted for outcome in outcomes):
         raise KeyboardInterrupt
-    if outcome.cut and not outcome.broken:
+    if any(outcome.cut and not outcome.broken for outcome in outcomes):
         raise CrashTestError("no verdict: the processes left the schedule, and it was not played to its end")
-    return not outcome.broken
+    return not any(outcome.broken for outcome in outcomes)
 
 
 def _crashes_of(file: Path) -> Outcome:
@@ -73,21 +76,51 @@ def _crashes_of(file: Path) -> Outcome:
     return crashes_of(load(file), file)
 
 
-def _with_a_bar(ending: Ending, *, kills: int, **options: Any) -> Outcome:
-    """Run the crash test, with a progress bar on a terminal; the options are those of `crash_test`."""
+def _with_a_bar(ending: Ending, parts: Mapping[int, int], **options: Any) -> list[Outcome]:
+    """Run the crash test of each seed, with so many kills, and a progress bar on a terminal.
+
+    The options are those of `crash_test`.
+    """
     from rich.console import Console  # noqa: PLC0415  # what prints needs it, what imports this may not
     from rich.progress import Progress  # noqa: PLC0415
 
     terminal = Console(stderr=True)
     # no thread of its own for the bar: the driver's process is forked from this one
     with Progress(console=terminal, auto_refresh=False, disable=not terminal.is_terminal) as bar:
-        task = bar.add_task("killing", total=kills)
+        task = bar.add_task("killing", total=sum(parts.values()))
 
         def progress(kill: Kill) -> None:
             ending.again()
             bar.update(task, advance=1, description=f"killed at {kill.text()}", refresh=True)
 
-        return crash_test(kills=kills, progress=progress, **options)
+        def test(seed: int, progress: Callable[[Kill], None]) -> Outcome:
+            return crash_test(kills=parts[seed], seed=seed, progress=progress, **options)
+
+        if len(parts) == 1:
+            return [test(seed, progress) for seed in parts]
+        return side_by_side(test, list(parts), progress)
+
+
+def _together(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Give several outcomes as JSON has them."""
+    return {
+        "kills": sum(outcome.kills for outcome in outcomes),
+        "seconds": round(max(outcome.seconds for outcome in outcomes), 3),
+        "tests": [outcome.document() for outcome in outcomes],
+    }
+
+
+def _reports(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Give the lines of the report of each, and what they come to."""
+    for outcome in outcomes:
+        yield from _report(outcome)
+    if len(outcomes) > 1:
+        kills, seconds = sum(outcome.kills for outcome in outcomes), max(outcome.seconds for outcome in outcomes)
+        rate = kills / seconds if seconds else 0.0
+        wrong = ", ".join(f"seed {outcome.seed}" for outcome in outcomes if outcome.broken)
+        found = f"something was violated with {wrong}" if wrong else "no property was violated"
+        number = len(outcomes)
+        yield f"{number} tests: {counted(kills, 'kill')} in {seconds:.1f} seconds ({rate:.1f} a second), {found}"
 
 
 def _report(outcome: Outcome) -> Iterator[str]:
