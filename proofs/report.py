@@ -104,33 +104,39 @@ def _cell(verdict: Verdict) -> str:
     return f"[{COLOURS[verdict.verdict]}]{known(verdict)}[/]"
 
 
-def _later(ring: str, judged: Sequence[Judged]) -> Table:
-    table = Table(title=f"{ring} ring, stopped or reset (docs/stopping.md)", title_justify="left")
-    table.add_column("choice")
+def _each(title: str, column: str, named: Iterable[tuple[str, Verdict]], said: Callable[[list[Verdict]], str]) -> Table:
+    """Give a row for each name: what is said of its verdicts."""
+    table = Table(title=title, title_justify="left")
+    table.add_column(column)
     table.add_column("verdicts", overflow="fold")
-    by_choice: dict[str, list[Verdict]] = {}
-    for j in judged:
-        along = {g for gap in protocol.later(ring).values() if gap.name in j.now.gaps for g, _ in gap.along}
-        label = ", ".join(f"{g}={c}" for g, c in j.now.gaps.items() if g not in along)
-        by_choice.setdefault(label, []).append(j.now)
-    for label, verdicts in by_choice.items():
-        every = {v.verdict for v in verdicts} == {"proved"}
-        table.add_row(label, "[green]proved[/]" if every else _difference(verdicts, {}))
+    grouped: dict[str, list[Verdict]] = {}
+    for name, verdict in named:
+        grouped.setdefault(name, []).append(verdict)
+    for name, verdicts in grouped.items():
+        table.add_row(name, said(verdicts))
     return table
+
+
+def _later(ring: str, judged: Sequence[Judged]) -> Table:
+    def name(verdict: Verdict) -> str:
+        along = {g for gap in protocol.later(ring).values() if gap.name in verdict.gaps for g, _ in gap.along}
+        return ", ".join(f"{g}={c}" for g, c in verdict.gaps.items() if g not in along)
+
+    def said(verdicts: list[Verdict]) -> str:
+        every = {v.verdict for v in verdicts} == {"proved"}
+        return "[green]proved[/]" if every else _difference(verdicts, {})
+
+    title = f"{ring} ring, stopped, reset or used in order (docs/stopping.md)"
+    return _each(title, "choice", ((name(j.now), j.now) for j in judged), said)
 
 
 def _profiles(ring: str, judged: Sequence[Judged]) -> Table:
-    table = Table(title=f"{ring} ring, what back-ends of others do", title_justify="left")
-    table.add_column("profile")
-    table.add_column("verdicts", overflow="fold")
-    by_profile: dict[str, list[Verdict]] = {}
-    for j in judged:
-        by_profile.setdefault(j.now.revision, []).append(j.now)
-    for name, verdicts in by_profile.items():
+    def said(verdicts: list[Verdict]) -> str:
         kinds = {kind: [v.property for v in verdicts if v.verdict == kind] for kind in COLOURS}
-        told = [f"[{COLOURS[kind]}]{kind}[/]: {', '.join(names)}" for kind, names in kinds.items() if names]
-        table.add_row(name, "; ".join(told))
-    return table
+        return "; ".join(f"[{COLOURS[kind]}]{kind}[/]: {', '.join(names)}" for kind, names in kinds.items() if names)
+
+    title = f"{ring} ring, what back-ends of others do"
+    return _each(title, "profile", ((j.now.revision, j.now) for j in judged), said)
 
 
 def _defaults(ring: str, judged: Sequence[Judged]) -> Table:
