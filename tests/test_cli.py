@@ -234,6 +234,7 @@ CRASH_TEST: dict[str, Any] = {
     "seed": 0,
     "free": False,
     "pair": None,
+    "jobs": 1,
     "schedule": None,
     "record": None,
     "json_file": None,

@@ -97,6 +97,8 @@ def test_what_the_oracle_may_import(tmp_path: Path) -> None:
         "memory",
         "raw",
         "record",
+        "running",
+        "stopped",
         "story",
         "story_packed",
         "story_split",

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from model.both.stopping import PAIRS
-from refimpl.wire.features import MEETINGS
+from refimpl.meetings import MEETINGS
+from refimpl.wire.features import GENERATIONS
 from tests.test_recover import answered
 from tests.test_recover_cli import Ask, ask
 from vhost_inflight.judging.play.dumping import state_at
@@ -46,6 +47,7 @@ def kinds(document: dict[str, Any], **more: Any) -> list[str]:
 def test_the_pairs_are_those_of_the_model() -> None:
     """Model and reference say the same of each: what is in flight stays, and whether the front-end knows."""
     assert {name: (m.suspends, m.believes) for name, m in PAIRS.items()} == MEETINGS
+    assert list(MEETINGS) == [f"{back}-under-{front}" for back in GENERATIONS for front in GENERATIONS]
 
 
 def test_a_dump_says_how_it_was_stopped(state: dict[str, Any]) -> None:

@@ -1,9 +1,8 @@
 """Feature bits: of vhost-user itself (protocol features), and of virtio; and which message needs which."""
 
 from collections.abc import Mapping
-from itertools import product
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from refimpl.wire.codec import Request
 
@@ -49,30 +48,6 @@ GENERATIONS: Final[Mapping[str, int]] = MappingProxyType(
     }
 )
 """How the text has rings stopped, by generation: the protocol features that one of it offers or accepts besides."""
-
-
-class Meeting(NamedTuple):
-    """What comes of a back-end of one generation under a front-end of another, both of which have INFLIGHT_SHMFD.
-
-    ``suspends``: what is in flight when a ring is stopped stays recorded in the region; else it is completed first.
-    ``believes``: the front-end takes all for completed, and brings no region to the destination of a migration.
-    """
-
-    suspends: bool
-    believes: bool
-
-
-def _meet(back_end: str, front_end: str) -> Meeting:
-    both = GENERATIONS[back_end] & GENERATIONS[front_end]
-    skips = bool(both & PROTOCOL_GET_VRING_BASE_SKIP_DRAIN)
-    may = bool(both & PROTOCOL_GET_VRING_BASE_INFLIGHT)
-    return Meeting(skips or (may and back_end == "may-suspend"), not skips and not (may and front_end == "may-suspend"))
-
-
-MEETINGS: Final[Mapping[str, Meeting]] = MappingProxyType(
-    {f"{back}-under-{front}": _meet(back, front) for back, front in product(GENERATIONS, repeat=2)}
-)
-"""The nine pairs of a back-end's generation under a front-end's."""
 
 BLK_SEG_MAX: Final = 1 << 2
 BLK_SIZE_MAX: Final = 1 << 1

@@ -11,9 +11,9 @@ import pytest
 
 from refimpl.choices import Choices
 from refimpl.frontend.memory import DATA_AT, STATUS_AT
-from refimpl.layout import region_at
+from refimpl.layout import EVENT_DESC, EVENT_ENABLE, region_at
 from refimpl.memory import SharedMemory
-from refimpl.wire.features import WANTED
+from refimpl.wire.features import EVENT_IDX, WANTED
 from refimpl.wire.payload import Inflight
 from vhost_inflight.conformance.driver import SECTOR, Request
 from vhost_inflight.conformance.judge import judge_memory, state_of
@@ -203,3 +203,18 @@ def test_the_state_is_one_that_recover_takes(rig: Rig) -> None:
     made(rig, "write", "read")
     state = state_of(rig, Choices())
     assert parse(state).queue_size == QUEUE_SIZE
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_of_which_used_element_a_packed_driver_wants_to_know(tmp_path: Path, wanted: bool) -> None:
+    """With event indexes of the last slot of all that is outstanding; without, of each. Others are not asked for."""
+    setup = Setup(Command("nobody {socket} {image}"), Choices(ring="packed"), event_index=wanted)
+    with Rig(setup, LOADS["mixed"], tmp_path) as rig:
+        assert bool(rig.front_end.wanted & EVENT_IDX) == wanted
+        rig.front_end.features = rig.front_end.wanted
+        rig.client.begin()
+        rig.client.make([Ask("write"), Ask("flush")])
+        ring, event = rig.ram.packed_rings[0], rig.ram.packed_rings[0].driver_event
+        slot, wrap = ring.advance(*rig.ram.start, 3 + 2 - 1)
+        assert event.flags == (EVENT_DESC if wanted else EVENT_ENABLE)
+        assert event.off_wrap == (slot | wrap << 15 if wanted else 0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from refimpl.wire.features import MEETINGS
+from refimpl.meetings import MEETINGS
 from vhost_inflight.recover import doubts, parse, recover
 from vhost_inflight.vectors.form import Recovered, Vector
 from vhost_inflight.vectors.measure import fails

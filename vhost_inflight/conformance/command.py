@@ -39,7 +39,7 @@ class Asked:
     After so many ``failures`` a load is left; 0 is never. ``jobs`` are processes that try cases, 0: one for each core.
     Of so many failures, the shortest, all stores are looked for, those of the life after the death too: ``shown``.
     ``in_order``: its device finishes requests in the order in which it gets them, and is judged by that.
-    ``successor`` is the command of each life but the first, None: the same.
+    ``successor`` is the command of each life but the first, None: the same. ``event_index``: see Setup.
     """
 
     command: str
@@ -56,6 +56,7 @@ class Asked:
     shown: int = 0
     in_order: bool = False
     successor: str | None = None
+    event_index: bool = False
 
 
 def run(
@@ -106,14 +107,16 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
     else:
         case = None
         rings, loads = [asked.ring] if asked.ring else list(RINGS), list(asked.loads or LOADS)
-    report = Report(asked.command, [], in_order=asked.in_order, successor=asked.successor)
+    report = Report(
+        asked.command, [], in_order=asked.in_order, successor=asked.successor, event_index=asked.event_index
+    )
     campaigns: dict[str, Campaign] = {}
     try:
         for name in rings:
             ring = Ring(name, asked.revision or PROVED[name])
             report.rings.append(ring)
             choices = Choices(ring=name, revision=ring.revision)
-            setup = Setup(command, choices, asked.patience, asked.in_order, successor)
+            setup = Setup(command, choices, asked.patience, asked.in_order, successor, asked.event_index)
             campaign = campaigns[name] = Campaign(setup)
             begin = time.monotonic()
             try:

@@ -51,6 +51,13 @@ def conformance(
     in_order: Annotated[
         bool, typer.Option("--in-order", help="its device finishes in the order in which it is given: judge that order")
     ] = False,
+    event_index: Annotated[
+        bool,
+        typer.Option(
+            "--event-index",
+            help="packed: the driver wants to be notified of one used element, as Linux does",
+        ),
+    ] = False,
     patience: Annotated[
         float, typer.Option(min=0.05, metavar="SECONDS", help="that it may rest while it owes something")
     ] = 0.5,
@@ -109,6 +116,7 @@ def conformance(
         shown,
         in_order,
         successor,
+        event_index,
     )
     passed = run(asked, json_file=json_file, junit=junit, html=html, state=state, case=case)
     raise typer.Exit(0 if passed else 1)

@@ -105,7 +105,10 @@ class Client:
             tell, told = (lambda fd=kick: os.eventfd_write(fd, 1)), (lambda fd=call: drain(fd))
             if self.ram.packed:
                 ring = self.ram.packed_rings[queue]
-                self.drivers.append(PackedDriver(ring, kick=tell, call_taken=told, tables=tables, start=self.ram.start))
+                start = self.ram.start
+                self.drivers.append(
+                    PackedDriver(ring, kick=tell, call_taken=told, event_index=indexed, tables=tables, start=start)
+                )
             else:
                 self.drivers.append(
                     SplitDriver(self.ram.rings[queue], kick=tell, call_taken=told, event_index=indexed, tables=tables)
@@ -150,13 +153,17 @@ class Client:
             pass
 
     def arm(self) -> None:
-        """Ask to be notified of the last of what is outstanding; on a packed ring, of everything."""
+        """Ask to be notified of the last of what is outstanding; without event indexes, of everything."""
         for driver in self.drivers:
             if isinstance(driver, SplitDriver) and driver.event_index:
                 last = driver.next_used + max(len(driver.outstanding), 1) - 1
                 store(driver.ring.used_event, "event", last % 65536)
-            else:
-                driver.sleep_store()
+                continue
+            if isinstance(driver, PackedDriver) and driver.event_index:
+                left = sum(driver.lengths[identity] for identity in driver.outstanding)
+                slot, wrap = driver.ring.advance(driver.next_used, driver.used_wrap, max(left, 1) - 1)
+                store(driver.ring.driver_event, "off_wrap", slot | wrap << 15)
+            driver.sleep_store()
 
     # What comes back
 

@@ -53,7 +53,8 @@ class _StartError(InflightError):
 class Setup:
     """What is tested: the command, the text that it is judged by, how many seconds it may rest and owe something.
 
-    ``in_order``: its device finishes requests in the order in which it gets them.
+    ``in_order``: its device finishes requests in the order in which it gets them. ``event_index``: on a packed ring the
+    driver says of which used element it wants to be notified, as on a split one, where the back-end offers that.
     ``successor`` is the command of each life but the first, where that is another program's.
     """
 
@@ -62,6 +63,7 @@ class Setup:
     patience: float = 0.5
     in_order: bool = False
     successor: Command | None = None
+    event_index: bool = False
 
     @property
     def ring(self) -> str:
@@ -108,7 +110,7 @@ class Rig:
         packed = setup.ring == "packed"
         with contextlib.ExitStack() as stack:
             self.ram = stack.enter_context(GuestRam(load.queues, QUEUE_SIZE, SECTOR, packed=packed))
-            features = WANTED & ~EVENT_IDX if packed else WANTED
+            features = WANTED & ~EVENT_IDX if packed and not setup.event_index else WANTED
             self.front_end = stack.enter_context(
                 FrontEnd(folder / "socket", self.ram, timeout=_STARTS, features=features)
             )

@@ -55,7 +55,7 @@ class Ring:
 
 @dataclass
 class Report:
-    """What was tried on all rings, and the symbols of the instructions; ``successor`` as `Asked` has it."""
+    """What was tried on all rings, and the symbols of the instructions; the others as `Asked` has them."""
 
     command: str
     rings: list[Ring]
@@ -63,6 +63,7 @@ class Report:
     interrupted: bool = False
     in_order: bool = False
     successor: str | None = None
+    event_index: bool = False
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -86,7 +87,7 @@ class Report:
     def again(self, verdict: Verdict) -> str:
         """Give the command that does a case again."""
         revision = next(ring.revision for ring in self.rings if ring.ring == verdict.case.ring)
-        more = " --in-order" if self.in_order else ""
+        more = " --in-order" * self.in_order + " --event-index" * self.event_index
         more += "" if self.successor is None else f" --successor-cmd {_quoted(self.successor)}"
         told = f"--backend-cmd {_quoted(self.command)} --revision {revision}{more} --at {verdict.case}"
         return f"vhost-inflight conformance {told}"

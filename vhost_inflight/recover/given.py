@@ -19,8 +19,8 @@ from typing import Any, Final
 from refimpl.choices import RINGS, Choices
 from refimpl.documents import DocumentError, read_json, shown
 from refimpl.errors import InflightError
+from refimpl.meetings import MEETINGS
 from refimpl.packed.ring import EVENT_BYTES
-from refimpl.wire.features import MEETINGS
 
 __all__ = ["FORMAT", "SCHEMAS", "Given", "GivenError", "load", "parse", "schema"]
 

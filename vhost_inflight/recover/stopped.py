@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from refimpl.wire.features import MEETINGS
+from refimpl.meetings import MEETINGS
 from vhost_inflight.recover.record import Recovery
 from vhost_inflight.recover.words import among
 

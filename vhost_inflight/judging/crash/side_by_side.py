@@ -18,6 +18,7 @@ from refimpl.errors import InflightError
 from vhost_inflight.judging.crash.faults import CrashTestError
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.plan import Kill
+from vhost_inflight.telling import Ending
 
 __all__ = ["side_by_side"]
 
@@ -55,7 +56,11 @@ class _Running:
         self.outcome: Outcome | None = None
         self.heard, tells = _FORK.Pipe(duplex=False)
         self._process = _FORK.Process(target=_run, args=(test, seed, tells))
-        self._process.start()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it hears it once it can
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         tells.close()
 
     def hear(self) -> Kill | None:
@@ -104,8 +109,16 @@ def _listen(tests: Sequence[_Running], progress: Callable[[Kill], None]) -> None
 def _run(test: Test, seed: int, tells: Connection) -> None:
     """Be the process: run the test, and tell of it. Ctrl-C at a terminal is for the parent, which passes it on."""
     os.setpgid(0, 0)
-    with contextlib.suppress(BrokenPipeError):  # nobody wants to know any more
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the parent's is
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    ending = Ending()
+
+    def progress(kill: Kill) -> None:
+        ending.again()
+        tells.send(kill)
+
+    with contextlib.suppress(BrokenPipeError), ending.heard():  # nobody may want to know any more
         try:
-            tells.send(test(seed, tells.send))
+            tells.send(test(seed, progress))
         except (InflightError, OSError) as error:
             tells.send(error)

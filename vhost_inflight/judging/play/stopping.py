@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from refimpl.wire.features import MEETINGS
+from refimpl.meetings import MEETINGS
 
 __all__ = ["PLAYED", "Stopping"]
 
