@@ -142,7 +142,7 @@ def test_region_of_the_other_ring(tmp_path: Path) -> None:
     with (
         serving(tmp_path, choices=PACKED) as served,
         GuestRam(1, 8, 512, packed=True) as ram,
-        FrontEnd(served.path, ram) as front_end,
+        FrontEnd(served.path, ram, timeout=2) as front_end,
     ):
         front_end.connect()
         assert front_end.connection is not None
