@@ -215,3 +215,17 @@ def test_a_region_that_is_too_short(ask: Ask) -> None:
     Path("ring").write_bytes(ring)
     code, _, err = ask(*options("split", 8))
     assert (code, "there are 143" in err) == (1, True)
+
+
+def test_a_ring_that_was_stopped(ask: Ask) -> None:
+    """Raw bytes may be of one, with what was answered; elsewhere the option has no place."""
+    region, ring = bytes_of(served("split"))
+    Path("region").write_bytes(region)
+    Path("ring").write_bytes(ring)
+    told = [*options("split", 4), "--base", "7", "--stopped", "skip-drain-under-skip-drain"]
+    code, out, err = ask(*told)
+    assert code == 1
+    assert [doubt["kind"] for doubt in json.loads(out)["doubts"]] == ["wrong-base"]
+    assert "the base that was answered is 7; fetching goes on at " in err
+    code, _, err = ask("--stopped", "drain-under-drain")
+    assert (code, "--stopped is for raw bytes" in err) == (2, True)
