@@ -340,15 +340,11 @@ def killed_some(folder: Path) -> bool:
     return any(path.stat().st_size for path in folder.glob("*/trace"))
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
-)
-@pytest.mark.parametrize("options", [(), ("--free",)])
-def test_signals(tmp_path: Path, number: signal.Signals, code: int, options: tuple[str, ...]) -> None:
-    """At a terminal each process gets the signal: all end, nothing is left, and Ctrl-C shows what was found."""
+def ended_by(folder: Path, send: Callable[[int], None], *options: str) -> tuple[int, str, str]:
+    """Run a crash test without an end, and end it when some were killed; give exit status, output and errors."""
     with subprocess.Popen(
         [*COMMAND, "--kills", "100000", *options],
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+        env=os.environ | {"TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -357,13 +353,23 @@ def test_signals(tmp_path: Path, number: signal.Signals, code: int, options: tup
     ) as process:
         try:
             deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and not (killed_some(tmp_path) and left(tmp_path)):
+            while time.monotonic() < deadline and not (killed_some(folder) and left(folder)):
                 time.sleep(0.01)
-            os.killpg(process.pid, number)
+            send(process.pid)
             out, said = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert (process.returncode, said.strip()) == (code, "")
+    return process.returncode, out, said.strip()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
+)
+@pytest.mark.parametrize("options", [(), ("--free",)])
+def test_signals(tmp_path: Path, number: signal.Signals, code: int, options: tuple[str, ...]) -> None:
+    """At a terminal each process gets the signal: all end, nothing is left, and Ctrl-C shows what was found."""
+    ended, out, said = ended_by(tmp_path, lambda pid: os.killpg(pid, number), *options)
+    assert (ended, said) == (code, "")
     assert ("interrupted: this is what was found so far\nno property was violated\n" in out) == (code == 130)
     assert list(tmp_path.iterdir()) == []
     assert left(tmp_path) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from refimpl.errors import UsageError
-from tests.meet.test_crash_faults import COMMAND, as_at_a_terminal, killed_some, left
+from tests.meet.test_crash_faults import ended_by, left
 from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.command import run
 from vhost_inflight.judging.crash.faults import CrashTestError
@@ -94,24 +93,8 @@ def test_one_kill_is_one_test(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str)
 def test_signals(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """The parent alone gets the signal: it passes it on, all end, and Ctrl-C shows what each found."""
-    with subprocess.Popen(
-        [*COMMAND, "--kills", "100000", "--jobs", "2"],
-        env=os.environ | {"TMPDIR": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        process_group=0,
-        preexec_fn=as_at_a_terminal,  # noqa: PLW1509  # no threads here
-    ) as process:
-        try:
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and not (killed_some(tmp_path) and left(tmp_path)):
-                time.sleep(0.01)
-            os.kill(process.pid, number)
-            out, said = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, said.strip()) == (code, "")
+    ended, out, said = ended_by(tmp_path, lambda pid: os.kill(pid, number), "--jobs", "2")
+    assert (ended, said) == (code, "")
     assert out.count("interrupted: this is what was found so far\nno property was violated\n") == 2 * (code == 130)
     assert list(tmp_path.iterdir()) == []
     assert left(tmp_path) == []
