@@ -85,6 +85,15 @@ def later(own: Own) -> dict[str, Gap]:
             along=_STOPPED,
         ),
         _gap(
+            "stop-scope",
+            "does an answer for one ring end what the device does for the others?",
+            "a message stops one ring; the text says of the device that it is suspended when all rings are stopped",
+            A("ring", "it does not: other rings go on"),
+            A("device", "it does: what the device had of other rings is dropped, and nobody starts those again",
+              stopping.whole_device(words)),
+            along=_STOPPED,
+        ),
+        _gap(
             "ring-reset",
             "what becomes of a queue's share of the region when its driver resets the ring (VIRTIO_F_RING_RESET)?",
             "the requests of a ring that is reset are no one's; no message tells a back-end of it",

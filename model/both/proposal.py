@@ -114,6 +114,11 @@ def stopping(ring: str) -> tuple[Sentence, ...]:
             f"{ring}.position",
         ),
         note(
+            "stop-scope",
+            "An answer is for its ring alone: what the device works on for a ring that was not stopped goes on.",
+            f"{ring}.start.adopt",
+        ),
+        note(
             "ring-reset",
             "A reset of one ring is one of its share of the region: when the ring is started again, that is as in a "
             "fresh region. A back-end that is not told of it does not offer ``VIRTIO_F_RING_RESET``.",

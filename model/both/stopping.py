@@ -25,7 +25,7 @@ from model.terms import ModelError, Term, all_of, any_of
 
 __all__ = [
     "ANSWERED", "ASKED", "GENERATIONS", "NEVER", "PAIRS", "STARTED", "SUSPENDED", "Answer", "Meeting", "Words", "also",
-    "another_answer", "at_any_moment", "meet", "needs_stop", "pairs", "stopped",
+    "another_answer", "at_any_moment", "meet", "needs_stop", "pairs", "stopped", "whole_device",
 ]  # fmt: skip
 
 GENERATIONS: tuple[str, ...] = ("drain", "may-suspend", "skip-drain")
@@ -228,6 +228,24 @@ def at_any_moment(table: Table) -> list[Edit]:
     """Answer at once, whatever is in hand or open: nothing is finished first."""
     needs_stop(table)
     return [Replace("stop.answer", {"when": lambda _: all_of(), "sentence": "The back-end answers at once."})]
+
+
+def whole_device(words: Words) -> Edits:
+    """Let the answer for another ring of the device end what the device does for this one."""
+
+    def edits(table: Table) -> list[Edit]:
+        needs_stop(table)
+        work = [v.name for v in table.vars.values() if v.kind == "volatile" and v.name.startswith("device.")]
+
+        @_stop.step("stop.other", at=STARTED, to=STARTED, text="vhost-user: the reply for another ring", world=True,
+                    when=between_procedures(words))  # fmt: skip
+        def other(s: State) -> None:
+            """Another ring of the device is stopped, and the device works on nothing any more, this ring's included."""
+            assign_initial(s, work)
+
+        return [Add(other)]
+
+    return edits
 
 
 def _goes_on(s: Any) -> None:

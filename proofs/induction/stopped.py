@@ -22,6 +22,7 @@ UNSPOKEN: Mapping[str, tuple[str, ...]] = {
     "stop": ("may-suspend-under-skip-drain",),
     "after-answer": ("supplies", "clears", "works-on"),
     "stop-base": ("behind-taken", "behind-plus", "before-taken"),
+    "stop-scope": ("device",),
     "ring-reset": ("untold",),
     "in-order": tuple(MEANINGS),
 }

@@ -52,7 +52,7 @@ def table_for(subject: protocol.Subject, properties: frozenset[str]) -> Table:
     return protocol.table(subject, quiet="drains" not in properties)
 
 
-RARE = ("driver.reset", "connection.reset", "connection.kick", "queue.other", "stop.ask", "ring.reset")
+RARE = ("driver.reset", "connection.reset", "connection.kick", "queue.other", "stop.ask", "stop.other", "ring.reset")
 """Events that `Bounds.rare` limits; the same on both rings, where a table has them."""
 
 _Key = tuple[StateTuple, int, int]

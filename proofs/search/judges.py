@@ -14,7 +14,7 @@ __all__ = ["ENDS_A_LIFE", "UNFAIR", "Judge", "Outcome", "Restarts"]
 
 UNFAIR = frozenset(
     {"crash", "driver.reset", "connection.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other",
-     "stop.ask", "stop.move", "ring.reset"}
+     "stop.ask", "stop.move", "stop.other", "ring.reset"}
 )  # fmt: skip
 """Events that nobody owes: `drains` asks what happens without them."""
 

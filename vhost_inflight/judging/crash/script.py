@@ -30,7 +30,16 @@ from vhost_inflight.judging.play.schedule import NOTIFICATIONS, Event, Schedule
 __all__ = ["crashes_of"]
 
 _ALONE = frozenset(
-    {"driver.reset", "connection.reset", "queue.other", "ring.reset", "stop.ask", "stop.answer", "stop.move"}
+    {
+        "driver.reset",
+        "connection.reset",
+        "queue.other",
+        "ring.reset",
+        "stop.ask",
+        "stop.answer",
+        "stop.move",
+        "stop.other",
+    }
 )
 """Events of a device with more than this has: another queue, a guest that takes it anew, a ring that is stopped."""
 

@@ -338,6 +338,9 @@ class Player:
         if event.step == "stop.ask":
             self._alive(event)
             self.stopping.asked = True
+        elif event.step == "stop.other":
+            self._alive(event)
+            self._drop_work()
         else:
             self.memory.forget_region()
         self._done(event)
@@ -359,6 +362,10 @@ class Player:
         """Let what only the back-end knew of the ring be gone."""
         self.queue = None
         self.stopping.asked = False
+        self._drop_work()
+
+    def _drop_work(self) -> None:
+        """Let the device have nothing to do."""
         self.device.work.clear()
         self.device.given.clear()
         self.device.batch.clear()

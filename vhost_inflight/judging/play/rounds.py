@@ -15,7 +15,7 @@ MORE = 3
 
 NOT_OWED = frozenset(
     {"crash", "driver.reset", "connection.reset", "driver.make.1", "driver.make.more", "connection.kick", "queue.other",
-     "stop.ask", "stop.move", "ring.reset"}
+     "stop.ask", "stop.move", "stop.other", "ring.reset"}
 )  # fmt: skip
 """What nobody owes: a run that goes round by it is none that everything comes back in by itself."""
 

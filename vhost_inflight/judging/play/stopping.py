@@ -13,7 +13,7 @@ from refimpl.meetings import MEETINGS
 
 __all__ = ["PLAYED", "Stopping"]
 
-PLAYED: Final = frozenset({"stop", "stop-batch", "ring-reset"})
+PLAYED: Final = frozenset({"stop", "stop-batch", "stop-scope", "ring-reset"})
 """Choices of what came later that are of the world around the back-end, not of its steps: they can be played."""
 
 
@@ -36,4 +36,6 @@ class Stopping:
     def of_world(self) -> frozenset[str]:
         """The steps that happen whatever the back-end does."""
         untold = {"ring.reset"} if self.reset == "untold" else set()
-        return frozenset({"stop.ask", "stop.move"} | untold | ({"stop.answer"} if self.at_once else set()))
+        return frozenset(
+            {"stop.ask", "stop.move", "stop.other"} | untold | ({"stop.answer"} if self.at_once else set())
+        )
