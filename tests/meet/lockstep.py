@@ -91,9 +91,11 @@ class Both:
         return ring + bytes(-len(ring) % 64) + region
 
     def volatile(self, s: StateTuple) -> dict[str, int]:
-        """Give what the back-end process knows, where it lives and has read it, and the eventfds."""
+        """Give what the back-end process knows, where it lives and has read it, the eventfds, and the base kept."""
         p = self.place
         found = {"kick": s[p["kick"]], "call": s[p["call"]]} if not self.quiet else {}
+        if "base.idx" in p:  # what a front-end keeps of an answer: on a packed ring the next used slot
+            found["base"] = s[p["base.idx"]] | s[p["base.wrap"]] << 15
         if s[p["recover.at"]] == "dead":
             return found
         known = {ours: s[p[theirs]] for ours, theirs in VOLATILE[self.subject.ring].items()}
@@ -169,7 +171,7 @@ class Run:
         self.compared += 1
         state, player = self.states[place + 1], self.player
         assert self.both.image(state) == player.memory.image, self._where(place)
-        actual = {"kick": int(player.kicked), "call": int(player.called)}
+        actual = {"kick": int(player.kicked), "call": int(player.called), "base": (player.memory.base or 0) >> 16}
         if player.queue is not None:
             queue = player.queue
             actual["counter"] = queue.counter.value

@@ -371,7 +371,7 @@ class Player:
         self.device.batch.clear()
 
     def _renew(self, event: Event, *, region: bool) -> None:
-        """Reset the VM, while nobody serves its ring: the driver is a new one, and with ``region`` the region too."""
+        """Give the ring a new driver, as a reset of the VM or of the ring does, and with ``region`` a fresh region."""
         self.memory.clear(region=region)
         self.kicked = self.called = False
         self.judge.reset()
