@@ -10,6 +10,7 @@ from model.layout import region as layout_of
 from model.protocol import Subject
 from vhost_inflight.judging.play.player import Player
 from vhost_inflight.judging.play.schedule import Event, Schedule
+from vhost_inflight.judging.play.world import Work
 from vhost_inflight.vectors.images import RAW, Images
 
 UNREAD = ("off", "look")
@@ -31,6 +32,9 @@ VOLATILE = {
 
 READ = {"split": "seen_avail", "packed": "seen"}
 """By ring, what it has read of what the driver makes available."""
+
+WORK = {None: 0, Work.WORKING: 1, Work.FINISHED: 2, Work.IN_BATCH: 3}
+"""What the device does with a head, or an entry, as the model numbers it."""
 
 FOUND = ("resubmit", "gather", "signalled", "running")
 """Labels of recover at which a packed ring's position has been found in this life."""
@@ -178,6 +182,8 @@ class Run:
             actual |= {
                 name: int(getattr(queue, name)) for name in VOLATILE[self.both.subject.ring] if name != "counter"
             }
+        device = state[self.both.place["device.state"]]
+        assert list(device) == [WORK[player.device.work.get(head)] for head in range(len(device))], self._where(place)
         expected = self.both.volatile(state)
         assert expected == {name: actual[name] for name in expected}, self._where(place)
 
