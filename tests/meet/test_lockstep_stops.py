@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from model import protocol
 from model.both.later import PAIR
 from model.protocol import Subject
-from tests.meet.lockstep import both_of
+from tests.meet.lockstep import Run, both_of
 from tests.meet.test_lockstep import FEW, agree, name
 from vhost_inflight.judging.play.drain import drain
 from vhost_inflight.judging.play.player import DivergenceError, Player
@@ -83,3 +83,12 @@ def test_what_is_owed() -> None:
         player = played(pair, to_end=True)
         assert drain(player) is None
         assert (player.memory.base, player.stopping.asked, player.judge.waiting()) == (1, False, "")
+
+
+def test_another_ring_is_stopped() -> None:
+    """Where that ends the device's work for all, this ring's request is worked on no more, on both sides."""
+    both = both_of(Subject.of("split", "hardened", {"stop": PAIR, "stop-scope": "device"}), 2, 0, quiet=True)
+    split = [event.partition(" ") for event in (*SERVED[:-1], "stop.other")]
+    run = Run(both, [(step, int(choice or -1)) for step, _, choice in split])
+    run.play()
+    assert (run.compared, run.player.device.work) == (len(SERVED), {})
