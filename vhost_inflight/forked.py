@@ -14,11 +14,10 @@ import traceback
 from collections.abc import Callable, Collection, Iterator
 from typing import IO, Any, NoReturn
 
-__all__ = ["ForkedBackEnd", "fork", "held_signals"]
+__all__ = ["ENDING", "ForkedBackEnd", "fork", "held_signals"]
 
 _ENDED = 60.0
 """Seconds in which a process that was killed has ended."""
-
 
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 """What ends this program, by an exception."""

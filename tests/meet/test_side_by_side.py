@@ -63,6 +63,27 @@ def test_one_that_dies_is_no_verdict() -> None:
         side_by_side(dies, [0, 1], lambda _: None)
 
 
+def test_interrupted_while_it_tells() -> None:
+    """What one found is told whole though it is interrupted at its end."""
+
+    def ends(seed: int, progress: Told) -> Outcome:
+        found = a_few(seed, progress)
+        signal.raise_signal(signal.SIGINT)
+        return found
+
+    assert [(one.kills, one.interrupted) for one in side_by_side(ends, [0, 1], lambda _: None)] == [(3, False)] * 2
+
+
+def test_interrupted_before_it_begins() -> None:
+    """It is heard after the first kill."""
+
+    def begins(seed: int, progress: Told) -> Outcome:
+        signal.raise_signal(signal.SIGINT)
+        return a_few(seed, progress)
+
+    assert [(one.kills, one.interrupted) for one in side_by_side(begins, [0, 1], lambda _: None)] == [(1, True)] * 2
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Kills are shared out; each is reported with its seed, and what they come to at the end; JSON has all."""
     options: dict[str, Any] = {"ring": "split", "revision": "merged", "queue_size": 4, "seed": 3}

@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection, wait
 from typing import Final, Self
 
 from refimpl.errors import InflightError
+from vhost_inflight.forked import ENDING
 from vhost_inflight.judging.crash.faults import CrashTestError
 from vhost_inflight.judging.crash.outcome import Outcome
 from vhost_inflight.judging.crash.plan import Kill
-from vhost_inflight.telling import Ending
 
 __all__ = ["side_by_side"]
 
@@ -56,7 +56,7 @@ class _Running:
         self.outcome: Outcome | None = None
         self.heard, tells = _FORK.Pipe(duplex=False)
         self._process = _FORK.Process(target=_run, args=(test, seed, tells))
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it hears it once it can
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # and so they stay in it
         try:
             self._process.start()
         finally:
@@ -107,17 +107,18 @@ def _listen(tests: Sequence[_Running], progress: Callable[[Kill], None]) -> None
 
 
 def _run(test: Test, seed: int, tells: Connection) -> None:
-    """Be the process: run the test, and tell of it. Ctrl-C at a terminal is for the parent, which passes it on."""
+    """Be the process: run the test, and tell of it. Ctrl-C at a terminal is for the parent, which passes it on.
+
+    What ends it is looked for after each kill, and held back otherwise: what it tells is told whole.
+    """
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the parent's is
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    ending = Ending()
 
     def progress(kill: Kill) -> None:
-        ending.again()
+        if signal.sigpending() & ENDING:
+            raise KeyboardInterrupt
         tells.send(kill)
 
-    with contextlib.suppress(BrokenPipeError), ending.heard():  # nobody may want to know any more
+    with contextlib.suppress(BrokenPipeError):  # nobody may want to know any more
         try:
             tells.send(test(seed, progress))
         except (InflightError, OSError) as error:
