@@ -117,7 +117,7 @@ def _unpack(release: str, work: Path, place: Path) -> None:
     there = place / "root"
     loader = there / next(root.rglob(_LOADER)).relative_to(root)
     libraries = ":".join(str(there / each) for each in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"))
-    data = [f"-L{there / 'usr/share' / each}" for each in _SHARE]
+    data = [word for each in _SHARE for word in ("-L", str(there / "usr/share" / each))]
     started = shlex.join([str(loader), "--library-path", libraries, str(there / "usr/bin" / NAME), *data])
     script = made / NAME
     # exec: who kills the script kills QEMU
