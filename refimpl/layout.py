@@ -196,9 +196,22 @@ def column(table: Any, field: str) -> list[int]:
 
     Structure by structure the same takes ten times as long.
     """
-    place: Any = getattr(table._type_, field)
-    numbers = memoryview(bytes(table)).cast(_CODES[place.size])
-    return numbers[place.offset // place.size :: ctypes.sizeof(table._type_) // place.size].tolist()
+    return _column(bytes(table), table._type_, field).tolist()
+
+
+def live_column(table: Any, field: str) -> memoryview:
+    """Return one field of each structure in an array of them, to be read as it is at that moment.
+
+    Entry by entry the same takes five times as long.
+    """
+    return _column(table, table._type_, field).toreadonly()
+
+
+def _column(content: Any, kind: Any, field: str) -> memoryview:
+    """Return the numbers that a field has in each of the structures that bytes are."""
+    place: Any = getattr(kind, field)
+    numbers = memoryview(content).cast("B").cast(_CODES[place.size])
+    return numbers[place.offset // place.size :: ctypes.sizeof(kind) // place.size]
 
 
 class VringDesc(ctypes.Structure):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from refimpl.choices import Choices
 from refimpl.errors import InflightError
-from refimpl.layout import column
+from refimpl.layout import column, live_column
 from tests.refimpl.packed_rig import PackedRig
 from tests.refimpl.rig import CrashError, batch
 from tests.test_recover import crash_points, crashed, state
@@ -138,3 +138,9 @@ def test_a_column() -> None:
     entries = rig.region.desc
     for name in ("inflight", "next", "num", "counter", "id", "len", "addr"):
         assert column(entries, name) == [getattr(entry, name) for entry in entries]
+        live = live_column(entries, name)
+        assert list(live) == column(entries, name)
+        setattr(entries[5], name, 1 - getattr(entries[5], name) % 2)
+        assert live[5] == getattr(entries[5], name)  # it is no copy
+    with pytest.raises(TypeError):
+        live[5] = 0

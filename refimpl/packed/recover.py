@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from refimpl.errors import RegionError
-from refimpl.layout import DESC_AVAIL, DESC_USED, VERSION
+from refimpl.layout import DESC_AVAIL, DESC_USED, VERSION, live_column
 from refimpl.memory import store
 from refimpl.packed.padding import begins_early
 from refimpl.packed.resubmit import find_position, inflight_entries, resubmit, set_counter
@@ -217,20 +217,19 @@ def _unmark(state: PackedState) -> None:
 def _clear_free_entries(state: PackedState) -> None:
     """Let no free entry be inflight ("When reconnecting", 3)."""
     # 3. the inflight field of a free entry is 0
-    state.store_each(_free_entries(state), "inflight", 0, "packed.reconnect.3")
+    state.store_each(state.region.desc, _free_entries(state), "inflight", 0, "packed.reconnect.3")
 
 
-def _free_entries(state: PackedState) -> Iterator[Any]:
+def _free_entries(state: PackedState) -> Iterator[int]:
     """Walk the free list from its head to its end; where the next entry is, is read when that is asked for."""
     # No list has more than all entries: one that does not end there cycles, and is walked no further.
     number, walked = state.region.free_head, 0
-    entries, end = state.region.desc, state.entries
+    following, end = live_column(state.region.desc, "next"), state.entries
     while number < end:
         if walked == end:
             if state.strict:
                 raise RegionError(f"the free list does not end after {walked} entries")
             return
-        entry = entries[number]
-        yield entry
-        number = entry.next
+        yield number
+        number = following[number]
         walked += 1

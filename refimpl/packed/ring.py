@@ -6,7 +6,7 @@ from itertools import chain, repeat
 from typing import Any, Final, Self
 
 from refimpl.errors import FrontEndError, InflightError, UsageError
-from refimpl.layout import DESC_AVAIL, DESC_USED, RING_SIZE_MAX, PackedDesc, PackedEvent, overlay
+from refimpl.layout import DESC_AVAIL, DESC_USED, RING_SIZE_MAX, PackedDesc, PackedEvent, live_column, overlay
 
 EVENT_BYTES: Final = 4
 """Bytes of an event suppression area."""
@@ -46,8 +46,7 @@ class PackedRing:
             self.device_event: Any = overlay(PackedEvent, device_event, "the device's event area")
         except UsageError as error:
             raise blame(f"the ring cannot be where it is said to be: {error.rule}") from error
-        first, width = PackedDesc.flags.offset // 2, ctypes.sizeof(PackedDesc) // 2
-        self.flags = memoryview(self.desc).cast("B").cast("H")[first::width].toreadonly()
+        self.flags = live_column(self.desc, "flags")
         if ctypes.addressof(self.desc) % 16:
             raise blame("the descriptor ring is not aligned to 16 bytes")
         if any(ctypes.addressof(area) % EVENT_BYTES for area in (self.driver_event, self.device_event)):

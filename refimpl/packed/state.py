@@ -115,10 +115,10 @@ class PackedState:
         store(target, field, value, step, self.hook)
         self.wrote(target, field)
 
-    def store_each(self, targets: Iterable[Any], field: str, value: int, step: str) -> None:
-        """Make the same store to each target, a step each; the next target is asked for when the last was reported."""
-        for target in targets:
-            self.store(target, field, value, step)
+    def store_each(self, table: Any, numbers: Iterable[int], field: str, value: int, step: str) -> None:
+        """Make the same store to each such entry, a step each; the next one is asked for when the last was reported."""
+        for number in numbers:
+            self.store(table[number], field, value, step)
 
     def looks(self, step: str, found: Iterable[bool]) -> Iterator[int]:
         """Look again and again, a step each, reported before the next look; yield the numbers of those that found."""

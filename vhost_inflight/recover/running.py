@@ -6,13 +6,14 @@ As cheaply as can be, since there are hundreds of them and few are asked about.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from ctypes import addressof
+from ctypes import addressof, sizeof
 from functools import lru_cache
 from itertools import compress, repeat
-from operator import attrgetter, getitem
+from operator import getitem
 from typing import Any, Final
 
 from refimpl.errors import DriverError, FrontEndError, RegionError
+from refimpl.layout import column
 from refimpl.memory import field_at, store, store_alone
 from refimpl.packed.queue import PackedQueue
 from refimpl.packed.ring import PackedRing, used_place
@@ -50,17 +51,17 @@ def _store(layout: Layout, step: str, base: int, kind: Any, name: str | int, old
 
 
 class _Unchanged(dict[int, Store]):
-    """Stores of one step that leave a field as it is, by where its structure lies; made when they are asked for."""
+    """Stores of one step that leave a field of a table's entry as it is, by the entry; made when they are asked for."""
 
     def __init__(self, *what: Any) -> None:
-        """Begin with none: `what` are layout, step, structure, field and value."""
+        """Begin with none: `what` are layout, step, where the table lies, its entries' structure, field and value."""
         super().__init__()
         self._what = what
 
-    def __missing__(self, base: int) -> Store:
+    def __missing__(self, number: int) -> Store:
         """Make one."""
-        layout, step, kind, name, value = self._what
-        made = self[base] = _store(layout, step, base, kind, name, value, value)
+        layout, step, base, kind, name, value = self._what
+        made = self[number] = _store(layout, step, base + number * sizeof(kind), kind, name, value, value)
         return made
 
 
@@ -101,23 +102,21 @@ def _record(queue: SplitQueue | PackedQueue, memory: LaidMemory, recovery: Recov
 
 
 def _storing_each(memory: LaidMemory, stores: list[Store], make: Callable[..., None]) -> Callable[..., None]:
-    """Return what makes the same store to each target, most of which have the value already."""
+    """Return what makes the same store to each entry, most of which have the value already."""
     layout, start = memory.layout, memory.start
 
-    def make_each(targets: Iterable[Any], field: str, value: int, step: str) -> None:
-        found: list[Any] = []
+    def make_each(table: Any, numbers: Iterable[int], field: str, value: int, step: str) -> None:
+        found: list[int] = []
+        same = _unchanged(layout, step, addressof(table) - start, table._type_, field, value)
         try:
-            found += targets  # those up to a rule that is broken, too: no store here changes which one is next
+            found += numbers  # those up to a rule that is broken, too: no store here changes which one is next
         finally:
-            changed = [n for n, old in enumerate(map(attrgetter(field), found)) if old != value]
-            done = 0
-            for number in (*changed, len(found)):
-                if before := found[done:number]:  # as most are: the free list's marks are 0 already
-                    same = _unchanged(layout, step, before[0].__class__, field, value)
-                    stores.extend([same[addressof(target) - start] for target in before])
-                if number < len(found):
-                    make(found[number], field, value, step)
-                done = number + 1
+            olds, done = column(table, field), 0
+            for at in (*[at for at, number in enumerate(found) if olds[number] != value], len(found)):
+                stores.extend([same[number] for number in found[done:at]])  # most: the free list's marks are 0 already
+                if at < len(found):
+                    make(table[found[at]], field, value, step)
+                done = at + 1
 
     return make_each
 
