@@ -11,7 +11,7 @@ import selectors
 import socket
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -41,7 +41,15 @@ _STOP: Final = "stop"
 
 
 def listen(path: Path) -> socket.socket:
-    """Return a listening socket at ``path``; a socket file that a dead back-end left is replaced.
+    """Return a listening socket at ``path``. Raises InflightError as `bound` does."""
+    sock = bound(path)
+    with _saying_why(path, sock):
+        sock.listen(1)
+    return sock
+
+
+def bound(path: Path) -> socket.socket:
+    """Return a socket at ``path`` that does not listen yet; a socket file that a dead back-end left is replaced.
 
     Raises InflightError when another back-end listens there, when a file that is no socket is there, when the path is
     longer than PATH_MAX, and when the system refuses.
@@ -50,16 +58,22 @@ def listen(path: Path) -> socket.socket:
         raise InflightError(f"socket {path}: longer than the {PATH_MAX} bytes that a socket's path may have")
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with _saying_why(path, sock):
         sock.setblocking(False)
         sock.bind(str(path))
-        sock.listen(1)
+    return sock
+
+
+@contextlib.contextmanager
+def _saying_why(path: Path, sock: socket.socket) -> Iterator[None]:
+    """Close the socket and say why, when the system refuses it the path."""
+    try:
+        yield
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:
             raise InflightError(f"socket {path}: another back-end listens there") from error
         raise InflightError(f"socket {path}: {error.strerror or error}") from error
-    return sock
 
 
 def _remove_stale(path: Path) -> None:

@@ -193,6 +193,21 @@ def test_listens_only_while_the_back_end_does(tmp_path: Path) -> None:
             wait_for(lambda: not (tmp_path / "front.sock").exists())
 
 
+def test_nobody_is_let_in_before_the_back_end_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for a moment, while it looks whether it can listen: a front-end that comes then would be cut off."""
+    listened: list[int] = []
+
+    class Listens(socket.socket):
+        def listen(self, *backlog: int) -> None:
+            listened.append(self.fileno())
+            super().listen(*backlog)
+
+    monkeypatch.setattr(socket, "socket", Listens)
+    with Proxy(tmp_path / "front.sock", tmp_path / "socket", print):
+        assert not listened
+        assert not (tmp_path / "front.sock").exists()
+
+
 def test_paths(tmp_path: Path) -> None:
     """One that is too long, one with a file, one where somebody listens; a stale socket is replaced."""
     long = tmp_path / ("x" * 108)

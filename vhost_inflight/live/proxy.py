@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from refimpl.backend.server import PATH_MAX, listen
+from refimpl.backend.server import PATH_MAX, bound, listen
 from refimpl.errors import InflightError, UsageError
 from vhost_inflight.live.frames import Frame
 from vhost_inflight.live.lane import Lane, LaneError
@@ -51,15 +51,16 @@ class Proxy:
         status: Path | None = None,
         quiet: bool = False,
     ) -> None:
-        """Look whether it can listen. Raises InflightError as ``listen`` does, and for a path that is too long."""
+        """Look whether it can listen. Raises InflightError as ``bound`` does, and for a path that is too long."""
         if len(os.fsencode(back)) > PATH_MAX:
             raise InflightError(f"socket {back}: longer than the {PATH_MAX} bytes that a socket's path may have")
         self.front, self.back = front, back
         self.log = log
         self.out, self.dump_at, self.status, self.quiet = out, dump_at, status, quiet
         self.watch = Watch()
-        self._listener: socket.socket | None = listen(front)
-        self._stop_listening()  # until the back-end is there
+        bound(front).close()  # it does not listen before the back-end is there, not for a moment
+        front.unlink(missing_ok=True)
+        self._listener: socket.socket | None = None
         self._sockets: dict[str, socket.socket] = {}
         self._lanes: list[Lane] = []
         self._dumps = 0
