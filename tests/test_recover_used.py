@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refimpl.layout import DESC_AVAIL, DESC_USED, PackedDesc
-from refimpl.packed.ring import is_available, is_used, lap_after
+from refimpl.packed.ring import PackedRing, is_available, is_used
 from tests.refimpl.packed_rig import PackedRig
 from tests.test_recover import state
 from vhost_inflight.recover import parse
@@ -31,10 +31,10 @@ class Slot(NamedTuple):
 
 
 def one_by_one(
-    slots: list[Slot], first: int, wrap: int, requests: dict[int, Resubmitted]
+    ring: PackedRing, slots: list[Slot], first: int, wrap: int, requests: dict[int, Resubmitted]
 ) -> Iterator[tuple[int, int, bool]]:
     """Yield entry, slot and whether it is visible, as a driver would find them that goes from slot to slot."""
-    lap = [(first, wrap), *lap_after(len(slots), first, wrap)]
+    lap = [ring.advance(first, wrap, number) for number in range(ring.size)]
     met, waiting = 0, set()
     for position, (slot, there) in enumerate(lap):
         flags, identity, address = slots[slot]
@@ -76,7 +76,7 @@ def test_any_packed_ring(slots: list[Slot], first: int, wrap: int, inflight: dic
     memory = {"region": told.region, **told.parts}
     found = shown_as_used(Recovery(told, memory, memory, resubmitted=resubmitted))
     wanted: dict[int, tuple[int, int, bool]] = {}
-    for one in one_by_one(slots, first, wrap, {request.identity or 0: request for request in resubmitted}):
+    for one in one_by_one(rig.ring, slots, first, wrap, {request.identity or 0: request for request in resubmitted}):
         wanted.setdefault(one[0], one)
     assert [(shown.request.entry, shown.slot, shown.visible) for shown in found] == list(wanted.values())
 
@@ -88,15 +88,6 @@ def test_newest_first(power: int, idx: int) -> None:
     size = 1 << power
     elements = [100 + slot for slot in range(size)]
     assert _newest_first(elements, idx) == [elements[(idx - back) % 65536 % size] for back in range(1, size + 1)]
-
-
-@settings(deadline=None)
-@given(st.integers(1, 9), st.integers(0, 8), st.integers(0, 1))
-def test_lap_after(size: int, slot: int, wrap: int) -> None:
-    """Each slot after one, as `advance` counts on."""
-    slot %= size
-    ring = PackedRig(size=size).ring
-    assert list(lap_after(size, slot, wrap)) == [ring.advance(slot, wrap, number) for number in range(1, size)]
 
 
 def test_flags_of_a_ring() -> None:

@@ -5,6 +5,7 @@ step; a new process then begins with ``start`` again.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from refimpl.errors import RegionError
@@ -12,7 +13,7 @@ from refimpl.layout import DESC_AVAIL, DESC_USED, VERSION, live_column
 from refimpl.memory import store
 from refimpl.packed.padding import begins_early
 from refimpl.packed.resubmit import find_position, inflight_entries, resubmit, set_counter
-from refimpl.packed.ring import MARKS, available_flags, lap_after, used_flags
+from refimpl.packed.ring import MARKS, available_flags, used_flags
 from refimpl.packed.state import PackedState
 
 _COMPARED = {"both": DESC_AVAIL | DESC_USED, "used": DESC_USED, "avail": DESC_AVAIL, "whole": 0xFFFF}
@@ -205,12 +206,13 @@ def _roll_back(state: PackedState) -> None:
 def _unmark(state: PackedState) -> None:
     """Mark available again what a batch that was not published had marked used already (hardened)."""
     region, ring = state.region, state.ring
-    flags, used = ring.flags, (used_flags(0), used_flags(1))
     first, first_wrap = state.slot(region.used_idx, "used_idx"), region.used_wrap_counter
-    lap = list(lap_after(ring.size, first, first_wrap))
-    marked = (flags[slot] & MARKS == used[wrap] for slot, wrap in lap)
-    for number in state.looks("packed.reconnect.unmark.look", marked):
-        slot, wrap = lap[number]
+    ahead, behind = used_flags(first_wrap), used_flags(first_wrap ^ 1)
+    # the slots after the first one, once around; the flags of each are read when it is looked at
+    to_the_end = (flags & MARKS == ahead for flags in ring.flags[first + 1 :])
+    from_slot_0 = (flags & MARKS == behind for flags in ring.flags[:first])
+    for number in state.looks("packed.reconnect.unmark.look", chain(to_the_end, from_slot_0)):
+        slot, wrap = ring.advance(first, first_wrap, number + 1)
         state.store(ring.desc[slot], "flags", available_flags(wrap), "packed.reconnect.unmark")
 
 

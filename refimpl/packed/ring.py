@@ -1,8 +1,6 @@
 """A packed ring in shared memory: the descriptor ring and the two event suppression areas; and positions in it."""
 
 import ctypes
-from collections.abc import Iterable
-from itertools import chain, repeat
 from typing import Any, Final, Self
 
 from refimpl.errors import FrontEndError, InflightError, UsageError
@@ -103,11 +101,6 @@ def used_place(base: int, size: int) -> tuple[int, int]:
         if slot >= size:
             raise FrontEndError(f"SET_VRING_BASE says slot {slot} is the next {name} one, in a ring of {size}")
     return base >> 16 & 0x7FFF, base >> 31 & 1
-
-
-def lap_after(size: int, slot: int, wrap: int) -> Iterable[tuple[int, int]]:
-    """Return the slots of a ring after ``slot``, once around, each with its wrap counter; ``wrap`` is that of it."""
-    return chain(zip(range(slot + 1, size), repeat(wrap)), zip(range(slot), repeat(wrap ^ 1)))
 
 
 def available_flags(wrap: int) -> int:
