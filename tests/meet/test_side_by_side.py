@@ -74,14 +74,20 @@ def test_interrupted_while_it_tells() -> None:
     assert [(one.kills, one.interrupted) for one in side_by_side(ends, [0, 1], lambda _: None)] == [(3, False)] * 2
 
 
-def test_interrupted_before_it_begins() -> None:
-    """It is heard after the first kill."""
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.default_int_handler], ids=["ignored", "heard"])
+def test_interrupted_before_it_begins(handler: Any) -> None:
+    """It is heard after the first kill, whether Ctrl-C was ignored where all began or not."""
 
     def begins(seed: int, progress: Told) -> Outcome:
         signal.raise_signal(signal.SIGINT)
         return a_few(seed, progress)
 
-    assert [(one.kills, one.interrupted) for one in side_by_side(begins, [0, 1], lambda _: None)] == [(1, True)] * 2
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        found = side_by_side(begins, [0, 1], lambda _: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [(one.kills, one.interrupted) for one in found] == [(1, True)] * 2
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,9 +112,11 @@ def _run(test: Test, seed: int, tells: Connection) -> None:
     What ends it is looked for after each kill, and held back otherwise: what it tells is told whole.
     """
     os.setpgid(0, 0)
+    ends = {signal.SIGINT, *(number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN)}
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # one that waits is forgotten when it is set to be ignored once more
 
     def progress(kill: Kill) -> None:
-        if signal.sigpending() & ENDING:
+        if signal.sigpending() & ends:
             raise KeyboardInterrupt
         tells.send(kill)
 
