@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from model.record import Assign, Vars, record_term
@@ -183,6 +183,7 @@ class Machine:
         self.compiler = Compiler(replace(table, vars=self.vars), sizes)
         self.place = self.compiler.place
         self._check = check
+        self._by: dict[int, Callable[[StateTuple], list[Successor]]] = {}
 
     @cached_property
     def successors(self) -> Callable[[StateTuple], list[Successor]]:
@@ -224,17 +225,23 @@ class Machine:
             *("    " + line for line in body),
             "    return out[0][2] if out else None",
         ]
-        scope: dict[str, Any] = {"fits": _fits, "inside": _inside, "__builtins__": _BUILTINS}
-        exec("\n".join(lines), scope)  # noqa: S102
-        return scope["one"]  # type: ignore[no-any-return]
+        return _compiled("\n".join(lines), "one")
+
+    def successor(self, state: StateTuple, step_id: str, chosen: int = -1) -> Successor | None:
+        """Take one step, of which alone is looked whether it is enabled in this state; give None where it is not."""
+        number = self.index.get(step_id)
+        if number is None:
+            return None
+        if number not in self._by:
+            self._by[number] = self._build([number])
+        return next((one for one in self._by[number](state) if one[1] == chosen), None)
 
     def take(self, state: StateTuple, step_id: str, chosen: int = -1) -> StateTuple:
-        """Take one step; raise `ModelError` if it is not enabled in this state."""
-        wanted = self.index.get(step_id)
-        for number, made, after in self.successors(state):
-            if number == wanted and made == chosen:
-                return after
-        raise ModelError(f"{step_id} {'' if chosen < 0 else chosen} is not enabled here".replace("  ", " "))
+        """Take one step, and give the state after it; raise `ModelError` if it is not enabled in this state."""
+        found = self.successor(state, step_id, chosen)
+        if found is None:
+            raise ModelError(f"{step_id} {'' if chosen < 0 else chosen} is not enabled here".replace("  ", " "))
+        return found[2]
 
     def enabled(self, state: StateTuple) -> Iterable[tuple[str, int, StateTuple]]:
         """Give the events that are possible, with the state after each."""
@@ -249,9 +256,7 @@ class Machine:
         for number in numbers:
             lines += ["    " + line for line in self._step_source(number)]
         lines.append("    return out")
-        scope: dict[str, Any] = {"fits": _fits, "inside": _inside, "__builtins__": _BUILTINS}
-        exec("\n".join(lines), scope)  # noqa: S102
-        return scope["successors"]  # type: ignore[no-any-return]
+        return _compiled("\n".join(lines), "successors")
 
     def _step_source(self, number: int) -> list[str]:
         inner = self._step_body(number)
@@ -269,6 +274,14 @@ class Machine:
         chosen = "c" if recorded.step.choice else "-1"
         body.append(f"out.append(({number}, {chosen}, tuple(t)))")
         return [f"if {guard}:", *("    " + line for line in body)]
+
+
+@lru_cache(maxsize=256)
+def _compiled(source: str, name: str) -> Callable[..., Any]:
+    """Make the function of that name; tables that differ in few steps have most of them alike."""
+    scope: dict[str, Any] = {"fits": _fits, "inside": _inside, "__builtins__": _BUILTINS}
+    exec(source, scope)  # noqa: S102
+    return scope[name]  # type: ignore[no-any-return]
 
 
 _BUILTINS: dict[str, Any] = {

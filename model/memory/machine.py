@@ -151,6 +151,11 @@ class MemoryMachine(Machine):
 
     # States.
 
+    def successor(self, state: StateTuple, step_id: str, chosen: int = -1) -> Successor | None:
+        """Take one step; what it stores may wait, and what it loads may have been loaded early."""
+        wanted = self.index.get(step_id), chosen
+        return next((one for one in self.successors(state) if one[:2] == wanted), None)
+
     def initial(self) -> StateTuple:
         """Give the state before everything: nothing waits, nothing was loaded early."""
         return (*super().initial(), (), None)

@@ -221,8 +221,7 @@ def violated_at(machine: Machine, judge: Judge, fate: Fate) -> int | None:
     states = [machine.initial()]
     for number, event in enumerate(fate.schedule):
         step, chosen = event if len(event) > 1 else (event[0], -1)
-        wanted = (machine.index.get(step), chosen)
-        successor = next((s for s in machine.successors(states[-1]) if s[:2] == wanted), None)
+        successor = machine.successor(states[-1], step, chosen)
         if successor is None:
             raise ModelError(f"event {number}, {step}, is not enabled")
         if judge.event(states[-1], successor) or judge.state(successor[2]):

@@ -134,7 +134,7 @@ def play(witness: Witness) -> Seen:
     judged(state, 0)
     for number, event in enumerate(witness.schedule):
         step, chosen = event if len(event) > 1 else (event[0], -1)
-        successor = next((s for s in machine.successors(state) if s[:2] == (machine.index.get(step), chosen)), None)
+        successor = machine.successor(state, step, chosen)
         if successor is None:
             faults.append(f"event {number}, {step}, is not enabled")
             break
@@ -313,7 +313,7 @@ def _shows(machine: Machine, judge: Judge, schedule: tuple[Event, ...], wanted: 
     marker, state = _marker(machine), machine.initial()
     for event in schedule:
         step, chosen = event if len(event) > 1 else (event[0], -1)
-        successor = next((s for s in machine.successors(state) if s[:2] == (machine.index[step], chosen)), None)
+        successor = machine.successor(state, step, chosen)
         if successor is None or judge.event(state, successor):
             return False
         marker.follow(state, step, chosen, successor[2])
