@@ -13,7 +13,7 @@ from model.interpret import Machine, StateTuple
 from model.layout import Region
 from vhost_inflight.vectors.form import PARTS, Store
 
-__all__ = ["marked_available", "region_mask", "ring_mask", "trace_mask"]
+__all__ = ["region_mask", "ring_mask", "trace_mask"]
 
 _UNREAD = ("features", "padding")
 _AVAIL_USED = (0x8080).to_bytes(2, "little")
@@ -74,17 +74,11 @@ def ring_mask(ring: str, parts: Mapping[str, bytes], unmarked: Iterable[Store] =
     return {name: bytes(data) for name, data in made.items()}
 
 
-def marked_available(mask: Mapping[str, bytes], stores: Iterable[Store]) -> dict[str, bytes]:
-    """Give a mask that compares AVAIL and USED alone of the slots that recovery's stores mark available again."""
-    made = {name: bytearray(data) for name, data in mask.items()}
-    for store in stores:
-        if store.part == "descriptors":
-            made[store.part][store.offset : store.offset + 2] = _AVAIL_USED
-    return {name: bytes(data) for name, data in made.items()}
-
-
 def trace_mask(ring: str, region: Region, parts: Mapping[str, bytes], *, notifications: bool) -> dict[str, bytes]:
-    """Give the masks of a life: every field but padding, and what notifies where a vector is about that."""
+    """Give the masks of a life: every field but padding, and what notifies where a vector is about that.
+
+    Of a packed ring's flags AVAIL and USED alone: of a used element the device may say more (WRITE: its len is valid).
+    """
     entries = (len(parts["region"]) - region.header.size) // region.entry.size
     of_region = bytearray(len(parts["region"]))
     for field in region.header.fields:
@@ -95,6 +89,8 @@ def trace_mask(ring: str, region: Region, parts: Mapping[str, bytes], *, notific
             if field.name not in _UNREAD:
                 _show(of_region, region.offset(entry) + field.offset, field.width)
     made = {"region": bytes(of_region), **ring_mask(ring, parts)}
+    if ring == "packed":
+        made["descriptors"] = (b"\xff" * 14 + _AVAIL_USED) * (len(parts["descriptors"]) // 16)
     if notifications:
         made["call"] = b"\xff"
         if ring == "packed":

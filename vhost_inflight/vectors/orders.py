@@ -1,19 +1,27 @@
-"""Which stores have to come before which: what a recorded run needs, and nothing else.
+"""Which stores have to come before which: what a recorded run or a recovery needs, and nothing else.
 
-Two records say it: of pairs that a compiler or a processor may turn round (proofs/recorded/*/orders.json), and of
-neighbouring steps of the text that were swapped, where a run kills the swap (mutants.json).
+Three records say it: of pairs that a compiler or a processor may turn round (proofs/recorded/*/orders.json), of
+neighbouring steps of the text that were swapped, where a run kills the swap (mutants.json), and of any two stores of an
+op, what recovery makes of a crash with the later one made and the earlier one not (early.json, by `tools.early`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
+from pathlib import Path
+from typing import Final
 
 from proofs.challenges import fates
 from proofs.verdicts import recorded_folder
 
-__all__ = ["before_pairs", "needed"]
+__all__ = ["EARLY", "Pair", "before_pairs", "needed", "recorded"]
+
+Pair = tuple[str, str]
+"""Two steps: the one whose store comes first, and the other."""
+
+EARLY: Final = Path(__file__).with_name("early.json")
 
 _STANDS_FOR = {"split.notify.look": "split.notify.call", "packed.notify.look": "packed.notify.call"}
 """A load that has to come after a store: what is stored by what was read."""
@@ -26,8 +34,8 @@ _ANY_FLAGS = frozenset({"packed.supply.6a", "packed.supply.6b"})
 
 
 @cache
-def needed(ring: str) -> frozenset[tuple[str, str]]:
-    """Give the pairs of steps whose stores have to come in the order of the text."""
+def recorded(ring: str) -> frozenset[Pair]:
+    """Give the pairs of steps whose stores have to come in the order of the text, as recorded runs show."""
     rows = json.loads((recorded_folder(ring) / "orders.json").read_text(encoding="utf-8"))
     told = {
         (row["row"]["earlier"], row["row"]["later"])
@@ -39,9 +47,15 @@ def needed(ring: str) -> frozenset[tuple[str, str]]:
     return frozenset(told)
 
 
-def before_pairs(ring: str, steps: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Give the pairs of numbers, of stores made by these steps in the order of the text, whose order is needed."""
-    pairs = needed(ring)
+@cache
+def needed(ring: str) -> frozenset[Pair]:
+    """Give all pairs of steps whose stores have to come in the order of the text."""
+    rows = json.loads(EARLY.read_text(encoding="utf-8"))
+    return recorded(ring) | {(row["earlier"], row["later"]) for row in rows if row["ring"] == ring}
+
+
+def before_pairs(steps: Sequence[str], pairs: Collection[Pair]) -> tuple[tuple[int, int], ...]:
+    """Give the pairs of numbers, of stores made by these steps in the order of the text, that have to come so."""
     last = {step: number for number, step in enumerate(steps)}
     return tuple(
         (one, other)

@@ -20,7 +20,7 @@ from vhost_inflight.vectors.form import Answer, Given, Lived, Meanwhile, Op, Rec
 from vhost_inflight.vectors.images import RAW, Images, Style
 from vhost_inflight.vectors.machines import Event, Made, chain_of, layout_of, leaving, sizes_of, style_of, value_of
 from vhost_inflight.vectors.masks import region_mask, ring_mask
-from vhost_inflight.vectors.orders import before_pairs
+from vhost_inflight.vectors.orders import before_pairs, needed
 
 __all__ = ["BackEnd", "Process", "WedgedError"]
 
@@ -80,6 +80,7 @@ class Process:
         self.memory = {name: bytearray(data) for name, data in {"region": given.region, **given.ring_memory}.items()}
         self.state = self.images.read(self.fresh, self.memory)
         self.events: list[Event] = []
+        self.taken: list[tuple[str, ...]] = []  # by op of a life, the steps that made its stores
         self._due: list[Meanwhile] = []
         self._end = _LIMIT + 40 * (sizes.size + sizes.entries)
 
@@ -154,7 +155,8 @@ class Process:
             else:
                 self._supply(op.batch)
             net = self._net(before)
-            pairs = before_pairs(self.given.ring, [step for step, _ in net])
+            self.taken.append(tuple(step for step, _ in net))
+            pairs = before_pairs(self.taken[-1], needed(self.given.ring))
             lived.append(Lived(fetched, tuple(store for _, store in net), pairs))
         return tuple(lived)
 
@@ -234,15 +236,18 @@ class Process:
         self.state = tuple(state)
 
     def _net(self, before: Mapping[str, bytes]) -> list[tuple[str, Store]]:
-        """Give the last store to each place that is other than it was, in order, each with its step."""
+        """Give the last change of each place that is other than it was, in order, each with its step."""
         last: dict[tuple[str, int], int] = {}
         stores = [(e.step, s) for e in self.events for s in e.stores]
+        held: dict[tuple[str, int], bytes] = {}
         for number, (_, store) in enumerate(stores):
-            last[store.part, store.offset] = number
+            place = store.part, store.offset
+            if store.part == "call" or store.data != held.get(place, _span(before, store)):
+                last[place], held[place] = number, store.data
         return [
             (step, store)
             for number, (step, store) in enumerate(stores)
-            if last[store.part, store.offset] == number
+            if last.get((store.part, store.offset)) == number
             and (store.part == "call" or _span(before, store) != _span(self.memory, store))
         ]
 

@@ -9,7 +9,7 @@ from typing import Final
 from vhost_inflight.vectors.form import Given, Lived, Meanwhile, Op, Outcome, Store, Vector
 from vhost_inflight.vectors.lives import Life, Phase
 from vhost_inflight.vectors.machines import layout_of
-from vhost_inflight.vectors.masks import marked_available, trace_mask
+from vhost_inflight.vectors.masks import trace_mask
 from vhost_inflight.vectors.notes import LIVED
 from vhost_inflight.vectors.scripts import Script
 from vhost_inflight.vectors.states import Memory, back_end, lived, matched_choices
@@ -50,11 +50,6 @@ def _answered(name: str, given: Given, ops: tuple[Op, ...], flags: tuple[str, ..
     vector = Vector(name, "trace", "receiving, supplying, reconnecting", None, flags, *LIVED, given, (), ops, mask)
     answer = back_end(ring, revision).answer(vector)
     assert isinstance(answer, tuple), name
-    back_ends = (op for op in ops if op.op != "driver")
-    for op, one in zip(back_ends, answer, strict=True):
-        if op.op == "start":
-            mask = marked_available(mask, one.stores)
-    vector = replace(vector, mask=mask)
     return replace(vector, outcomes=(Outcome({}, tuple(_masked(one, mask) for one in answer)),))
 
 

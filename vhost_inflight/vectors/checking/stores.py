@@ -3,6 +3,9 @@
 What counts is what an op *changes*, byte by byte and under the mask: a back-end may store a field twice on the way (as
 the text does where it counts descriptors), store two fields at once, and store what nobody reads as it likes. What has
 to come before what is said by stores of the text: the last change of the one comes before the other has its new value.
+
+What the text does not change in an op may be changed where nobody reads it once the op is over; so may the wish to be
+kicked, to what makes the driver kick at once. Of counters it is their order that counts (`counted`).
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vhost_inflight.vectors.checking import places
+from vhost_inflight.vectors.checking.counted import Counted, CountedError
+from vhost_inflight.vectors.checking.read import read_mask
 from vhost_inflight.vectors.form import Given, Lived, Op, Place, Store, Vector
 
 __all__ = ["difference"]
@@ -94,6 +99,7 @@ def difference(vector: Vector, expected: Sequence[Lived], lived: Sequence[Lived]
     if len(lived) != len(asked):
         return f"the answer has {len(lived)} ops, the trace {len(asked)} of the back-end"
     turns = zip(expected, lived, strict=True)
+    counted, fetched = Counted(vector.given), _first(vector.given)
     for number, op in enumerate(vector.ops):
         if op.op == "driver":
             for store in op.stores:
@@ -103,14 +109,24 @@ def difference(vector: Vector, expected: Sequence[Lived], lived: Sequence[Lived]
         right.begin(op)
         there.begin(op)
         must, did = next(turns)
-        wrong = next(_in_op(vector.given, (right, must), (there, did)), None)
+        fetched += must.fetched is not None
+        try:
+            did = counted.as_the_text(must, did, there.parts["region"])
+            wrong = next(_in_op(vector.given, (right, must), (there, did), fetched % 65536), None)
+        except CountedError as error:
+            wrong = str(error)
         if wrong:
             return f"at op {number}, {op.op}: {wrong}"
     return None
 
 
-def _in_op(given: Given, right: tuple[_Memory, Lived], there: tuple[_Memory, Lived]) -> Iterator[str]:
-    """Yield what is wrong in one op."""
+def _first(given: Given) -> int:
+    """Give where fetching goes on in a split ring of which nothing is in flight."""
+    return int.from_bytes(given.ring_memory["used"][2:4], "little") if given.ring == "split" else 0
+
+
+def _in_op(given: Given, right: tuple[_Memory, Lived], there: tuple[_Memory, Lived], fetched: int) -> Iterator[str]:
+    """Yield what is wrong in one op, after which so many requests were fetched from a split ring, modulo 65536."""
     must, did = right[1], there[1]
     if did.fetched != must.fetched:
         yield f"it fetched {_fetched(did.fetched)}, and has to fetch {_fetched(must.fetched)}"
@@ -119,9 +135,30 @@ def _in_op(given: Given, right: tuple[_Memory, Lived], there: tuple[_Memory, Liv
             yield f"a store of {len(store.data)} bytes to {store.part}, byte {store.offset}: outside of it"
             return
     wanted, made = right[0].play(must.stores), there[0].play(did.stores)
+    free = _Free(given, right[0], there[0], fetched, looks_again=must.fetched is not None)
     for place in dict.fromkeys([*made, *wanted]):
+        if free.may_be_anything(place, wanted=place in wanted):
+            continue
         yield from _changed(given, place, (right[0].at(place), place in wanted), (there[0].at(place), place in made))
     yield from _out_of_order(given, must, wanted, made)
+
+
+class _Free:
+    """Which bytes a back-end may change though the text does not, when an op is over."""
+
+    def __init__(self, given: Given, right: _Memory, there: _Memory, fetched: int, *, looks_again: bool) -> None:
+        """Find out who will read what of the region, and whether a back-end that looks again needs no kick."""
+        self._read = read_mask(given, right.parts["region"])
+        self._wish = 4 + 8 * given.queue_size if given.ring == "split" else None
+        used = there.parts.get("used", b"")
+        self._asks = looks_again or used[-2:] == fetched.to_bytes(2, "little")
+
+    def may_be_anything(self, place: Place, *, wanted: bool) -> bool:
+        """Whether it does not matter what a byte is now, which the text changes or not."""
+        part, offset = place
+        if part == "region":
+            return not wanted and not self._read[offset]
+        return part == "used" and self._wish is not None and offset >= self._wish and self._asks
 
 
 def _fetched(request: int | None) -> str:
