@@ -6,12 +6,12 @@ said here, field by field; a test holds it against the reference, which says it 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from vhost_inflight.vectors.form import Given, Outcome, Recovered, Refused, Vector
+from vhost_inflight.vectors.hostile_driver import drivers_faults
 from vhost_inflight.vectors.images import Where
 from vhost_inflight.vectors.lives import Life
 from vhost_inflight.vectors.machines import layout_of
@@ -121,6 +121,14 @@ _WRONG: Final[Mapping[str, tuple[Wrong, ...]]] = {
             "A chain that is longer than the ring: a back-end that walks it goes round, or outside.",
         ),
         Wrong("inflight", "num-sum", _E + "num", 1, 4, "More descriptors are inflight than the ring has slots."),
+        Wrong(
+            "inflight",
+            "last-far",
+            _E + "last",
+            1,
+            60000,
+            "The last descriptor of a chain is outside of the region: its buffer id is read from other memory.",
+        ),
         Wrong("inflight", "chain-link", _E + "next", 1, 60000, "A chain leads outside of the region."),
         Wrong(
             "building",
@@ -136,8 +144,8 @@ _WRONG: Final[Mapping[str, tuple[Wrong, ...]]] = {
 _LOOP: Final = "The free list leads back to itself: a back-end that follows it to its end never starts."
 
 
-def hostile_vectors(ring: str, revision: str) -> Iterator[Vector]:
-    """Give the vectors of hostile bytes."""
+def hostile_vectors(ring: str, revision: str, *, tersely: bool = False) -> Iterator[Vector]:
+    """Give the vectors of hostile bytes; `tersely`: of a driver's faults those alone that memory can show by itself."""
     bases = {name: _base(ring, revision, words) for name, words in _LIVES[ring].items()}
     for wrong in _WRONG[ring]:
         life, given = bases[wrong.life]
@@ -153,8 +161,10 @@ def hostile_vectors(ring: str, revision: str) -> Iterator[Vector]:
         yield _refused(
             "past-the-ring", _past_the_ring(revision), "An entry is inflight that no head of the ring has.", "back-end"
         )
-        yield from _tables(given)
+    yield from (_refused(name, bad, note, "driver") for name, bad, note in drivers_faults(life, given, tersely=tersely))
     yield from _sizes(given)
+    if not tersely:
+        yield from _missing(given)
 
 
 def _base(ring: str, revision: str, words: str) -> tuple[Life, Given]:
@@ -214,6 +224,24 @@ def _sizes(given: Given) -> Iterator[Vector]:
             yield _refused(f"base-{name}", replace(fresh, base=base), note, "front-end")
 
 
+def _missing(given: Given) -> Iterator[Vector]:
+    """Give rings and guest memory that are not as a front-end has to say them."""
+    for part, content in given.ring_memory.items():
+        if part in ("descriptors", "available", "used"):
+            least = {"descriptors": 16, "available": 2, "used": 8}[part] * given.queue_size + 4 * (
+                part != "descriptors"
+            )
+            short = replace(given, ring_memory={**given.ring_memory, part: content[: least - 1]})
+            yield _refused(f"{part}-short", short, "A part of the ring ends a byte before its last entry.", "front-end")
+    for name, pieces in (
+        ("memory-empty", ((0x1000, b""),)),
+        ("memory-twice", ((0x1000, bytes(32)), (0x1010, bytes(32)))),
+        ("memory-far", ((2**64 - 16, bytes(32)),)),
+    ):
+        note = "A piece of guest memory is empty, or overlaps another, or leaves the 64 bits of an address."
+        yield _refused(name, replace(given, memory=pieces), note, "front-end")
+
+
 def _past_the_ring(revision: str) -> Given:
     life, given = _base("split", revision, "start;make 0;fetch")
     script = Script("larger", "start;make 0;fetch", 2, entries=5, gaps=(("region-size", "larger"),))
@@ -223,25 +251,6 @@ def _past_the_ring(revision: str) -> Given:
         memory.store(phase.stores)
     given = memory.given("split", revision, sizes, life.images)
     return _poked(life, given, _E + "inflight", 3, 1)
-
-
-def _tables(given: Given) -> Iterator[Vector]:
-    """Give chains of an inflight head that no driver may make."""
-    for name, entry, note in (
-        ("chain-outside", (0x100000, 512, 1, 4), "The chain of an inflight head goes on past the table."),
-        (
-            "chain-loop",
-            (0x100000, 512, 1, 2),
-            "The chain of an inflight head leads back to it: who walks it never ends.",
-        ),
-        ("table-half", (0x100000, 24, 4, 0), "An indirect table of one descriptor and a half."),
-        ("table-empty", (0x100000, 0, 4, 0), "An indirect table of no descriptors."),
-    ):
-        table = bytearray(given.ring_memory["descriptors"])
-        table[32:48] = struct.pack("<QIHH", *entry)
-        yield _refused(
-            name, replace(given, ring_memory={**given.ring_memory, "descriptors": bytes(table)}), note, "driver"
-        )
 
 
 def _early(given: Given) -> Iterator[Vector]:

@@ -90,7 +90,7 @@ def _of_ring(ring: str, revision: str, size: str, seed: int) -> Iterator[Vector]
         if small or crashes > 1 or not script.small:
             yield from life_vectors(ring, revision, script)
     yield from race_vectors(ring, revision)
-    yield from hostile_vectors(ring, revision)
+    yield from hostile_vectors(ring, revision, tersely=small)
     yield from queue_vectors(ring, revision, (4,) if small else (4, 8, 64) if ring == "split" else (4, 5, 64))
     yield from errata_vectors(ring, revision)
     yield from stopped_vectors(ring, revision)
