@@ -181,11 +181,25 @@ def replay(
 
 
 @app.command("list")
-def list_(json_file: JsonFile = None) -> None:
-    """List the recorded runs by name.
+def list_(
+    what: Annotated[str, typer.Argument(metavar="[runs|vectors]", help="the recorded runs, or test vectors")] = "runs",
+    vectors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="whose vectors: a vectors.jsonl; left out, the small set's")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """List the recorded runs by name, or test vectors by id.
 
-    Wherever a schedule's file is taken, a name is, too.
+    Wherever a schedule's file is taken, a run's name is, too; `recover` and `recover --explain` take a vector's id.
     """
+    check("list", what, ("runs", "vectors"))
+    if what == "vectors":
+        from vhost_inflight.vectors import listed
+
+        listed.run(vectors, json_file)
+        return
+    if vectors is not None:
+        raise typer.BadParameter("--vectors is for `list vectors`")
     from vhost_inflight.judging.play.recorded import run
 
     run(json_file=json_file)

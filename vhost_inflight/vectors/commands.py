@@ -22,14 +22,26 @@ def vectors(
 ) -> None:
     """Write a set of test vectors, from the model alone: vectors.jsonl, vectors.vec, and raw bytes in raw.
 
-    The same seed gives the same bytes. What is in them: docs/vectors.md.
+    The same seed gives the same bytes. Raw files of another set in DIR are removed. What is in a set: docs/vectors.md.
     """
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     from vhost_inflight.vectors.sets import SIZES
     from vhost_inflight.vectors.sets import vectors as made
     from vhost_inflight.vectors.writing import VERSION, write
 
     check("size", size, SIZES)
-    counted = write(made(size, seed), out, size, seed)
+    terminal = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.completed} vectors"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=terminal, disable=not terminal.is_terminal, transient=True) as bar:
+        task = bar.add_task("")
+        counted = write(made(size, seed), out, size, seed, lambda name: bar.update(task, advance=1, description=name))
     if json_file is not None:
         write_json(json_file, {"version": VERSION, "size": size, "seed": seed, "vectors": dict(counted)})
     if json_file != STDIO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +17,17 @@ VERSION: Final = f"{FORMAT.rpartition(' ')[2]}.split-merged.packed-hardened"
 """The version of the vectors: the form's, and the revision of the text that is proved for each ring."""
 
 
-def write(vectors: Iterable[Vector], folder: Path, size: str, seed: int) -> Counter[str]:
-    """Write a set to a folder; give how many vectors there are of each ring and kind. Raises OSError."""
+def write(
+    vectors: Iterable[Vector], folder: Path, size: str, seed: int, progress: Callable[[str], None] = lambda _: None
+) -> Counter[str]:
+    """Write a set to a folder; give how many vectors there are of each ring and kind. Raises OSError.
+
+    Raw files of a set that was written there before are removed. ``progress`` is called with each vector's id.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     raw = folder / "raw"
     raw.mkdir(exist_ok=True)
+    before = set(raw.iterdir()) if _is_a_set(folder) else set()
     counted: Counter[str] = Counter()
     with (
         (folder / "vectors.jsonl").open("w", encoding="utf-8", newline="\n") as lines,
@@ -32,19 +38,32 @@ def write(vectors: Iterable[Vector], folder: Path, size: str, seed: int) -> Coun
             lines.writelines(f"{line}\n" for line in dump([vector]))
             words.write(text.run(vector))
             words.writelines(f"{line}\n" for line in expected(vector))
-            _raw(raw, vector)
+            before.difference_update(_raw(raw, vector))
+            progress(vector.id)
+    for stale in before:
+        stale.unlink()
     about = {"format": FORMAT, "version": VERSION, "size": size, "seed": seed, "vectors": dict(sorted(counted.items()))}
     (folder / "index.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return counted
 
 
-def _raw(folder: Path, vector: Vector) -> None:
-    """Write the bytes that are given, each part as a file."""
+def _is_a_set(folder: Path) -> bool:
+    """Whether a folder has a set that was written by this program."""
+    try:
+        return bool(json.loads((folder / "index.json").read_text(encoding="utf-8"))["format"] == FORMAT)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _raw(folder: Path, vector: Vector) -> list[Path]:
+    """Write the bytes that are given, each part as a file; give the files."""
     given = vector.given
-    for name, data in {"region": given.region, **given.ring_memory}.items():
-        (folder / f"{vector.id}.{name}").write_bytes(data)
-    if given.shared is not None:
-        (folder / f"{vector.id}.shared").write_bytes(given.shared)
+    shared = {} if given.shared is None else {"shared": given.shared}
+    written = []
+    for name, data in {"region": given.region, **given.ring_memory, **shared}.items():
+        written.append(folder / f"{vector.id}.{name}")
+        written[-1].write_bytes(data)
+    return written
 
 
 def expected(vector: Vector) -> Iterator[str]:
