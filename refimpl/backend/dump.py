@@ -10,9 +10,10 @@ from ctypes import sizeof
 from pathlib import Path
 from typing import Any, Protocol
 
+from refimpl.backend.blk import HEADER
 from refimpl.choices import Choices
 from refimpl.errors import DriverError, FrontEndError, InflightError
-from refimpl.layout import DESC_INDIRECT, VringDesc
+from refimpl.layout import DESC_INDIRECT, DESC_WRITE, VringDesc
 from refimpl.packed.ring import PackedRing
 from refimpl.split.chain import TABLE_MAX, GuestMemory, GuestRegion
 from refimpl.split.ring import SplitRing
@@ -37,8 +38,9 @@ def dump_state(
 ) -> Path:
     """Write what ring ``number`` and its region hold to ``folder``/ring-NUMBER.json, and return that path.
 
-    ``base`` is what SET_VRING_BASE said. The indirect tables of what is marked inflight are written too, as far as
-    their addresses are in the guest's ``memory``. Raises InflightError when the file cannot be written.
+    ``base`` is what SET_VRING_BASE said. The indirect tables of what is marked inflight are written too, and the 16
+    bytes that say what it asks of a disk, as far as they are in the guest's ``memory``. Raises InflightError when the
+    file cannot be written.
     """
     document = state_of(ring, region, choices=choices, memory=memory, base=base)
     path = folder / f"ring-{number}.json"
@@ -59,7 +61,7 @@ def state_of(
     memory: Translating | None = None,
     base: int | None = None,
 ) -> dict[str, Any]:
-    """Return what a ring and its region hold, as ``recover`` reads it, with the indirect tables in ``memory``.
+    """Return what a ring and its region hold, as ``recover`` reads it, with tables and headers in ``memory``.
 
     ``base`` is what SET_VRING_BASE said, None if that is not known.
     """
@@ -77,7 +79,7 @@ def state_of_parts(
 ) -> dict[str, Any]:
     """Likewise, of a ring of ``size`` entries of which there are the bytes, by the names of `ring_parts`."""
     table = (VringDesc * size).from_buffer_copy(parts["descriptors"])
-    tables = _tables(_marked(choices.ring, table, region), memory or GuestMemory())
+    pieces = _pieces(_marked(choices.ring, table, region), memory or GuestMemory())
     told = {
         "format": "vhost-inflight state 1",
         "ring": choices.ring,
@@ -87,7 +89,7 @@ def state_of_parts(
         "region_size": len(region.desc),
         "region": bytes(region).hex(),
         "ring_memory": {name: part.hex() for name, part in parts.items()},
-        "memory": [{"address": address, "bytes": table.hex()} for address, table in tables.items()],
+        "memory": [{"address": address, "bytes": piece.hex()} for address, piece in pieces.items()],
     }
     return told if base is None else told | {"base": base}
 
@@ -101,16 +103,30 @@ def ring_parts(ring: SplitRing | PackedRing) -> dict[str, bytes]:
     return {"descriptors": bytes(ring.desc), "available": available, "used": bytes(ring.used) + bytes(ring.avail_event)}
 
 
-def _tables(marked: Iterable[Any], memory: Translating) -> dict[int, bytes]:
-    """Return the indirect tables of what is marked by their guest addresses; a wrong one is for the recovery to find.
+def _pieces(marked: Iterable[Any], memory: Translating) -> dict[int, bytes]:
+    """Return the indirect tables and the headers of what is marked by their guest addresses.
 
-    Of two that overlap the first is there: a state has each byte of the guest's memory once.
+    A wrong one is for the recovery to find. Of two that overlap the first is there, since a state has each byte of the
+    guest's memory once. A header is what the device reads first, of one buffer.
     """
     found = GuestMemory()
+
+    def took(address: int, length: int) -> bytes:
+        with suppress(DriverError, FrontEndError):
+            piece = memory.translate(address, length)
+            found.add(GuestRegion(address, piece))
+            return bytes(piece)
+        return b""
+
+    headers: list[Any] = []
     for desc in marked:
-        if desc.flags & DESC_INDIRECT and desc.len <= TABLE_MAX * sizeof(VringDesc):
-            with suppress(DriverError, FrontEndError):
-                found.add(GuestRegion(desc.addr, memory.translate(desc.addr, desc.len)))
+        if not desc.flags & DESC_INDIRECT:
+            headers.append(desc)
+        elif desc.len <= TABLE_MAX * sizeof(VringDesc) and len(table := took(desc.addr, desc.len)) >= sizeof(VringDesc):
+            headers.append(VringDesc.from_buffer_copy(table))
+    for desc in headers:
+        if not desc.flags & (DESC_WRITE | DESC_INDIRECT) and desc.len:
+            took(desc.addr, min(desc.len, HEADER.size))
     return {at.address: bytes(at.view) for at in found.regions}
 
 

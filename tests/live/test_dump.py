@@ -30,7 +30,7 @@ from vhost_inflight.live.dump import Asked, found
 from vhost_inflight.live.processes import ProcessError, open_files, opened, stopped
 from vhost_inflight.live.seen import Seen, load
 from vhost_inflight.live.states import PeerMemory, Ring
-from vhost_inflight.recover import parse, recover
+from vhost_inflight.recover import answer, parse, recover
 
 QUEUES, SIZE = 2, 8
 HOLD = {"hold": 6, "order": "reverse", "batch": 3, "idle": 60}
@@ -142,8 +142,12 @@ def test_the_ring(live: Live) -> None:
         state_of(live, Asked(os.getpid(), seen=load(live.status))),
     ]
     assert all(state == states[0] for state in states)
-    assert [table["address"] for table in states[0]["memory"]] == [0x10000 + 4096 + 48 * n for n in range(4)]
+    pieces = states[0]["memory"]
+    assert [table["address"] for table in pieces[:4]] == [0x10000 + 4096 + 48 * n for n in range(4)]
+    assert [len(bytes.fromhex(header["bytes"])) for header in pieces[4:]] == [16] * 4
     recovery = recover(parse(states[0]))
+    asked = [one["block"] for one in answer(recovery)["resubmit"]]
+    assert asked == [{"type": "write", "sector": sector, "bytes": 512} for sector in range(4)]
     assert [one.entry for one in recovery.resubmitted] == [0, 1, 2, 3]
     plain = state_of(
         live, Asked(pid, ring=Ring(SIZE, *(part - region.user_address for part in ring[1:4]))._replace(base=ring.base))
