@@ -181,6 +181,24 @@ def test_broken_bytes_are_exit_1(ask: Ask, document: dict[str, Any], culprit: st
     assert rule in " ".join(out.split())
 
 
+def test_the_help_says_what_brings_the_json_of_a_broken_rule(ask: Ask, tmp_path: Path) -> None:
+    """Each of these options does, and without them standard error is all."""
+    did = tmp_path / "did.json"
+    did.write_text('{"refused": true}', encoding="utf-8")
+    told = tmp_path / "told.json"
+    ways = {"--json": str(told), "--lines": "", "--did": str(did), "--revision": "both"}
+    broken = field_of(interrupted(), "version", 2)
+    for option, value in ways.items():
+        _, out, _ = ask(broken, *[word for word in (option, value) if word])
+        assert '"culprit"' in (told.read_text(encoding="utf-8") if option == "--json" else out), option
+    assert ask(broken)[:2] == (1, "")
+    _, said, _ = ask(broken, "--help")
+    assert (
+        "on standard error; the JSON has it too, and is then written only with --json FILE or -, --lines, --did or "
+        "--revision both"
+    ) in " ".join(said.split())
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [

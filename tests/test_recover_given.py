@@ -27,8 +27,9 @@ VALUES: list[Any] = [
 
 NAMES = [
     "format", "ring", "revision", "gaps", "encoding", "queue_size", "region_size", "region", "ring_memory", "memory",
-    "base", "stopped", "other", "ring_memory.descriptors", "ring_memory.used", "ring_memory.driver_event",
-    "ring_memory.other", "memory.0.address", "memory.0.bytes", "memory.0.other", "gaps.reset", "gaps.other",
+    "base", "stopped", "stride", "offset", "shared", "queues", "queue", "other",
+    "ring_memory.descriptors", "ring_memory.used", "ring_memory.driver_event", "ring_memory.other",
+    "memory.0.address", "memory.0.bytes", "memory.0.other", "gaps.reset", "gaps.other",
 ]  # fmt: skip
 CHANGES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), min_size=2, max_size=4)
 

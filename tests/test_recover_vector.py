@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from refimpl.errors import UsageError
-from vhost_inflight.recover.asking import Question
+from vhost_inflight.recover import schema
+from vhost_inflight.recover.asking import Question, document
 from vhost_inflight.recover.command import ask
 from vhost_inflight.recover.vector import Named, named, state
 
@@ -44,6 +46,19 @@ def test_each_is_answered_as_it_has_to_be() -> None:
                 assert [*got[told].values()] == values(wanted[word]), name
             compared += 1
     assert compared > 200
+
+
+def test_what_each_gives_is_a_state_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what is told of the buffer that its region was in, and in a file: that changes no answer."""
+    names = {Named(name, None): vector["given"] for name, vector in VECTORS.items()}
+    assert {field for given in names.values() for field in given} >= {"stride", "offset", "shared", "queues", "queue"}
+    for name, given in names.items():
+        Draft202012Validator(schema("input")).validate(given)
+        assert document(Question().ask(given)) == document(Question().ask(state(name))), name
+    file = tmp_path / "given.json"
+    file.write_text(json.dumps(next(given for given in names.values() if "shared" in given)), encoding="utf-8")
+    assert ask([str(file)], "recover")
+    assert "resubmit" in json.loads(capsys.readouterr().out)
 
 
 def values(place: Any) -> list[int]:

@@ -39,7 +39,7 @@ class Answered:
 
     @property
     def silent(self) -> bool:
-        """Whether there is nothing but a rule that is broken, which standard error is enough for."""
+        """Whether there is nothing but a rule that is broken, which standard error is enough for without --json."""
         return self.recovery.refused is not None and self.wrong is None
 
     @property

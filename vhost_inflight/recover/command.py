@@ -29,9 +29,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Say what a back-end must make of the bytes of a region and a ring: JSON in, JSON out.",
         epilog="Exit status: 0 for an answer. 1: the bytes break a rule (whose fault that is, is said on standard "
-        "error, and in the JSON), the answer gives the device what the ring shows as used, or the ring could not be "
-        "stopped there. 2: no state, or bad usage. What speaks against an answer (doubts) is said on standard error, "
-        "in the JSON and in the story, asked for or not.",
+        "error; the JSON has it too, and is then written only with --json FILE or -, --lines, --did or --revision "
+        "both), the answer gives the device what the ring shows as used, or the ring could not be stopped there. 2: no "
+        "state, or bad usage. What speaks against an answer (doubts) is said on standard error, in the JSON and in the "
+        "story, asked for or not.",
     )
     add = made.add_argument
     add(
@@ -160,7 +161,8 @@ def run(file: Path | Raw | Named, question: Question, *, explain: bool = False, 
 
     The answer goes to standard output, or to ``json_file``; with ``explain`` the story goes to standard output instead.
     Of bytes that break a rule the rule and the culprit are told on standard error, and what speaks against the answer
-    is told there too. Returns False for bytes that break a rule, and for an answer that gives the device what the ring
+    is told there too; the JSON of a broken rule is written only with ``json_file``, what a back-end did, or a second
+    answer. Returns False for bytes that break a rule, and for an answer that gives the device what the ring
     shows as used. Raises DocumentError, GivenError and UsageError for an input that is none, OSError for files.
     """
     if explain and json_file == STDIO:

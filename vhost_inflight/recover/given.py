@@ -40,7 +40,7 @@ _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _FIELDS: Final = (
     "format", "ring", "revision", "gaps", "encoding", "queue_size", "region_size", "region", "ring_memory", "memory",
-    "base", "stopped",
+    "base", "stopped", "stride", "offset", "shared", "queues", "queue",
 )  # fmt: skip
 
 
@@ -122,8 +122,19 @@ def parse(document: Any, revision: str | None = None, gaps: Mapping[str, str] | 
     )
     base = None if state.lacks("base") else state.number("base", 2**32 - 1)
     stopped = "" if state.lacks("stopped") else state.one_of("stopped", MEETINGS)
+    _check_buffer(state, encoding)
     choices = Choices.from_mapping(chosen | dict(gaps or {}), revision or named, ring)
     return Given(choices, size, region_size, region, parts, pieces, base, stopped)
+
+
+def _check_buffer(state: _Fields, encoding: str) -> None:
+    """Check the form of what a test vector says of the buffer around the region: one queue's recovery needs none."""
+    state.number("stride", 2**64 - 1, 0)
+    state.number("offset", 2**64 - 1, 0)
+    state.number("queues", 65535, 0)
+    state.number("queue", 65535, 0)
+    if not state.lacks("shared"):
+        state.bytes("shared", encoding)
 
 
 def _parts(told: _Fields, ring: str, encoding: str) -> dict[str, bytes]:

@@ -5,18 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from vhost_inflight.vectors.checking.compare import Verdict, judge, unsupported, wedged
-from vhost_inflight.vectors.checking.process import Adapter, WedgedError
+from vhost_inflight.vectors.checking.process import Adapter, AdapterError, WedgedError
 from vhost_inflight.vectors.form import Vector
 from vhost_inflight.vectors.messages import Ready
 
 __all__ = ["Checked", "check"]
 
+_STARTS: Final = 2
+"""How often in a row an adapter that wedged may fail to start again."""
+
+_AGAIN: Final = f"the adapter did not start again, {_STARTS} times in a row"
+
 
 @dataclass(slots=True)
 class Checked:
-    """What came of all vectors: a verdict each, and ``ending``, what was wrong with how the adapter stopped."""
+    """What came of all vectors: a verdict each, and ``ending``.
+
+    That is what was wrong with how the adapter stopped, or that it did not start again; None: nothing was wrong.
+    """
 
     ready: Ready
     verdicts: list[Verdict] = field(default_factory=list)
@@ -36,35 +45,76 @@ class Checked:
 def check(
     command: Sequence[str], vectors: Iterable[Vector], form: str, limit: float, told: Callable[[Verdict], None]
 ) -> Checked:
-    """Ask about all vectors; ``told`` hears each verdict. Raises AdapterError when the adapter cannot be asked."""
-    adapter = Adapter(command, form, limit)
-    checked = Checked(adapter.ready)
-    alive: Adapter | None = adapter
+    """Ask about all vectors; ``told`` hears each verdict.
+
+    Raises AdapterError when the adapter cannot be asked at all; of one that does not start *again* the rest is wedged.
+    """
+    running = _Running(command, form, limit)
+    checked = Checked(running.ready)
     try:
         for vector in vectors:
             begun = time.monotonic()
             lacks = checked.ready.lacks(vector)
-            if lacks is not None:
-                verdict = unsupported(vector, lacks)
-            else:
-                adapter = alive or Adapter(command, form, limit)
-                alive = adapter
-                verdict = _ask(adapter, vector)
-                if verdict.word == "wedged":
-                    alive = None
-                    adapter.close()
+            verdict = running.ask(vector) if lacks is None else unsupported(vector, lacks)
             checked.verdicts.append(verdict)
             checked.seconds.append(time.monotonic() - begun)
             told(verdict)
-        if alive is not None:
-            checked.ending = alive.stop()
+        checked.ending = running.stop()
     finally:
-        adapter.close()
+        running.close()
     return checked
 
 
-def _ask(adapter: Adapter, vector: Vector) -> Verdict:
-    try:
-        return judge(vector, adapter.run(vector), adapter.ready.choices)
-    except WedgedError as error:
-        return wedged(vector, str(error))
+class _Running:
+    """The adapter that is asked now; where one wedged, the next one is started for the next vector.
+
+    Where none starts any more, it is given up: a start takes long to fail, and there are many vectors.
+    """
+
+    def __init__(self, command: Sequence[str], form: str, limit: float) -> None:
+        """Start the first one. Raises AdapterError."""
+        self._begun: Callable[[], Adapter] = lambda: Adapter(command, form, limit)
+        self._adapter: Adapter | None = self._begun()
+        self._wedged = ""
+        self._lost: AdapterError | None = None
+        self.ready = self._adapter.ready
+
+    def ask(self, vector: Vector) -> Verdict:
+        """Ask about a vector, and judge."""
+        adapter = self._alive()
+        if adapter is None:
+            assert self._lost is not None
+            return wedged(vector, f"it was not asked: after {self._wedged} {_AGAIN}", self._lost.why)
+        try:
+            return judge(vector, adapter.run(vector), adapter.ready.choices)
+        except WedgedError as error:
+            self._wedged = vector.id
+            self.close()
+            return wedged(vector, *error.lines)
+
+    def _alive(self) -> Adapter | None:
+        """Give one that can be asked, started where there is none; None where none starts any more."""
+        if self._adapter is None and self._lost is None:
+            self._start_again()
+        return self._adapter
+
+    def _start_again(self) -> None:
+        for _ in range(_STARTS):
+            try:
+                self._adapter, self._lost = self._begun(), None
+            except AdapterError as error:
+                self._lost = error
+            else:
+                return
+
+    def stop(self) -> str | None:
+        """Tell it to end; say what is wrong with that, or with how it did not start again; None: nothing is."""
+        if self._lost is not None:
+            return f"after {self._wedged} {_AGAIN}: {self._lost}"
+        return self._adapter.stop() if self._adapter is not None else None
+
+    def close(self) -> None:
+        """End it, if there is one."""
+        if self._adapter is not None:
+            self._adapter.close()
+            self._adapter = None

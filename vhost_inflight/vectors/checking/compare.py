@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from vhost_inflight.vectors.checking import places, stores
+from vhost_inflight.vectors.checking.words import printable
 from vhost_inflight.vectors.form import Outcome, Recovered, Refused, Vector
 from vhost_inflight.vectors.messages import Answered
 
@@ -41,9 +42,9 @@ class Verdict:
         return f"{self.vector.revision}, {self.vector.section}{step}"
 
 
-def wedged(vector: Vector, why: str) -> Verdict:
-    """Give the verdict on a case that no answer came to."""
-    return Verdict(vector, "wedged", tuple(why.splitlines()), "the adapter's, or the back-end's in it")
+def wedged(vector: Vector, *why: str) -> Verdict:
+    """Give the verdict on a case that no answer came to; ``why`` are lines."""
+    return Verdict(vector, "wedged", why, "the adapter's, or the back-end's in it")
 
 
 def unsupported(vector: Vector, why: str) -> Verdict:
@@ -58,9 +59,9 @@ def judge(vector: Vector, answered: Answered, choices: Collection[str] = ()) -> 
     """
     vector = replace(vector, outcomes=tuple(one for one in vector.outcomes if one.is_for(choices)))
     if answered.unsupported is not None:
-        return unsupported(vector, answered.unsupported)
+        return unsupported(vector, printable(answered.unsupported))
     if answered.error is not None:
-        return Verdict(vector, "fail", (f"the adapter has no answer: {answered.error}",), "the adapter's")
+        return Verdict(vector, "fail", (f"the adapter has no answer: {printable(answered.error)}",), "the adapter's")
     result = answered.result
     refusals = [o.answer.culprit for o in vector.outcomes if isinstance(o.answer, Refused)]
     if isinstance(result, Refused):

@@ -8,15 +8,16 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from refimpl.documents import DocumentError, read_json
 from refimpl.errors import InflightError
 from vhost_inflight.vectors import messages, text
+from vhost_inflight.vectors.checking.words import Tail, printable
 from vhost_inflight.vectors.form import Vector
 from vhost_inflight.vectors.messages import Answered, MessageError, Ready
 
@@ -29,16 +30,33 @@ START_SECONDS: float = 15
 """How long an adapter may take to start, even where answers have less: interpreters take their time."""
 
 _SAID_MAX: Final = 64 << 20
-_LAST_WORDS: Final = 4096
 _PIECE: Final = 1 << 16
+_PIECES: Final = 16  # as many as the largest pipe holds that everybody may make
 
 
 class AdapterError(InflightError):
-    """The adapter cannot be asked at all: it is not there, does not start, or speaks another version."""
+    """The adapter cannot be asked at all: it is not there, does not start, or speaks another version.
+
+    ``why`` says it in a line; the text has what it wrote to standard error besides.
+    """
+
+    def __init__(self, why: str, *words: str) -> None:
+        """Take what is wrong, and the last lines that it wrote to standard error."""
+        super().__init__("\n  ".join(_told(why, words)))
+        self.why = why
 
 
 class WedgedError(Exception):
-    """The adapter died, hung, or said what is no answer; it has been killed. The text says which."""
+    """The adapter died, hung, or said what is no answer; it has been killed.
+
+    ``why`` says which in a line, ``words`` are the last lines that it wrote to standard error; ``lines`` have both.
+    """
+
+    def __init__(self, why: str, *words: str) -> None:
+        """Take both."""
+        self.why, self.words = why, words
+        self.lines = _told(why, words)
+        super().__init__("\n  ".join(self.lines))
 
 
 class Adapter:
@@ -48,30 +66,41 @@ class Adapter:
         """Start it, and hear what it can be asked. Each answer has ``limit`` seconds. Raises AdapterError."""
         self._form = form
         self._limit = max(limit, START_SECONDS)
-        self._said = bytearray()
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
-        try:
-            self._process = subprocess.Popen(
-                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-                start_new_session=True, bufsize=0,
-            )  # fmt: skip
-        except OSError as error:
-            self._errors.close()
-            raise AdapterError(f"{command[0]}: the adapter does not start: {error.strerror}") from error
+        self._said, self._errors = bytearray(), Tail()
+        self._left = memoryview(b"")
+        self._last = self._over = self._ended = False
+        with contextlib.ExitStack() as opened:
+            try:
+                self._begin(command, opened)
+                self.ready = self._start()
+            except OSError as error:
+                raise AdapterError(f"{command[0]}: the adapter does not start: {error.strerror}") from error
+            except WedgedError as error:
+                told = f"{command[0]}: the adapter does not answer to start: {error.why}"
+                raise AdapterError(told, *error.words) from error
+            self._opened = opened.pop_all()
+        self._limit = limit
+
+    def _begin(self, command: Sequence[str], opened: contextlib.ExitStack) -> None:
+        """Start the process; ``opened`` ends it. Whatever happens to it wakes who waits for the next event."""
+        self._events = opened.enter_context(selectors.DefaultSelector())
+        self._process = subprocess.Popen(
+            list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True, bufsize=0,
+        )  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._in, self._out = self._process.stdin, self._process.stdout
-        os.set_blocking(self._in.fileno(), False)
-        os.set_blocking(self._out.fileno(), False)
-        try:
-            self.ready = self._start()
-        except (WedgedError, MessageError) as error:
-            self.close()
-            raise AdapterError(f"{command[0]}: the adapter does not answer to start: {error}") from error
-        except BaseException:
-            self.close()
-            raise
-        self._limit = limit
+        assert self._process.stderr is not None
+        self._in, self._out, self._err = self._process.stdin, self._process.stdout, self._process.stderr
+        for stream in (self._in, self._out, self._err):
+            opened.callback(stream.close)
+            os.set_blocking(stream.fileno(), False)
+        opened.callback(self._kill)
+        self._pidfd = os.pidfd_open(self._process.pid)
+        opened.callback(os.close, self._pidfd)
+        self._events.register(self._out, selectors.EVENT_READ, self._read)
+        self._events.register(self._err, selectors.EVENT_READ, self._hear)
+        self._events.register(self._pidfd, selectors.EVENT_READ, self._see_end)
 
     def __enter__(self) -> Self:
         """Give it."""
@@ -82,9 +111,15 @@ class Adapter:
         self.close()
 
     def _start(self) -> Ready:
-        if self._form == "json":
-            return messages.read_ready(self._json(self._exchange(_line(messages.START))))
-        return messages.read_ready(text.ready(self._exchange(text.START)))
+        try:
+            if self._form == "json":
+                said = self._json(self._exchange(_line(messages.START)))
+            else:
+                said = text.ready(self._exchange(text.START))
+            ready = messages.read_ready(said)
+        except MessageError as error:
+            raise WedgedError(printable(str(error))) from error
+        return replace(ready, name=printable(ready.name))
 
     def run(self, vector: Vector) -> Answered:
         """Ask about a vector. Raises WedgedError; then this process is of no more use."""
@@ -94,30 +129,38 @@ class Adapter:
             return messages.read_answer(text.answer(self._exchange(text.run(vector)), vector), vector)
         except MessageError as error:
             self._kill()
-            raise WedgedError(f"no answer: {error}") from error
+            raise WedgedError(f"no answer: {printable(str(error))}") from error
 
     def stop(self) -> str | None:
         """Tell it to end; say what is wrong with how it ends, None if nothing is."""
+        self._last = True
+        self._send(_line(messages.STOP) if self._form == "json" else text.STOP)
         try:
-            self._write((_line(messages.STOP) if self._form == "json" else text.STOP).encode())
-            self._in.close()
-            status = self._process.wait(self._limit)
+            if not self._ends_within(self._limit):
+                self._kill()
+                return f"it was told to stop, and did not end within {self._limit:g} seconds"
         except WedgedError as error:
             return f"when told to stop: {error}"
-        except subprocess.TimeoutExpired:
-            self._kill()
-            return f"it was told to stop, and did not end within {self._limit:g} seconds"
-        return None if status == 0 else f"it was told to stop, and {_ended(status)}{self._last_words()}"
+        self._kill()
+        if self._process.returncode == 0:
+            return None
+        return f"it was told to stop, and {WedgedError(_ended(self._process.returncode), *self._errors.lines())}"
 
     def close(self) -> None:
         """End it and all that it started."""
-        self._kill()
-        for stream in (self._in, self._out, self._errors):
-            stream.close()
+        self._opened.close()
 
     def _exchange(self, message: str) -> str:
-        """Send a message, and give what is said to it."""
-        self._write(message.encode(), whole=True)
+        """Send a message, and give what is said to it. Raises WedgedError."""
+        self._send(message)
+        end = time.monotonic() + self._limit
+        while self._left or not self._complete():
+            if self._over:
+                raise self._died()
+            if time.monotonic() >= end:
+                self._kill()
+                raise WedgedError(f"no answer within {self._limit:g} seconds", *self._errors.lines())
+            self._turn(end)
         said = bytes(self._said)
         self._said.clear()
         try:
@@ -125,28 +168,79 @@ class Adapter:
         except UnicodeDecodeError as error:
             raise MessageError(f"byte {error.start} of what it said is no ASCII") from error
 
-    def _write(self, message: bytes, *, whole: bool = False) -> None:
-        """Send a message, and read meanwhile; ``whole``: until an answer is there. Raises WedgedError."""
-        end = time.monotonic() + self._limit
-        left = memoryview(message)
-        with selectors.DefaultSelector() as events:
-            events.register(self._in, selectors.EVENT_WRITE)
-            events.register(self._out, selectors.EVENT_READ)
-            while left or (whole and not self._complete()):
-                ready = events.select(max(0.0, end - time.monotonic()))
-                if not ready and time.monotonic() >= end:
-                    self._kill()
-                    raise WedgedError(f"no answer within {self._limit:g} seconds{self._last_words()}")
-                for key, _ in ready:
-                    if key.fileobj is self._out:
-                        self._read()
-                        continue
-                    try:
-                        left = left[os.write(self._in.fileno(), left[:_PIECE]) :]
-                    except BrokenPipeError:
-                        left = left[:0]  # it reads no more; what it said may tell why
-                    if not left:
-                        events.unregister(self._in)
+    def _send(self, message: str) -> None:
+        """Let this be written in the next turns."""
+        self._left = memoryview(message.encode())
+        self._forget(self._in)
+        self._events.register(self._in, selectors.EVENT_WRITE, self._write)
+
+    def _forget(self, file: IO[bytes] | int) -> None:
+        """Wait for nothing of a file any more."""
+        if self._waits_for(file):
+            self._events.unregister(file)
+
+    def _waits_for(self, file: IO[bytes] | int) -> bool:
+        return any(file in (key.fileobj, key.fd) for key in self._events.get_map().values())
+
+    def _turn(self, end: float) -> None:
+        """Do what can be done: write, read, see that it ended; wait for that up to a time. Raises WedgedError."""
+        for key, _ in self._events.select(max(0.0, end - time.monotonic())):
+            key.data()
+
+    def _ends_within(self, seconds: float) -> bool:
+        """Wait for its end, and hear its last words meanwhile; say whether it came. Raises WedgedError."""
+        end = time.monotonic() + seconds
+        while not self._ended and time.monotonic() < end:
+            self._turn(end)
+        return self._ended
+
+    def _write(self) -> None:
+        try:
+            self._left = self._left[os.write(self._in.fileno(), self._left[:_PIECE]) :]
+        except BrokenPipeError:
+            self._left = self._left[:0]  # it reads no more; what it said may tell why
+        if not self._left:
+            self._forget(self._in)
+            if self._last:
+                self._in.close()
+
+    def _read(self) -> bool:
+        """Read what it says; return whether there may be more. Raises WedgedError where it is too much."""
+        piece = self._piece(self._out)
+        if piece == b"":
+            self._over = True
+        self._said += piece or b""
+        if len(self._said) > _SAID_MAX:
+            self._kill()
+            raise WedgedError(f"it said more than {_SAID_MAX >> 20} MiB")
+        return bool(piece)
+
+    def _hear(self) -> bool:
+        """Read what it writes to standard error; return whether there may be more."""
+        piece = self._piece(self._err)
+        self._errors.add(piece or b"")
+        return bool(piece)
+
+    def _piece(self, pipe: IO[bytes]) -> bytes | None:
+        """Read from a pipe, which is left alone from its end (no bytes) on. None: there is nothing now."""
+        try:
+            piece = os.read(pipe.fileno(), _PIECE)
+        except BlockingIOError:
+            return None
+        if not piece:
+            self._forget(pipe)
+        return piece
+
+    def _see_end(self) -> None:
+        """Read what is left of a process that ended: somebody else may hold its pipes open, and even write to them."""
+        for file in (self._pidfd, self._in):
+            self._forget(file)
+        self._over = self._ended = True
+        self._left = self._left[:0]
+        for pipe, read in ((self._out, self._read), (self._err, self._hear)):
+            for _ in range(_PIECES):
+                if not self._waits_for(pipe) or not read():
+                    break
 
     def _complete(self) -> bool:
         """Whether a whole answer is there. Raises WedgedError where it is more than one."""
@@ -160,28 +254,20 @@ class Adapter:
             raise WedgedError(f"it said {len(said) - end} bytes after its answer")
         return bool(end)
 
-    def _read(self) -> None:
-        piece = os.read(self._out.fileno(), _PIECE)
-        if not piece:
-            raise self._died()
-        self._said += piece
-        if len(self._said) > _SAID_MAX:
-            self._kill()
-            raise WedgedError(f"it said more than {_SAID_MAX >> 20} MiB")
-
     def _died(self) -> WedgedError:
         """Say how it ended, or that it closed its end and lives."""
-        try:
-            status = self._process.wait(1)
-        except subprocess.TimeoutExpired:
-            self._kill()
+        ended = self._ends_within(1)
+        self._kill()
+        if not ended:
             return WedgedError("it closed its input or its output, and lives")
-        return WedgedError(f"it {_ended(status)}{self._last_words()}")
+        return WedgedError(f"it {_ended(self._process.returncode)}", *self._errors.lines())
 
     def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        """End the group, if its first process was not waited for: its number is nobody else's until then."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def _json(self, said: str) -> Any:
         try:
@@ -189,12 +275,9 @@ class Adapter:
         except DocumentError as error:
             raise MessageError(f"{_shown(said)}: {error}") from error
 
-    def _last_words(self) -> str:
-        """Give what it wrote to standard error last."""
-        length = self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, length - _LAST_WORDS))
-        lines = self._errors.read().decode(errors="replace").strip()
-        return f"; it wrote to standard error:\n{lines}" if lines else ""
+
+def _told(why: str, words: Sequence[str]) -> tuple[str, ...]:
+    return (f"{why}; it wrote to standard error:" if words else why, *words)
 
 
 def _line(message: Any) -> str:
@@ -202,9 +285,12 @@ def _line(message: Any) -> str:
 
 
 def _ended(status: int) -> str:
-    if status < 0:
+    if status >= 0:
+        return f"ended with exit status {status}"
+    try:
         return f"was ended by {signal.Signals(-status).name}"
-    return f"ended with exit status {status}"
+    except ValueError:  # most of the real-time ones have no name
+        return f"was ended by signal {-status}"
 
 
 def _shown(said: str) -> str:
