@@ -19,6 +19,10 @@ def answer(message: dict[str, Any], how: str) -> Any:
     """Give an answer with words that are none to be shown, or the right one; what is no answer happens at once."""
     if how == "real-time":
         os.kill(os.getpid(), 40)
+    if how == "tells-its-pid":
+        Path("told").write_text(str(os.getpid()), encoding="ascii")
+        Path("told").rename("pid")
+        time.sleep(600)
     if how == "leaves":
         sys.exit(3)
     if how == "leaves-a-child":

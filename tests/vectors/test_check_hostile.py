@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -17,9 +18,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.refimpl.backend.test_server import wait_for
 from tests.vectors import handmade
-from tests.vectors.test_check import check, verdicts
-from vhost_inflight.vectors.checking import words
+from tests.vectors.test_check import check, fake, verdicts
+from vhost_inflight.vectors.checking import asking, words
 from vhost_inflight.vectors.checking.process import Adapter, WedgedError
 
 AT = "split-published"
@@ -219,3 +221,37 @@ def test_the_end_of_what_was_written() -> None:
     assert tail.lines()[-3:] == ["2999", "xxxxxxxxxx", r"�\x00"]
     tail.add(b"y" * 10000)
     assert tail.lines() == ["y" * words.KEPT]
+
+
+def test_an_adapter_that_never_answers_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set has thousands of vectors, and each would take the whole limit."""
+    monkeypatch.setattr(asking, "_LATE", 2)
+    status, cases = verdicts(fake("hangs"), limit=0.2)
+    late, given_up = "no answer within 0.2 seconds", "it was not asked: 2 answers in a row, the last to split-fetched, "
+    told = [case["differs"][0] for case in cases.values()]
+    assert told == [late, late, *[f"{given_up}did not come in time"] * 2]
+    ending = json.loads(Path("report.json").read_text(encoding="utf-8"))["ending"]
+    assert ending == "the adapter was given up: 2 answers in a row did not come within 0.2 seconds"
+    assert not status
+
+
+def test_one_that_answers_now_and_then_is_asked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_LATE", 2)
+    _, cases = verdicts(fake("hangs", AT), limit=1)
+    assert [case["verdict"] for case in cases.values()] == ["wedged", "pass", "pass", "pass"]
+
+
+def test_a_program_that_is_told_to_end_leaves_no_adapter() -> None:
+    """As CI does with a job that takes too long."""
+    program = [sys.executable, "-m", "vhost_inflight", "check-vectors", "--cmd", hostile("tells-its-pid")]
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            wait_for(Path("pid").exists)
+            running.terminate()
+            assert running.wait(20) == 128 + signal.SIGTERM
+            adapter = int(Path("pid").read_text(encoding="ascii"))
+            assert not Path(f"/proc/{adapter}").exists()
+            assert running.stderr is not None
+            assert running.stderr.read() == ""
+        finally:
+            running.kill()

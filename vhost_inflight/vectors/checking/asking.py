@@ -19,6 +19,9 @@ _STARTS: Final = 2
 
 _AGAIN: Final = f"the adapter did not start again, {_STARTS} times in a row"
 
+_LATE: Final = 5
+"""After so many answers in a row that did not come in time no more are asked for: a set has thousands of vectors."""
+
 
 @dataclass(slots=True)
 class Checked:
@@ -68,12 +71,13 @@ def check(
 class _Running:
     """The adapter that is asked now; where one wedged, the next one is started for the next vector.
 
-    Where none starts any more, it is given up: a start takes long to fail, and there are many vectors.
+    Where none starts any more, or none answers in time, it is given up: that takes long, and there are many vectors.
     """
 
     def __init__(self, command: Sequence[str], form: str, limit: float) -> None:
         """Start the first one. Raises AdapterError."""
         self._begun: Callable[[], Adapter] = lambda: Adapter(command, form, limit)
+        self._limit, self._late = limit, 0
         self._adapter: Adapter | None = self._begun()
         self._wedged = ""
         self._lost: AdapterError | None = None
@@ -81,16 +85,24 @@ class _Running:
 
     def ask(self, vector: Vector) -> Verdict:
         """Ask about a vector, and judge."""
-        adapter = self._alive()
+        if self._late == _LATE:
+            return wedged(vector, self._gave_up)
+        adapter, begun = self._alive(), time.monotonic()
         if adapter is None:
             assert self._lost is not None
             return wedged(vector, f"it was not asked: after {self._wedged} {_AGAIN}", self._lost.why)
         try:
-            return judge(vector, adapter.run(vector), adapter.ready.choices)
+            answer, self._late = adapter.run(vector), 0
+            return judge(vector, answer, adapter.ready.choices)
         except WedgedError as error:
+            self._late = self._late + 1 if time.monotonic() - begun >= self._limit else 0
             self._wedged = vector.id
             self.close()
             return wedged(vector, *error.lines)
+
+    @property
+    def _gave_up(self) -> str:
+        return f"it was not asked: {_LATE} answers in a row, the last to {self._wedged}, did not come in time"
 
     def _alive(self) -> Adapter | None:
         """Give one that can be asked, started where there is none; None where none starts any more."""
@@ -111,6 +123,8 @@ class _Running:
         """Tell it to end; say what is wrong with that, or with how it did not start again; None: nothing is."""
         if self._lost is not None:
             return f"after {self._wedged} {_AGAIN}: {self._lost}"
+        if self._late == _LATE:
+            return f"the adapter was given up: {_LATE} answers in a row did not come within {self._limit:g} seconds"
         return self._adapter.stop() if self._adapter is not None else None
 
     def close(self) -> None:

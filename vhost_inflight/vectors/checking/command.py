@@ -11,7 +11,7 @@ from typing import Final
 
 from refimpl.documents import STDIO
 from refimpl.errors import InflightError, UsageError
-from vhost_inflight.telling import write_json
+from vhost_inflight.telling import Ending, write_json
 from vhost_inflight.vectors import form
 from vhost_inflight.vectors.checking.asking import Checked, check
 from vhost_inflight.vectors.checking.compare import Verdict
@@ -47,7 +47,8 @@ def run(
     if limit <= 0:
         raise UsageError(f"--limit {limit:g}: a case needs some time")
     asked = chosen(vectors, only)
-    checked = _with_a_bar(words, asked, message_form, limit)
+    with Ending().heard():  # a SIGTERM too leaves no adapter behind
+        checked = _with_a_bar(words, asked, message_form, limit)
     if json_file != STDIO:
         print("\n".join(_told(checked)))
     if json_file is not None:
