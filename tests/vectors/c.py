@@ -9,7 +9,7 @@ from typing import Final
 
 import vhost_inflight.vectors.adapters
 
-__all__ = ["MISTAKES", "SOURCE", "built"]
+__all__ = ["MISTAKES", "SOURCE", "built", "edited"]
 
 SOURCE: Final = Path(vhost_inflight.vectors.adapters.__file__).with_name("recover.c")
 
@@ -38,6 +38,16 @@ def _compiled(folder: Path, mistake: str) -> Path:
     more = [f"-DMISTAKE_{mistake}"] if mistake else _SANITIZED
     subprocess.run(["cc", *_FLAGS, *more, "-o", program, SOURCE], check=True)
     return program
+
+
+def edited(folder: Path, right: str, wrong: str) -> Path:
+    """Build it with a piece of its source that is there once made another one, and give the program."""
+    text = SOURCE.read_text(encoding="utf-8")
+    assert text.count(right) == 1, right
+    source = folder / "edited.c"
+    source.write_text(text.replace(right, wrong), encoding="utf-8")
+    subprocess.run(["cc", "-std=c99", "-o", folder / "edited", source], check=True)
+    return folder / "edited"
 
 
 def built(folder: Path, mistake: str = "") -> Path:

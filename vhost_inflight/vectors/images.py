@@ -24,8 +24,8 @@ __all__ = ["RAW", "STYLES", "Images", "Style", "Where"]
 _BITS = {"next": 0, "avail": 7, "used": 15}
 _OFF_WRAP = {"slot": 0, "wrap": 15}
 _NEXT, _WRITE, _INDIRECT = 1, 2, 4
-_BUFFERS, _TABLES = 0x100000, 0x40000000
-_LENGTH = 512
+_BUFFERS, _TABLES, _ABOVE = 0x100000, 0x40000000, 0x123400000000
+_LENGTH, _LONG = 512, 0x10000
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Style:
     """What a descriptor is besides its number.
 
     `plain`: one buffer for the device to write to. `chain` (split): a buffer to read, in the head, and one to write, in
-    the entry after it. `indirect`: a table in the guest's memory, with as many buffers as the number says. `raw`: the
-    number alone, as an address.
+    the entry after it. `indirect`: a table in the guest's memory, with as many buffers as the number says. `mixed`
+    (split): a buffer to read, in the head, and such a table, in the entry after it. `wide`: as `plain`, at an address
+    that needs more than 32 bits, of a length that needs more than 16. `raw`: the number alone, as an address.
     """
 
     name: str
@@ -42,27 +43,31 @@ class Style:
     @property
     def far(self) -> bool:
         """Whether descriptors lead to tables in the guest's memory."""
-        return self.name == "indirect"
+        return self.name in ("indirect", "mixed")
 
     def address(self, number: int) -> int:
         """Give the address that a number stands for; 0 stands for itself."""
         if self.name == "raw" or not number:
             return number
-        return (_TABLES if self.far else _BUFFERS) + number * 4096
+        return {"indirect": _TABLES, "wide": _ABOVE}.get(self.name, _BUFFERS) + number * 4096
 
     def number(self, address: int) -> int:
         """Give the number that an address stands for."""
         if self.name == "raw" or not address:
             return address
-        return (address - (_TABLES if address >= _TABLES else _BUFFERS)) // 4096
+        above = _ABOVE if self.name == "wide" else _BUFFERS
+        return (address - (_TABLES if _TABLES <= address < _ABOVE else above)) // 4096
 
     def length(self, number: int) -> int:
         """Give the length that a packed ring's len of a number is: of a table, 16 bytes a descriptor."""
-        return number * 16 if self.far else number
+        return number * 16 if self.far else number + self._more()
 
     def number_of_length(self, length: int) -> int:
         """Give the number that a len of a packed ring stands for."""
-        return length // 16 if self.far else length
+        return length // 16 if self.far else length - self._more()
+
+    def _more(self) -> int:
+        return _LONG if self.name == "wide" else 0
 
     def flags(self, number: int, *, more: bool) -> int:
         """Give the flags of a descriptor besides NEXT, AVAIL and USED; `more`: the chain goes on."""
@@ -75,17 +80,20 @@ class Style:
         if self.name == "raw" or not number:
             return [(head, struct.pack("<QIHH", number, 0, 0, 0))]
         address = self.address(number)
+        if self.name == "mixed":
+            table = struct.pack("<QIHH", _TABLES + number * 4096, self.length(number), _INDIRECT, 0)
+            return [(head + 1, table), (head, struct.pack("<QIHH", address, _LENGTH, _NEXT, head + 1))]
         if self.name == "chain":
             return [(head + 1, struct.pack("<QIHH", address + _LENGTH, 1, _WRITE, 0)),
                     (head, struct.pack("<QIHH", address, _LENGTH, _NEXT, head + 1))]  # fmt: skip
-        length = self.length(number) if self.far else _LENGTH
+        length = _LENGTH if self.name == "plain" else self.length(number)
         return [(head, struct.pack("<QIHH", address, length, self.flags(number, more=False), 0))]
 
     def memory(self, numbers: Iterable[int], ring: str) -> tuple[tuple[int, bytes], ...]:
         """Give the pieces of the guest's memory that descriptors lead to."""
         if not self.far:
             return ()
-        return tuple((self.address(number), _table(number, ring)) for number in sorted(set(numbers) - {0}))
+        return tuple((_TABLES + number * 4096, _table(number, ring)) for number in sorted(set(numbers) - {0}))
 
 
 def _table(number: int, ring: str) -> bytes:
@@ -99,7 +107,7 @@ def _table(number: int, ring: str) -> bytes:
 
 
 RAW = Style("raw")
-STYLES = {name: Style(name) for name in ("plain", "chain", "indirect")}
+STYLES = {name: Style(name) for name in ("plain", "chain", "indirect", "mixed", "wide")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ class Script:
     """A life to be played: its name, its words (`lives`), the queue's size, the ring's first position, and how.
 
     `gaps`: choices of the process that dies, other than the defaults. `small`: part of the committed set.
-    `entries`: of the region, where it is larger than the ring.
+    `entries`: of the region, where it is larger than the ring. `cuts`: where it is cut off, as ids say it, if not
+    everywhere; none: it is a trace alone. `wishes` (split): before each batch, how far past its first used element the
+    one is that the driver asks to be notified of. `far_ids` (packed): past the ring's size, in a chain's last alone.
     """
 
     name: str
@@ -29,7 +31,17 @@ class Script:
     small: bool = False
     entries: int | None = None
     notifications: bool = False
+    cuts: tuple[str, ...] | None = None
+    wishes: tuple[int, ...] = ()
+    far_ids: bool = False
 
+
+_COUNTERS_32: Final = Script(
+    "counters-32",
+    f"start;make 3;fetch;count {2**31};make 0;fetch;count {2**31 - 1};make 2;fetch;crash;start;make 1;fetch;supply 0 1",
+    flags=("counter",),
+)
+"""Counters that 32 bits, of which one may be a sign, put in another order; and a request that is fetched after them."""
 
 _SPLIT: Final = (
     Script("one", "start;make 0;fetch;supply 0;use", 2, small=True),
@@ -137,7 +149,35 @@ _SPLIT: Final = (
         flags=("notification",),
         notifications=True,
     ),
+    Script(
+        "notified",
+        "start;make 0;fetch;fetch;make 1;make 2;fetch;fetch;supply 2 0 1;use;make 0;make 1;fetch;fetch;supply 0 1;use;"
+        "make 0;make 1;fetch;fetch;supply 0 1",
+        4,
+        65535,
+        flags=("notification", "batch", "index-wrap"),
+        small=True,
+        notifications=True,
+        cuts=(),
+        wishes=(1, 1, 0),
+    ),
+    Script(
+        "larger-region-laps",
+        "start;make 1;make 0;fetch;fetch;supply 0 1;use;make 0;make 1;fetch;supply 0;fetch;use;make 0;fetch;supply 1 0",
+        2,
+        entries=5,
+        flags=("region-size", "batch"),
+    ),
+    Script("wide", "start;make 0;make 1;fetch;fetch;supply 1 0;use;make 1;fetch;supply 1", 2, style="wide"),
+    Script(
+        "mixed-chains",
+        "start;make 0;make 2;fetch;fetch;supply 2;use;make 2;fetch;supply 0 2",
+        style="mixed",
+        flags=("indirect", "chain", "batch"),
+    ),
+    _COUNTERS_32,
 )
+
 
 _PACKED: Final = (
     Script("one", "start;make 0;fetch;supply 0;use", 2, small=True),
@@ -230,7 +270,41 @@ _PACKED: Final = (
         flags=("notification", "wrap"),
         notifications=True,
     ),
+    Script(
+        "notified",
+        "start;fetch;make 0;make 1;fetch;fetch;sleep;supply 1 0;use;crash;start;fetch",
+        2,
+        flags=("notification", "batch"),
+        small=True,
+        notifications=True,
+        cuts=(),
+    ),
+    Script(
+        "larger-region-laps",
+        "start;make 1;make 0;fetch;fetch;supply 0 1;use;make 0 2;fetch;supply 0;use;make 1;fetch;make 0;fetch;supply 0",
+        2,
+        1,
+        entries=5,
+        flags=("region-size", "batch", "chain", "wrap"),
+    ),
+    Script(
+        "wide",
+        "start;make 0 2;make 1;fetch;fetch;supply 1 0;use;make 1;fetch;supply 1",
+        3,
+        style="wide",
+        flags=("chain", "batch", "wrap"),
+    ),
+    _COUNTERS_32,
+    Script(
+        "far-ids",
+        "start;make 1 3;make 0;fetch;fetch;supply 1;use;crash;start;make 1 2;fetch;supply 1 0",
+        entries=8,
+        flags=("region-size", "chain", "batch", "wrap"),
+        cuts=(),
+        far_ids=True,
+    ),
 )
+
 
 _SCRIPTS: Final = {"split": _SPLIT, "packed": _PACKED}
 

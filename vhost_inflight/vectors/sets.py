@@ -23,15 +23,28 @@ from vhost_inflight.vectors.states import state_vectors
 from vhost_inflight.vectors.stopped import stopped_vectors
 from vhost_inflight.vectors.traces import life_vectors, race_vectors, recovering
 
-__all__ = ["PROVED", "SIZES", "caught", "vectors"]
+__all__ = ["LONG_CHAIN", "PROVED", "SIZES", "caught", "vectors"]
 
 SIZES: Final = ("small", "standard", "large")
 
 _QUEUE_SIZES: Final = {
-    "split": {"small": (), "standard": (8, 16, 64, 128), "large": (8, 16, 64, 128, 256, 1024, 4096, 32768)},
+    "split": {"small": (), "standard": (8, 16, 64, 128, 512), "large": (8, 16, 64, 128, 256, 512, 1024, 4096, 32768)},
     "packed": {"small": (), "standard": (5, 7, 16, 100), "large": (5, 7, 16, 100, 128, 256, 1000, 1024, 32768)},
 }
 """By ring and set, the sizes at whose far end a life is cut off; 1 to 4 are in the scripts."""
+
+LONG_CHAIN: Final = Script(
+    "long-chain",
+    "start;make 300 260;make 319;fetch;fetch;supply 300 319;use;make 7;fetch;crash;start;supply 7",
+    320,
+    100,
+    flags=("queue-size", "chain", "batch", "wrap"),
+    cuts=("fetch.7-2", "supply.7", "supply.7-2", "supply.9a"),
+)
+"""A chain of a packed ring that 8 bits do not count, and an entry, an id and a used element as far behind it.
+
+No op of the other scripts has so many stores, of which each two are tried elsewhere: this is not one of them.
+"""
 
 _ALIKE: Final = frozenset(
     {
@@ -120,6 +133,8 @@ def _chosen(ring: str, size: str, seed: int) -> Iterator[tuple[Script, int]]:
         yield from ((script, 3) for script in scripts(ring))
         yield from ((script, 2) for script in orders(ring))
         yield from ((script, 1) for script in random_lives(ring, seed, 40))
+        if ring == "packed":
+            yield LONG_CHAIN, 1
     for number in _QUEUE_SIZES[ring][size]:
         yield by_size(ring, number), 1
 

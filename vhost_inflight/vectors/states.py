@@ -34,15 +34,24 @@ __all__ = [
 ]
 
 _MANY = 4
-_LARGE, _FEW, _HUGE = 16, 2, 1000
+_LARGE, _FEW, _HUGE = 16, 2, 512
 _TELLING = frozenset({("split.fetch.2", 3), ("split.supply.5", 1), ("split.supply.6", 1), ("packed.fetch.7", 3),
                       ("packed.supply.7", 2), ("packed.supply.9a", 1)})  # fmt: skip
 """On a ring of 16 and more a life is cut off at the first two times of each step: an initialisation has many. On one of
-1000 and more, where a vector has up to ten megabytes, where most can go wrong: step and time."""
+512 and more, where a vector has up to ten megabytes, where most can go wrong: step and time."""
 
 
-def _taken(size: int, step: str, count: int) -> bool:
-    return (step, count) in _TELLING if size >= _HUGE else count <= _FEW or size < _LARGE
+def _taken(script: Script, step: str, count: int) -> bool:
+    if script.cuts is not None:
+        return _short(step, count) in script.cuts
+    if script.size >= _HUGE:
+        return (step, count) in _TELLING
+    return count <= _FEW or script.size < _LARGE
+
+
+def _short(step: str, count: int) -> str:
+    step = step.removeprefix("split.").removeprefix("packed.").replace("driver.", "")
+    return f"{step}{f'-{count}' if count > 1 else ''}"
 
 
 class Memory:
@@ -72,9 +81,7 @@ class Memory:
         else:
             half = sizes.first % sizes.size | (1 - sizes.first // sizes.size % 2) << 15
             base = half << 16 | half
-        numbers = (
-            images.numbers(images.read(images.machine.initial(), self.parts)) if images.style.name == "indirect" else ()
-        )
+        numbers = images.numbers(images.read(images.machine.initial(), self.parts)) if images.style.far else ()
         return Given(ring, revision, sizes.size, sizes.entries, region, parts, base, len(region),
                      memory=images.style.memory(numbers, ring))  # fmt: skip
 
@@ -172,8 +179,7 @@ class Cut:
     @property
     def short(self) -> str:
         """A name for it, in an id."""
-        step = self.step.removeprefix("split.").removeprefix("packed.").replace("driver.", "")
-        return f"{step}{f'-{self.count}' if self.count > 1 else ''}"
+        return _short(self.step, self.count)
 
 
 def lived(ring: str, revision: str, script: Script) -> tuple[Life, Sizes]:
@@ -188,7 +194,7 @@ def _cuts(ring: str, revision: str, script: Script) -> Iterator[Cut]:
     life, sizes = lived(ring, revision, script)
     memory = Memory(life.images.parts(life.machine.initial()))
     count: dict[str, int] = {}
-    if script.size < _HUGE:
+    if script.size < _HUGE and script.cuts is None:
         yield Cut("", 1, memory.given(ring, revision, sizes, life.images))
     for phase in life.phases:
         for event in phase.events:
@@ -197,7 +203,7 @@ def _cuts(ring: str, revision: str, script: Script) -> Iterator[Cut]:
             ready = event.step in ("driver.make.3", "driver.make.head")
             if changed and (back_ends or ready):
                 count[event.step] = count.get(event.step, 0) + 1
-                if _taken(script.size, event.step, count[event.step]):
+                if _taken(script, event.step, count[event.step]):
                     yield Cut(event.step, count[event.step], memory.given(ring, revision, sizes, life.images))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from vhost_inflight.vectors.form import Given, Lived, Meanwhile, Op, Outcome, Store, Vector
+from vhost_inflight.vectors.images import Where
 from vhost_inflight.vectors.lives import Life, Phase
 from vhost_inflight.vectors.machines import layout_of
 from vhost_inflight.vectors.masks import trace_mask
@@ -18,19 +19,71 @@ __all__ = ["life_vectors", "race_vectors", "recovering"]
 
 
 def life_vectors(ring: str, revision: str, script: Script) -> Iterator[Vector]:
-    """Give the trace vector of a script: its life from a zeroed region on."""
-    if "count" in script.words or "gather" in script.words or script.gaps:
+    """Give the trace vector of a script: its life from a zeroed region on, or from the start after its last `count`."""
+    if "gather" in script.words or script.gaps:
         return
     life, sizes = lived(ring, revision, script)
+    begin = _begin([phase.word for phase in life.phases])
+    if begin is None:
+        return
     memory = Memory(life.images.parts(life.machine.initial()))
+    for phase in life.phases[:begin]:
+        memory.store(phase.stores)
     given = memory.given(ring, revision, sizes, life.images)
-    if script.style == "indirect":
+    if life.images.style.far:
         given = replace(given, memory=life.images.style.memory(life.images.numbers(life.state), ring))
-    ops = [op for phase in life.phases if (op := _op(phase)) is not None]
-    if ring == "packed":
-        length = life.images.style.length
-        ops = [replace(op, batch=tuple((entry, length(got)) for entry, got in op.batch)) for op in ops]
+    ops = _ops(life.phases[begin:])
+    if script.far_ids:
+        ops = [replace(op, stores=_far_ids(op.stores, script.size)) for op in ops]
+    if script.wishes:
+        ops = list(_wished(ops, script, life.images.places["avail.used_event"]))
+    length = life.images.style.length
+    ops = [replace(op, batch=tuple((entry, length(got)) for entry, got in op.batch)) for op in ops]
     yield _answered(f"{ring}-{revision}-life-{script.name}", given, tuple(ops), script.flags, script.notifications)
+
+
+def _begin(words: list[str]) -> int | None:
+    """Give the line at which the trace of a life begins, if it can: no op counts on, but memory says who counted."""
+    counted = [number for number, word in enumerate(words) if word == "count"]
+    if not counted:
+        return 0
+    return words.index("start", counted[-1]) if "start" in words[counted[-1] :] else None
+
+
+def _ops(phases: Iterable[Phase]) -> list[Op]:
+    return [op for phase in phases if (op := _op(phase)) is not None]
+
+
+def _far_ids(stores: tuple[Store, ...], more: int) -> tuple[Store, ...]:
+    """Give what the driver stores with a larger buffer id in the last descriptor of a chain, where alone it counts.
+
+    The model's driver has ids below the ring's size, and the same in all descriptors of a chain. The model's back-end
+    knows ids below the region's entries: there have to be so many more of them than slots.
+    """
+    ids = [number for number, s in enumerate(stores) if s.part == "descriptors" and s.offset % 16 == _ID]
+    made = list(stores)
+    for last in ids[-1:]:
+        buffer_id = int.from_bytes(stores[last].data, "little") + more
+        made[last] = replace(stores[last], data=buffer_id.to_bytes(2, "little"))
+    return tuple(made)
+
+
+_ID = 12
+"""Where a packed descriptor's buffer id is in it."""
+
+
+def _wished(ops: Iterable[Op], script: Script, used_event: Where) -> Iterator[Op]:
+    """Let the driver ask before each batch for a notification of a used element that is as far on as it wishes.
+
+    The model's driver asks for that of the next one alone; one that wants fewer notifications asks for a later one.
+    """
+    wishes, used = iter(script.wishes), script.first
+    for op in ops:
+        if op.op == "supply":
+            asked = (used + next(wishes)) % 65536
+            yield Op("driver", (Store(used_event.part, used_event.start, asked.to_bytes(2, "little")),))
+            used += len(op.batch)
+        yield op
 
 
 def _op(phase: Phase) -> Op | None:
@@ -147,7 +200,7 @@ def race_vectors(ring: str, revision: str) -> Iterator[Vector]:
         life, sizes = lived(ring, revision, script)
         memory = Memory(life.images.parts(life.machine.initial()))
         given = memory.given(ring, revision, sizes, life.images)
-        ops = [op for phase in life.phases if (op := _op(phase)) is not None]
+        ops = _ops(life.phases)
         driver = _driver(life, race.driver)
         ops.append(replace(_last(life, race.op), meanwhile=(Meanwhile(_place(life, race), driver),)))
         flags = ("notification", "meanwhile")
