@@ -93,6 +93,7 @@ def test_what_the_oracle_may_import(tmp_path: Path) -> None:
         "did",
         "doubt",
         "given",
+        "life",
         "lines",
         "memory",
         "raw",

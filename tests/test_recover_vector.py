@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 from importlib.resources import files
@@ -12,10 +13,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from refimpl.errors import UsageError
+from tests.test_door import Run, run
 from vhost_inflight.recover import schema
 from vhost_inflight.recover.asking import Question, document
 from vhost_inflight.recover.command import ask
+from vhost_inflight.recover.life import life
+from vhost_inflight.recover.lines import answer_lines
 from vhost_inflight.recover.vector import Named, named, state
+
+__all__ = ["run"]
 
 SMALL = files("vhost_inflight").joinpath("vectors", "small", "vectors.jsonl")
 VECTORS = {v["id"]: v for v in map(json.loads, SMALL.read_text(encoding="utf-8").splitlines())}
@@ -89,3 +95,58 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
     path.write_text("[]\n", encoding="utf-8")
     with pytest.raises(UsageError, match="a line is no vector"):
         ask(["mine", "--vectors", str(path)], "recover")
+
+
+def test_a_life_is_told_op_by_op(capsys: pytest.CaptureFixture[str]) -> None:
+    """What has to come of each, and what must not be late; each trace of the small set can be told."""
+    traces = [name for name, vector in VECTORS.items() if vector["kind"] == "trace"]
+    for name in traces:
+        assert life(VECTORS[name]).count("\nop ") == len(VECTORS[name]["ops"]), name
+    ask(["--explain", "packed-hardened-life-chain"], "recover")
+    told = capsys.readouterr().out
+    assert "op 3, fetch\n    fetches 0\n" in told
+    assert "op 8, supply\n    the device has finished 0, 2\n    changes descriptors[1].len := 1, " in told
+    assert "    region.old_used_wrap_counter comes after region.old_free_head\n" in told
+    race = life(VECTORS["split-merged-race-kick"])
+    assert "    right before the store to avail_event the driver stores descriptors[1]" in race
+    assert "and notifies\n        the driver" in race
+    state_ = next(name for name, vector in VECTORS.items() if vector["kind"] == "state")
+    ask(["--explain", state_], "recover")
+    assert "op by op" not in capsys.readouterr().out
+
+
+def test_of_stores_that_come_after_each_other_the_last_is_named() -> None:
+    assert life(VECTORS["split-merged-life-one"]).endswith("region.used_idx comes after region.desc[0].inflight")
+    told = life(VECTORS["packed-hardened-life-chain"])
+    assert "    region.desc[0].inflight comes after descriptors[1].flags\n" in told  # and that after all links
+
+
+def test_a_folder_of_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name, vector = next(iter(VECTORS.items()))
+    (tmp_path / "vectors.jsonl").write_text(json.dumps(vector) + "\n", encoding="utf-8")
+    assert ask([name, "--vectors", str(tmp_path)], "recover")
+    assert json.loads(capsys.readouterr().out)["ring"] == vector["ring"]
+
+
+def test_a_line_may_be_an_id() -> None:
+    """The same answer as for its bytes; one that there is not is an error with its number, and the rest goes on."""
+    name = "split-merged-one-supply.5"
+    lines = [json.dumps(name), json.dumps("split-none"), json.dumps(VECTORS[name]["given"])]
+    target = io.StringIO()
+    with pytest.raises(UsageError, match="1 of the lines is no state, the first is line 2"):
+        answer_lines(io.BytesIO("\n".join(lines).encode()), target, Question())
+    by_id, none, by_bytes = map(json.loads, target.getvalue().splitlines())
+    assert by_id == by_bytes
+    assert "there is no vector 'split-none'" in none["error"]["rule"]
+
+
+def test_names_of_other_things_lead_on(run: Run) -> None:
+    """A run is no state, and a vector no run and no name: each says which command takes it."""
+    for arguments, words in (
+        (("recover", "packed/errata/whole-ring"), "vhost-inflight replay packed/errata/whole-ring --dump-at crash"),
+        (("replay", "split-merged-life-one"), "vhost-inflight recover --explain split-merged-life-one"),
+        (("explain", "split-merged-life-one"), "vhost-inflight recover --explain split-merged-life-one"),
+    ):
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, "")
+        assert words in " ".join(err.replace("│", " ").split()), err

@@ -236,6 +236,8 @@ def explain(
         answers = [*(explained.index(each) for each in ([ring] if ring else protocol.RINGS)), explain_names.common()]
     else:
         answers = explain_names.answers(id_, ring)
+        if not answers and id_.startswith(("split-", "packed-")):
+            raise typer.BadParameter(f"no name {id_!r}; of a test vector: vhost-inflight recover --explain {id_}")
         if not answers:
             what = "name" if ring is None else f"name on the {ring} ring"
             raise typer.BadParameter(no_such(what, id_, explain_names.names(ring)))

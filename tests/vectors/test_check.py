@@ -174,7 +174,7 @@ def test_a_failure_says_rule_byte_fault_and_how_to_see_it() -> None:
         "  region.desc[0].inflight (byte 16) is 01, and has to be 00\n"
         "  whose fault: the back-end's\n"
         "  it catches: A mistake.\n"
-        "  it corrupts in a guest; see it: vhost-inflight recover --explain split-published\n"
+        f"  it corrupts in a guest; see it: vhost-inflight recover --explain split-published --vectors {Path.cwd()}"
     )
     assert ran.stdout.endswith("the reference of vhost-inflight: 4 vectors: 3 pass, 1 fail\n")
 
@@ -193,3 +193,19 @@ def test_the_report_for_ci_counts_what_failed() -> None:
 def test_json_on_standard_output_is_all_that_is_there() -> None:
     told = json.loads(check(REFERENCE, "--json", "-").stdout)
     assert told["counts"] == {"pass": 4, "fail": 0, "reject": 0, "wedged": 0, "unsupported": 0}
+
+
+def test_the_command_that_shows_what_is_right_names_the_vectors() -> None:
+    """Where they are not the small set, whose ids it knows by itself."""
+    ran = check(fake("lies"), "--json", "report.json", "--junit", "report.xml")
+    where = f"--vectors {Path.cwd() / 'vectors.jsonl'}"
+    assert f"see it: vhost-inflight recover --explain split-published {where}\n" in ran.stdout
+    told = json.loads(Path("report.json").read_text(encoding="utf-8"))["cases"][0]["explain"]
+    assert told == f"vhost-inflight recover --explain split-published {where}"
+    assert where in Path("report.xml").read_text(encoding="utf-8")
+    shown = subprocess.run([sys.executable, "-m", *told.replace("vhost-inflight", "vhost_inflight", 1).split()],
+                           check=False, capture_output=True, text=True)  # fmt: skip
+    assert (shown.returncode, shown.stderr) == (0, "")
+    command.run(fake("dies"), only=["split-merged-one-supply.5"], json_file=Path("report.json"))
+    told = json.loads(Path("report.json").read_text(encoding="utf-8"))["cases"][0]["explain"]
+    assert told == "vhost-inflight recover --explain split-merged-one-supply.5"

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from refimpl.choices import parse_gaps
 from refimpl.documents import STDIO, number, read_document
@@ -14,6 +15,7 @@ from refimpl.names import no_such
 from vhost_inflight.recover import vector
 from vhost_inflight.recover.asking import BOTH, Answered, Question, document, stories
 from vhost_inflight.recover.given import SCHEMAS, GivenError, schema
+from vhost_inflight.recover.life import life
 from vhost_inflight.recover.lines import answer_lines
 from vhost_inflight.recover.raw import RING_FORM, Raw, state
 from vhost_inflight.recover.vector import Named, named
@@ -44,7 +46,12 @@ def parser(prog: str) -> argparse.ArgumentParser:
         help="the state (--schema input says its form; backend --dump writes such files), or the id of a test vector; "
         "- or none: standard input",
     )
-    add("--vectors", type=Path, metavar="FILE", help="whose ids are meant: a vectors.jsonl; left out, the small set's")
+    add(
+        "--vectors",
+        type=Path,
+        metavar="FILE",
+        help="whose ids are meant: a vectors.jsonl, or its folder; the small set's, if left out",
+    )
     add(
         "--revision",
         default=None,
@@ -171,9 +178,15 @@ def run(file: Path | Raw | Named, question: Question, *, explain: bool = False, 
     if json_file is not None and json_file.exists() and any(one.exists() and json_file.samefile(one) for one in files):
         raise UsageError(f"--json {json_file}: the answer would overwrite the state")
     _say_that_it_reads(file)
-    answers = _answers(file, question)
+    if isinstance(file, Named):
+        asked = vector.found(file)
+        answers = _answered(vector.cut(asked), file.name, question)
+    else:
+        asked, answers = None, _answers(file, question)
     if explain:
         print(stories(answers))
+        if asked is not None and asked["kind"] == "trace":
+            print(life(asked))
     if json_file is not None and json_file != STDIO:
         write_json(json_file, document(answers))
     elif json_file == STDIO or not (explain or (len(answers) == 1 and answers[0].silent)):
@@ -198,16 +211,19 @@ def _say_that_it_reads(file: Path | Raw | Named) -> None:
         print("reading from standard input, up to Ctrl-D; --help says more", file=sys.stderr)
 
 
-def _answers(file: Path | Raw | Named, question: Question) -> list[Answered]:
-    """Read a state and answer for it; what is wrong with it is told with the file's name."""
+def _answers(file: Path | Raw, question: Question) -> list[Answered]:
+    """Read a state and answer for it."""
     if isinstance(file, Raw):
         return question.ask(state(file, question.revision.replace(BOTH, "merged")))
-    told = vector.state(file) if isinstance(file, Named) else read_document(file)
+    return _answered(read_document(file), "" if file == STDIO else str(file), question)
+
+
+def _answered(told: Any, name: str, question: Question) -> list[Answered]:
+    """Answer for a state; what is wrong with it is told with its name."""
     try:
         return question.ask(told)
     except GivenError as error:
-        where = file.name if isinstance(file, Named) else file
-        raise GivenError(f"{where}: {error}" if file != STDIO else str(error)) from error
+        raise GivenError(f"{name}: {error}" if name else str(error)) from error
 
 
 def show_schema(name: str) -> None:

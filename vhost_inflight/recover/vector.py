@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from refimpl.errors import UsageError
 
-__all__ = ["STATE", "Named", "named", "state"]
+__all__ = ["STATE", "Named", "cut", "found", "named", "state"]
 
 STATE: Final = ("format", "ring", "revision", "queue_size", "region_size", "region", "ring_memory", "memory", "base",
                 "stopped")  # fmt: skip
@@ -23,14 +24,38 @@ class Named(NamedTuple):
 
 
 def named(file: Path, vectors: Path | None) -> Named | None:
-    """Return the vector that is meant by what is no file, None where a file is."""
-    if vectors is None and (file.exists() or not file.name.startswith(("split-", "packed-")) or file.suffix == ".json"):
+    """Return the vector that is meant by what is no file, None where a file is.
+
+    ``vectors`` is a file of vectors, or a folder that has one. Raises UsageError for what is called as a recorded run.
+    """
+    if vectors is not None:
+        return Named(str(file), _file(vectors))
+    if file.exists() or file.suffix == ".json":
         return None
-    return Named(str(file), vectors)
+    if file.parts[0] in ("split", "packed") and len(file.parts) > 1:
+        raise UsageError(
+            f"there is no file {file}; of a recorded run of that name: vhost-inflight replay {file} --dump-at crash "
+            "writes what recover reads"
+        )
+    return Named(str(file), None) if file.name.startswith(("split-", "packed-")) else None
+
+
+def _file(vectors: Path) -> Path:
+    return vectors / "vectors.jsonl" if vectors.is_dir() else vectors
 
 
 def state(wanted: Named) -> dict[str, Any]:
-    """Return what a vector gives, as a state; of a life that is what it begins with.
+    """Return what a vector gives, as a state; of a life that is what it begins with. Raises as `found` does."""
+    return cut(found(wanted))
+
+
+def cut(vector: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a vector gives, as a state."""
+    return {field: vector["given"][field] for field in STATE if field in vector["given"]}
+
+
+def found(wanted: Named) -> dict[str, Any]:
+    """Return a vector.
 
     Raises UsageError where there is no such vector, or the file is none of vectors; OSError where it cannot be read.
     """
@@ -43,10 +68,10 @@ def state(wanted: Named) -> dict[str, Any]:
     with shipped.open(encoding="utf-8") if vectors is None else vectors.open(encoding="utf-8") as lines:
         for line in lines:
             try:
-                vector = json.loads(line)
+                vector: dict[str, Any] = json.loads(line)
                 names.append(vector["id"])
                 if vector["id"] == name:
-                    return {field: vector["given"][field] for field in STATE if field in vector["given"]}
+                    return vector
             except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(f"{vectors}: a line is no vector: {line[:40].strip()!r}") from error
     near = difflib.get_close_matches(name, names, n=3)

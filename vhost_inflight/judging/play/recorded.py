@@ -36,6 +36,8 @@ def named(file: Path) -> Path:
     if file == STDIO or file.suffix == ".json" or file.exists():
         return file
     known = names()
+    if file.name.startswith(("split-", "packed-")) and len(file.parts) == 1:
+        raise UsageError(f"there is no file {file}; of a test vector: vhost-inflight recover --explain {file}")
     if file.as_posix() not in known:
         text = no_such("file, and no recorded run", file.as_posix(), known)
         raise UsageError(text.replace("`vhost-inflight explain`", "`vhost-inflight list`"))

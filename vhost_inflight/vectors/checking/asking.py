@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from vhost_inflight.vectors.checking.compare import Verdict, judge, unsupported, wedged
@@ -28,12 +29,14 @@ class Checked:
     """What came of all vectors: a verdict each, and ``ending``.
 
     That is what was wrong with how the adapter stopped, or that it did not start again; None: nothing was wrong.
+    ``source`` is the file or folder of the vectors, None where they are the small set.
     """
 
     ready: Ready
     verdicts: list[Verdict] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     ending: str | None = None
+    source: Path | None = None
 
     def count(self, word: str) -> int:
         """Give how many verdicts are this word."""

@@ -49,6 +49,7 @@ def run(
     asked = chosen(vectors, only)
     with Ending().heard():  # a SIGTERM too leaves no adapter behind
         checked = _with_a_bar(words, asked, message_form, limit)
+    checked.source = vectors
     if json_file != STDIO:
         print("\n".join(_told(checked)))
     if json_file is not None:
@@ -119,7 +120,7 @@ def _with_a_bar(words: Sequence[str], vectors: Sequence[Vector], message_form: s
 def _told(checked: Checked) -> Iterator[str]:
     bad = checked.bad
     for verdict in bad[:_TOLD]:
-        yield from bad_lines(verdict)
+        yield from bad_lines(verdict, checked.source)
         yield ""
     if len(bad) > _TOLD:
         yield f"and {len(bad) - _TOLD} more that do not pass: --json and --junit have all of them"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from vhost_inflight.reports import Suites, failed, skipped
@@ -16,13 +18,14 @@ FORMAT: Final = "vhost-inflight check 1"
 """What a report says that it is."""
 
 
-def see(verdict: Verdict) -> str:
-    """Give the command that shows what is right."""
-    return f"vhost-inflight recover --explain {verdict.vector.id}"
+def see(verdict: Verdict, source: Path | None) -> str:
+    """Give the command that shows what is right; ``source`` has the vectors, None where they are the small set."""
+    of = f" --vectors {shlex.quote(str(source))}" if source is not None else ""
+    return f"vhost-inflight recover --explain {verdict.vector.id}{of}"
 
 
-def bad_lines(verdict: Verdict) -> Iterator[str]:
-    """Tell one verdict that counts against the program."""
+def bad_lines(verdict: Verdict, source: Path | None = None) -> Iterator[str]:
+    """Tell one verdict that counts against the program; ``source`` as `see` takes it."""
     vector = verdict.vector
     yield f"{verdict.word}: {vector.id}"
     yield f"  rule: {verdict.rule}"
@@ -30,7 +33,7 @@ def bad_lines(verdict: Verdict) -> Iterator[str]:
     if verdict.fault:
         yield f"  whose fault: {verdict.fault}"
     yield f"  it catches: {vector.note}"
-    yield f"  it {vector.severity} in a guest; see it: {see(verdict)}"
+    yield f"  it {vector.severity} in a guest; see it: {see(verdict, source)}"
 
 
 def lines(checked: Checked) -> Iterator[str]:
@@ -62,16 +65,16 @@ def as_json(checked: Checked, command: Sequence[str], form: str) -> dict[str, An
         "adapter": checked.ready.name,
         "counts": {word: checked.count(word) for word in VERDICTS},
         "ending": checked.ending,
-        "cases": [_case(*both) for both in zip(checked.verdicts, checked.seconds, strict=True)],
+        "cases": [_case(*both, checked.source) for both in zip(checked.verdicts, checked.seconds, strict=True)],
     }
 
 
-def _case(verdict: Verdict, seconds: float) -> dict[str, Any]:
+def _case(verdict: Verdict, seconds: float, source: Path | None) -> dict[str, Any]:
     vector = verdict.vector
     return {
         "id": vector.id, "ring": vector.ring, "kind": vector.kind, "section": vector.section, "verdict": verdict.word,
         "rule": verdict.rule, "differs": list(verdict.differs), "fault": verdict.fault, "note": verdict.note,
-        "severity": vector.severity, "explain": see(verdict), "seconds": round(seconds, 6),
+        "severity": vector.severity, "explain": see(verdict, source), "seconds": round(seconds, 6),
     }  # fmt: skip
 
 
@@ -83,7 +86,7 @@ def as_junit(checked: Checked) -> str:
         case = suites.case(f"{vector.ring} {vector.section}", vector.id, seconds)
         if verdict.bad:
             first = verdict.differs[0] if verdict.differs else verdict.word
-            failed(case, verdict.word, first, "\n".join(bad_lines(verdict)))
+            failed(case, verdict.word, first, "\n".join(bad_lines(verdict, checked.source)))
         elif verdict.word == "unsupported":
             skipped(case, verdict.differs[0])
     if checked.ending:
