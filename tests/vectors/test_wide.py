@@ -93,6 +93,7 @@ def test_the_recovery_in_c_and_the_model_pass_them(tmp_path: Path) -> None:
     assert [v.id for v in told if measure.fails(back_end(v.ring, v.revision), v)] == []
 
 
+@pytest.mark.campaign  # all of standard is made for it
 def test_standard_has_them() -> None:
     """The set that catches every mistake asks all this; of states that are the same bytes, one has the name."""
     standard = {asked(v) for v in vectors("standard")}
