@@ -8,7 +8,7 @@ from model.both.words import RUNNING
 from model.gaps import Edits
 from model.record import State, Vars, assign_initial
 from model.steps import Add, Edit, Guard, HistoryOf, Procedure, Table
-from model.terms import all_of, any_of
+from model.terms import ModelError, all_of, any_of
 
 __all__ = ["resets"]
 
@@ -33,6 +33,9 @@ def resets(variables: Vars, between: tuple[str, ...]) -> dict[str, Edits]:
 
     def one(sentence: str, anew: tuple[str, ...], when: Guard) -> Edits:
         def edits(table: Table) -> list[Edit]:
+            if "stop.answer" in table.steps:
+                raise ModelError("the reset of a ring is judged of rings that are not stopped")
+
             def effect(s: State) -> None:
                 assign_initial(s, [v.name for v in variables.values() if v.kind in anew])
 

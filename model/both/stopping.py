@@ -155,8 +155,10 @@ def _answer(table: Table, words: Words, suspends: bool) -> Step:
 
     if suspends:
         return answer
-    said = "All that was fetched is used: the back-end answers, and has nothing to do with the ring from here on."
-    return replace(answer, sentence=said)
+    return replace(answer, sentence=_DRAINED)
+
+
+_DRAINED = "All that was fetched is used: the back-end answers, and has nothing to do with the ring from here on."
 
 
 def _move(table: Table) -> Step:
@@ -226,7 +228,10 @@ def needs_stop(table: Table) -> Step:
 
 def at_any_moment(table: Table) -> list[Edit]:
     """Answer at once, whatever is in hand or open: nothing is finished first."""
-    needs_stop(table)
+    if needs_stop(table).sentence == _DRAINED:
+        raise ModelError(
+            "a back-end that drains finishes what is in flight: choose a pair of generations that suspends"
+        )
     return [Replace("stop.answer", {"when": lambda _: all_of(), "sentence": "The back-end answers at once."})]
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import re
+from collections.abc import Callable
+from functools import partial
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -103,6 +107,109 @@ def test_stopped_and_started_again(ring: str, start: str) -> None:
     assert {step for step in possible() if not step.startswith(("driver.", "stop."))} == {start}
     go(start)
     assert machine.get(state, "stop.at") == "running"
+
+
+UNUSUAL = ("crash", "stop.", "connection.", "driver.reset")
+
+
+class Walk:
+    """A run by dice through a table in which the ring is stopped by `PAIR`, until what is wanted has come."""
+
+    def __init__(self, ring: str, **gaps: str) -> None:
+        """Begin before the first process."""
+        table = protocol.table(Subject.of(ring, "hardened", {"stop": PAIR, **gaps}), quiet=True)
+        self.machine = Machine(table, Sizes(2, 2), check=True)
+        self.state, self.dice = self.machine.initial(), random.Random(7)
+
+    def get(self, name: str) -> Any:
+        """Give a variable's value."""
+        return self.machine.get(self.state, name)
+
+    def possible(self) -> set[str]:
+        """Give the steps that may be taken."""
+        return {step for step, _, _ in self.machine.enabled(self.state)}
+
+    def take(self, step: str) -> None:
+        """Take a step that has no choice."""
+        self.state = self.machine.take(self.state, step)
+
+    def until(self, wanted: Callable[[], bool]) -> None:
+        """Let driver, device and back-end go on, and nobody stop, reset or kill anything."""
+        for _ in range(20_000):
+            if wanted():
+                return
+            usual = [
+                s for s in self.machine.enabled(self.state) if not s[0].startswith(("crash", "stop", "connection"))
+            ]
+            self.state = self.dice.choice([s for s in usual if s[0] != "driver.reset"])[2]
+        raise AssertionError("it did not come")
+
+
+@pytest.mark.parametrize("ring", RINGS)
+def test_a_crash_may_come_between_request_and_answer(ring: str) -> None:
+    """While recovery is under way, and when all has ended; then nobody has asked any more, and somebody may again."""
+    walk = Walk(ring)
+    walk.take(f"{ring}.start.fresh")
+    walk.take("stop.ask")
+    assert "crash" in walk.possible()
+    walk.until(lambda: "stop.answer" in walk.possible())
+    assert "crash" in walk.possible()
+    walk.take("crash")
+    assert walk.get("stop.at") == "running"
+    walk.take(f"{ring}.start.adopt")
+    for _ in range(2):
+        walk.take("stop.ask")
+        walk.until(lambda: "stop.answer" in walk.possible())
+        walk.take("stop.answer")
+        walk.take(f"{ring}.start.adopt")
+
+
+@pytest.mark.parametrize(("choice", "at_once"), [("finished", False), ("left", True)])
+@pytest.mark.parametrize("ring", RINGS)
+def test_a_batch_that_is_open_is_finished_before_the_answer(ring: str, choice: str, at_once: bool) -> None:
+    """But where it is left; and until the ring is started again no step of the back-end is possible."""
+    walk = Walk(ring, **({} if choice == "finished" else {"stop-batch": choice}))
+    walk.until(lambda: walk.get("supply.open") == 1)
+    walk.take("stop.ask")
+    assert ("stop.answer" in walk.possible()) == at_once
+    walk.until(lambda: "stop.answer" in walk.possible())
+    assert (walk.get("supply.open") == 0) == (not at_once)
+    walk.take("stop.answer")
+    assert not {s for s in walk.possible() if s.startswith(f"{ring}.") and ".start." not in s}
+
+
+def test_the_packed_base_is_the_next_used_slot() -> None:
+    """With requests in flight and in either lap; a region that is made later, elsewhere, begins there."""
+    table = Subject.of("packed", "hardened", {"stop": "may-suspend-under-skip-drain"})
+    walk = Walk("packed")
+    walk.machine = Machine(protocol.table(table, quiet=True), Sizes(2, 2), check=True)
+    walk.state = walk.machine.initial()
+
+    def used() -> tuple[int, int]:
+        return walk.get("region.used_idx"), walk.get("region.used_wrap_counter")
+
+    def in_flight_at(place: tuple[int, int]) -> bool:
+        ahead = (walk.get("fetch.avail_idx"), walk.get("fetch.avail_wrap")) != place
+        return used() == place and ahead and "packed.fetch.look" in walk.possible()
+
+    for place in ((0, 1), (1, 1), (0, 0), (1, 0)):
+        walk.until(partial(in_flight_at, place))
+        walk.take("stop.ask")
+        walk.until(lambda: "stop.answer" in walk.possible())
+        walk.take("stop.answer")
+        assert (walk.get("base.idx"), walk.get("base.wrap")) == place
+        walk.take("packed.start.adopt")
+
+
+@pytest.mark.parametrize("ring", RINGS)
+def test_what_is_judged_apart_is_not_mixed(ring: str) -> None:
+    """A ring that is stopped is not reset; and one that drains leaves no batch."""
+    for gaps, words in (
+        ({"stop": PAIR, "ring-reset": "told"}, "of rings that are not stopped"),
+        ({"stop": "drain-under-drain", "stop-batch": "left"}, "a back-end that drains finishes"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            protocol.table(Subject.of(ring, "hardened", gaps))
 
 
 def _renumbered(row: str) -> str:

@@ -181,7 +181,7 @@ class Player:
 
     def _fetch(self, queue: Queue, event: Event) -> None:
         """Let the main loop take its next step of fetching or resting."""
-        if self.stopping.asked:
+        if self.stopping.asked and not event.step.endswith(".idle.look"):  # it asked to be kicked, and looks once more
             raise DivergenceError(f"{self._where(event)}: a back-end that is asked to stop fetches no more")
         match event.step.partition(".")[2]:
             case "fetch.look":
