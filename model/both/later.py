@@ -94,6 +94,15 @@ def later(own: Own) -> dict[str, Gap]:
             along=_STOPPED,
         ),
         _gap(
+            "stop-death",
+            "what does a front-end do with a migration when its back-end dies before it has answered 11?",
+            "GET_VRING_BASE has an answer; a back-end that crashes is the chapter on inflight buffers alone",
+            A("starts-again", "it migrates no more: the next back-end finds the region, and is asked again"),
+            A("moves", "it migrates all the same, and takes all for completed: the destination has a fresh region",
+              stopping.moves_all_the_same),
+            along=(("stop", "drain-under-drain"),),
+        ),
+        _gap(
             "ring-reset",
             "what becomes of a queue's share of the region when its driver resets the ring (VIRTIO_F_RING_RESET)?",
             "the requests of a ring that is reset are no one's; no message tells a back-end of it",

@@ -119,6 +119,12 @@ def stopping(ring: str) -> tuple[Sentence, ...]:
             f"{ring}.start.adopt",
         ),
         note(
+            "stop-death",
+            "A back-end that dies before it has answered has completed nothing more: a migration does not go on then, "
+            "or the region goes along.",
+            f"{ring}.start.fresh",
+        ),
+        note(
             "ring-reset",
             "A reset of one ring is one of its share of the region: when the ring is started again, that is as in a "
             "fresh region. A back-end that is not told of it does not offer ``VIRTIO_F_RING_RESET``.",

@@ -21,11 +21,11 @@ from model.gaps import Edits
 from model.properties import Judgement
 from model.record import State, Var, assign_initial
 from model.steps import Add, Declare, Edit, Guard, GuardOf, HistoryOf, Procedure, Replace, Step, Table
-from model.terms import ModelError, Term, all_of, any_of
+from model.terms import ModelError, Term, all_of, any_of, ite
 
 __all__ = [
     "ANSWERED", "ASKED", "GENERATIONS", "NEVER", "PAIRS", "STARTED", "SUSPENDED", "Answer", "Meeting", "Words", "also",
-    "another_answer", "at_any_moment", "meet", "needs_stop", "pairs", "stopped", "whole_device",
+    "another_answer", "at_any_moment", "meet", "moves_all_the_same", "needs_stop", "pairs", "stopped", "whole_device",
 ]  # fmt: skip
 
 GENERATIONS: tuple[str, ...] = ("drain", "may-suspend", "skip-drain")
@@ -251,6 +251,35 @@ def whole_device(words: Words) -> Edits:
         return [Add(other)]
 
     return edits
+
+
+_GONE = Var("stop.gone", "driver", 8, "the back-end died before it answered, and the front-end waits no more")
+
+
+def moves_all_the_same(table: Table) -> list[Edit]:
+    """Let the front-end go on with its migration, without the region, when a back-end that drains has died."""
+    if needs_stop(table).sentence != _DRAINED:
+        raise ModelError("where a back-end suspends the region comes along: choose a pair that drains (stop=...)")
+    declare = Declare((_GONE,))
+    crash = declare.apply(table).step("crash")
+    starting = [step for step in table.of("recover") if DEAD in step.at]
+
+    def dies(s: State) -> None:
+        s.stop.gone = ite(s.stop.at == ASKED, 1, 0)
+        crash.do(s)
+
+    def waits_again(s: State) -> None:
+        s.stop.gone = 0
+
+    @_stop.step("stop.move.dead", at=STARTED, to=STARTED, text="vhost-user: migration of a dead back-end's ring",
+                world=True, when=lambda s: all_of(s.recover.at == DEAD, s.stop.gone == 1))  # fmt: skip
+    def move(s: State) -> None:
+        """The back-end died before it answered; the ring goes on elsewhere all the same, with a fresh region."""
+        assign_initial(s, [v.name for v in table.vars.values() if v.kind == "region"])
+        s.stop.gone = 0
+
+    begun = (also(table.step(name), waits_again) for name in ("driver.reset", "connection.reset"))
+    return [declare, Replace("crash", {"do": dies}), Add(move), *begun, *(also(step, waits_again) for step in starting)]
 
 
 def _goes_on(s: Any) -> None:

@@ -23,6 +23,7 @@ UNSPOKEN: Mapping[str, tuple[str, ...]] = {
     "after-answer": ("supplies", "clears", "works-on"),
     "stop-base": ("behind-taken", "behind-plus", "before-taken"),
     "stop-scope": ("device",),
+    "stop-death": ("moves",),
     "ring-reset": ("untold",),
     "in-order": tuple(MEANINGS),
 }
