@@ -13,6 +13,7 @@ from typing import Final
 
 from refimpl.choices import PROVED, RINGS, Choices
 from refimpl.documents import STDIO
+from refimpl.errors import InflightError
 from vhost_inflight.conformance import ptrace
 from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.html import as_html
@@ -70,6 +71,7 @@ def run(
 ) -> bool:
     """Try a back-end, tell what came of it, and return whether it passed. Raises InflightError where it cannot be.
 
+    Where nothing counts against it, and something that was to be tried could not be judged, that is raised, too.
     ``state`` and ``case`` are of the shortest failure, or of the case that was asked for, and written if there is one.
     """
     ending = Ending()
@@ -92,8 +94,15 @@ def run(
     if json_file != STDIO:
         for line in lines(report):  # last: who reads no more than the first lines has the files all the same
             print(line)
+    return _came_of(report)
+
+
+def _came_of(report: Report) -> bool:
+    """Return whether it passed. Raises KeyboardInterrupt where that ended it, InflightError where it says nothing."""
     if report.interrupted:
         raise KeyboardInterrupt
+    if report.unjudged and not report.bad:
+        raise InflightError(f"no verdict: {report.unjudged[0]}")
     return report.passed
 
 
@@ -156,15 +165,26 @@ def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], tol
                 ring.unsteady.append(load.name)
             second = campaign.second(load, asked.second) if asked.second and load.name == SECOND else iter(())
             cases, total = itertools.chain(first, second), len(first) + (asked.second if load.name == SECOND else 0)
-        failures = 0
+        failures = killed = 0
         with contextlib.closing(campaign.run_all(cases, asked.jobs or len(os.sched_getaffinity(0)))) as verdicts:
             for number, one in enumerate(verdicts):
                 ring.verdicts.append(one)
                 failures += one.bad
+                killed += one.word != "skip"
                 told(str(one.case), max(total - number - 1, 0))
                 if asked.failures and failures >= asked.failures:
                     ring.left.append(load.name)
                     break
+        if not killed:
+            ring.unjudged.append(_none_killed(ring, load))
+
+
+def _none_killed(ring: Ring, load: Load) -> str:
+    """Say why a load without a death says nothing."""
+    told = f"{ring.ring} {load.name}: nothing was killed, so nothing is known"
+    if ring.how == "exact" and not ring.points[load.name]:
+        return f"{told}: it served requests, and no store of it was seen (forked when connected to?)"
+    return f"{told}: no case came to its death"
 
 
 def _how(campaign: Campaign, load: Load, *, forced: bool) -> str:

@@ -39,7 +39,8 @@ class Ring:
     """What was tried on one ring.
 
     ``points`` counts the crash points of each load; ``note`` says why there are none; ``unsteady`` are loads of which
-    two lives were not the same, ``left`` those that were left after so many failures.
+    two lives were not the same, ``left`` those that were left after so many failures. ``unjudged`` says of what nothing
+    is known though it was to be tried, and why.
     """
 
     ring: str
@@ -49,6 +50,7 @@ class Ring:
     points: dict[str, int] = field(default_factory=dict)
     unsteady: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -72,8 +74,13 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether something was tried, and nothing counts against the back-end."""
-        return any(verdict.word == "pass" for verdict in self.verdicts) and not self.bad
+        """Whether something was tried, all of it could be judged, and nothing counts against the back-end."""
+        return any(verdict.word == "pass" for verdict in self.verdicts) and not self.bad and not self.unjudged
+
+    @property
+    def unjudged(self) -> list[str]:
+        """Of what nothing is known though it was to be tried, and why: sentences."""
+        return [sentence for ring in self.rings for sentence in ring.unjudged]
 
     @property
     def bad(self) -> list[Verdict]:
@@ -154,6 +161,7 @@ def _ring_lines(ring: Ring) -> Iterator[str]:
         yield f"{ring.ring} {load}: two lives were not the same, so cases may be skipped"
     for load in ring.left:
         yield f"{ring.ring} {load}: left after so many failures, not all cases were tried (--failures)"
+    yield from ring.unjudged
     properties = Counter(name for v in ring.verdicts for name in {one.property for one in v.broken})
     if properties:
         yield f"{ring.ring}: broken: " + ", ".join(f"{name} {number}" for name, number in properties.most_common())
@@ -168,7 +176,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "rings": [
             {
                 "ring": ring.ring, "revision": ring.revision, "how": ring.how, "note": ring.note or None,
-                "points": ring.points, "unsteady": ring.unsteady, "left": ring.left, "seconds": round(ring.seconds, 3),
+                "points": ring.points, "unsteady": ring.unsteady, "left": ring.left,
+                "unjudged": ring.unjudged, "seconds": round(ring.seconds, 3),
                 "counts": {word: sum(v.word == word for v in ring.verdicts) for word in WORDS},
                 "cases": [_case(report, verdict) for verdict in ring.verdicts],
             }
@@ -213,4 +222,6 @@ def as_junit(report: Report) -> str:
     for ring in report.rings:
         if ring.note:
             skipped(suites.case(ring.ring, ring.ring), ring.note)
+        for sentence in ring.unjudged:
+            failed(suites.case(ring.ring, "unjudged"), "unjudged", sentence, sentence)
     return suites.text()

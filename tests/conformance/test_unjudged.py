@@ -1,0 +1,32 @@
+"""What was not tried is no pass: exit 2 and a sentence, where nothing died or nothing was seen to be stored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import jsonschema
+
+from tests.conformance import c
+from tests.conformance.c import inflight
+from vhost_inflight.reports import shipped_schema
+
+FORKED = (
+    "connection = accept(listening, NULL, NULL);",
+    "connection = accept(listening, NULL, NULL); if (fork()) pause();",
+)
+
+
+def test_where_no_store_is_seen_there_is_no_verdict(tmp_path: Path) -> None:
+    """What serves was forked after it was connected to: the process that is traced stores nothing."""
+    files = {form: tmp_path / f"report.{form}" for form in ("json", "junit")}
+    options = [word for form, file in files.items() for word in (f"--{form}", str(file))]
+    told = c.changed(tmp_path, *FORKED)
+    ran = inflight("conformance", "--backend-cmd", told, "--ring", "split", "--load", "in-use", *options)
+    assert ran.returncode == 2, ran.stdout
+    assert "no verdict: split in-use: nothing was killed, so nothing is known: it served requests, and no" in ran.stderr
+    document = json.loads(files["json"].read_text(encoding="utf-8"))
+    jsonschema.validate(document, shipped_schema("vhost_inflight.conformance"))
+    assert "no store of it was seen" in document["rings"][0]["unjudged"][0]
+    assert ET.fromstring(files["junit"].read_text(encoding="utf-8")).get("failures") == "1"  # noqa: S314  # our own
