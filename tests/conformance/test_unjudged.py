@@ -7,9 +7,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import jsonschema
+import pytest
 
 from tests.conformance import c
 from tests.conformance.c import inflight
+from vhost_inflight.conformance import command, trying
+from vhost_inflight.conformance.command import Asked
+from vhost_inflight.conformance.life import Rig
+from vhost_inflight.conformance.report import lines
 from vhost_inflight.reports import shipped_schema
 
 FORKED = (
@@ -30,3 +35,23 @@ def test_where_no_store_is_seen_there_is_no_verdict(tmp_path: Path) -> None:
     jsonschema.validate(document, shipped_schema("vhost_inflight.conformance"))
     assert "no store of it was seen" in document["rings"][0]["unjudged"][0]
     assert ET.fromstring(files["junit"].read_text(encoding="utf-8")).get("failures") == "1"  # noqa: S314  # our own
+
+
+def test_nearly_every_random_kill_kills(programs: Path) -> None:
+    """Times are drawn from those in which it serves; one that came too late is drawn again, shorter."""
+    asked = Asked(c.command(programs), ring="split", loads=["in-use"], random=True, kills=30)
+    report = command.tried(asked)
+    words = [verdict.word for verdict in report.verdicts]
+    assert words.count("pass") > 28, list(lines(report))
+    assert report.passed
+
+
+def test_random_kills_that_kill_nobody_are_no_verdict(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it is told how many did not."""
+    monkeypatch.setattr(Rig, "_kill", lambda _: None)
+    monkeypatch.setattr(trying, "_DRAWS", 2)
+    report = command.tried(Asked(c.command(programs), ring="split", loads=["in-use"], random=True, kills=3))
+    told = list(lines(report))
+    assert "split: not killed in time: 3 of 3 random cases" in told
+    assert "split in-use: nothing was killed, so nothing is known: no case came to its death" in told
+    assert not report.passed

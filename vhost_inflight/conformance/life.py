@@ -75,12 +75,14 @@ class Setup:
 class Ending:
     """How a life ended: ``how`` is done (all came back, and it rests), killed, died (by itself), refused or hung.
 
-    ``why`` says it in words, where it is neither done nor killed; ``tracer`` is the one that traced it.
+    ``why`` says it in words, where it is neither done nor killed; ``tracer`` is the one that traced it. ``seconds`` is
+    how long it was there to be served by, from the device's start: what came before and comes after is not in it.
     """
 
     how: str
     why: str = ""
     tracer: Tracer | None = None
+    seconds: float = 0.0
 
 
 class _TellingInflight(HeldInflight):
@@ -219,6 +221,7 @@ class Rig:
                 self.serving = served_by(self.front_end.connection.fileno())
                 self.tracer = Tracer(self.serving, aim)
                 self.tracer.start(self.areas())
+            self._begun = time.monotonic()
             if self._seconds is not None:
                 self._timer = Timer(self._seconds, self._kill)
                 self._timer.start()
@@ -234,7 +237,9 @@ class Rig:
             if missing & RING_PACKED:
                 raise UnsupportedError("unsupported: RING_PACKED is not offered") from error
             return self._lost(str(error))
-        return self._serve()
+        ending = self._serve()
+        ending.seconds = time.monotonic() - self._begun
+        return ending
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -157,6 +157,9 @@ def _ring_lines(ring: Ring) -> Iterator[str]:
         f"{ring.ring}, judged as {ring.revision}: {counted(len(ring.verdicts), 'case')}, {told} "
         f"({ring.seconds:.1f} seconds, {rate:.0f} a second; {how})"
     )
+    drawn = [verdict for verdict in ring.verdicts if verdict.case.random]
+    if missed := sum(verdict.word == "skip" for verdict in drawn):
+        yield f"{ring.ring}: not killed in time: {missed} of {counted(len(drawn), 'random case')}"
     for load in ring.unsteady:
         yield f"{ring.ring} {load}: two lives were not the same, so cases may be skipped"
     for load in ring.left:
