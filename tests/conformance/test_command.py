@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,6 +15,7 @@ import pytest
 
 from tests.conformance import c
 from tests.conformance.c import inflight
+from tests.refimpl.backend.test_server import wait_for
 from vhost_inflight.conformance import command, ptrace
 from vhost_inflight.conformance.command import Asked
 from vhost_inflight.reports import shipped_schema
@@ -117,3 +121,25 @@ def test_another_program_finds_what_the_first_one_left(programs: Path) -> None:
     assert inflight(*shlex.split(again)).returncode == 1
     other = inflight("conformance", "--backend-cmd", wrong, "--successor-cmd", right, "--at", name)
     assert (other.returncode, other.stderr) == (0, "")
+
+
+def test_what_was_found_before_ctrl_c_is_told(programs: Path, tmp_path: Path) -> None:
+    """By a real one, to a run that has found something and would go on for long."""
+    files = {form: tmp_path / f"report.{form}" for form in ("json", "junit", "html")}
+    options = [word for form, file in files.items() for word in (f"--{form}", str(file))]
+    lives = tmp_path / "lives"
+    told = f"sh -c 'echo >> {lives}; exec {c.command(programs)}'"
+    asked = ["conformance", "--backend-cmd", told, "--ring", "packed", *options]
+    with subprocess.Popen(
+        [sys.executable, "-m", "vhost_inflight", *asked], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as ran:
+        wait_for(lambda: lives.exists() and lives.stat().st_size > 30)
+        ran.send_signal(signal.SIGINT)
+        said, complained = ran.communicate(timeout=30)
+    assert (ran.returncode, complained) == (130, "")
+    assert said.startswith("packed, judged as hardened: ")
+    assert said.endswith("interrupted: this is what was found so far\n")
+    document = json.loads(files["json"].read_text(encoding="utf-8"))
+    assert document["interrupted"]
+    assert document["rings"][0]["cases"]
+    assert all(file.stat().st_size for file in files.values())

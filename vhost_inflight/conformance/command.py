@@ -77,7 +77,8 @@ def run(
     ending = Ending()
     with ending.heard():
         report = _with_a_bar(asked)
-        ending.again()
+        if not report.interrupted:  # what was found until then is told first
+            ending.again()
     if json_file is not None:
         write_json(json_file, as_json(report))
     if junit is not None:
