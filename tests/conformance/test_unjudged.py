@@ -55,3 +55,12 @@ def test_random_kills_that_kill_nobody_are_no_verdict(programs: Path, monkeypatc
     assert "split: not killed in time: 3 of 3 random cases" in told
     assert "split in-use: nothing was killed, so nothing is known: no case came to its death" in told
     assert not report.passed
+
+
+@pytest.mark.parametrize(
+    ("case", "stores"), [("split-in-use-9999-after", 39), ("split-in-use-3-after-9999-before", 36)]
+)
+def test_a_case_that_does_not_exist_is_told_so(programs: Path, case: str, stores: int) -> None:
+    ran = inflight("conformance", "--backend-cmd", c.command(programs), "--at", case)
+    why = f"{case} was not tried: there are fewer stores in this life: {stores}"
+    assert (ran.returncode, ran.stderr) == (2, f"vhost-inflight: no verdict: {why}\n")

@@ -86,13 +86,21 @@ class Campaign:
             found.append(known[store - 1])
         return found
 
+    def _in_short_life(self, case: Case) -> int:
+        """Give how many stores the first life of a case has that has too few."""
+        lives = [
+            (store, self._points.get((case.load, case.deaths[:n]), [])) for n, (store, _) in enumerate(case.deaths)
+        ]
+        return next(len(known) for store, known in lives if store > len(known))
+
     # Trying it
 
     def run(self, case: Case) -> Verdict:
         """Try a case, and judge it. Raises InflightError where there is nothing to judge."""
         aims = self.aims(case)
         if aims is None:
-            return Verdict(case, "skip", why="there are fewer stores in this life")
+            why = f"there are fewer stores in this life: {self._in_short_life(case)}"
+            return Verdict(case, "skip", why=why)
         return try_case(self.setup, case, aims, self._time_of(case))
 
     def run_all(self, cases: Iterable[Case], jobs: int) -> Generator[Verdict, None, None]:

@@ -131,7 +131,7 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
             begin = time.monotonic()
             try:
                 if case is not None:
-                    ring.verdicts.append(campaign.run(case))
+                    _at(campaign, ring, case)
                 else:
                     _on(campaign, ring, asked, [LOADS[load] for load in loads], told)
             except UnsupportedError as error:
@@ -145,6 +145,14 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
     found = (p for v in report.verdicts for points in (v.points, *v.lives, v.after) for p in points)
     report.symbols = symbols(point.instruction for point in found)
     return report
+
+
+def _at(campaign: Campaign, ring: Ring, case: Case) -> None:
+    """Try one case."""
+    verdict = campaign.run(case)
+    ring.verdicts.append(verdict)
+    if verdict.word == "skip":
+        ring.unjudged.append(f"{case} was not tried: {verdict.why}")
 
 
 def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], told: Callable[[str, int], None]) -> None:
