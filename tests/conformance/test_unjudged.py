@@ -64,3 +64,32 @@ def test_a_case_that_does_not_exist_is_told_so(programs: Path, case: str, stores
     ran = inflight("conformance", "--backend-cmd", c.command(programs), "--at", case)
     why = f"{case} was not tried: there are fewer stores in this life: {stores}"
     assert (ran.returncode, ran.stderr) == (2, f"vhost-inflight: no verdict: {why}\n")
+
+
+@pytest.mark.parametrize(
+    ("offered", "code", "told"),
+    [
+        ("VERSION_1", 1, "unsupported: no INFLIGHT_SHMFD"),
+        ("(_exit(3), 0)", 2, "the back-end cannot be tried: the back-end closed the connection; the back-end ended"),
+    ],
+)
+def test_one_that_fails_before_anything_was_tried_is_not_rejected(
+    tmp_path: Path, offered: str, code: int, told: str
+) -> None:
+    """It offers no protocol features, or ends when it is asked for the first ones."""
+    changed = c.changed(tmp_path, "answer_number(m->request, OFFERED)", f"answer_number(m->request, {offered})")
+    ran = inflight("conformance", "--backend-cmd", changed, "--ring", "split", "--load", "in-use")
+    assert ran.returncode == code, ran.stdout
+    assert told in ran.stdout + ran.stderr
+    assert "reject" not in ran.stdout
+
+
+def test_one_with_a_single_queue_is_judged_by_the_other_loads(tmp_path: Path) -> None:
+    """What it cannot be asked for is no failure, and no pass."""
+    changed = c.changed(tmp_path, "#define QUEUES_MAX", "#define QUEUES_MAX 1 /* */\n#define MORE")
+    asked = ["conformance", "--backend-cmd", changed, "--ring", "split", "--load", "in-use"]
+    ran = inflight(*asked, "--load", "queues")
+    assert ran.returncode == 2
+    assert "118 cases, 118 pass" in ran.stdout
+    assert "no verdict: split queues: the back-end cannot be tried: the back-end: it has 1 queue, 2 are" in ran.stderr
+    assert inflight(*asked).returncode == 0

@@ -136,6 +136,10 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
                     _on(campaign, ring, asked, [LOADS[load] for load in loads], told)
             except UnsupportedError as error:
                 ring.note = str(error)
+            except InflightError as error:
+                if not report.verdicts:
+                    raise
+                ring.unjudged.append(f"{name}: {error}")
             finally:
                 ring.seconds = time.monotonic() - begin
         for verdict in (report.bad or (report.verdicts if case is not None else []))[: asked.shown]:
@@ -158,10 +162,8 @@ def _at(campaign: Campaign, ring: Ring, case: Case) -> None:
 def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], told: Callable[[str, int], None]) -> None:
     """Try one ring: each load without a crash, then with one, then with two."""
     for load in loads:
-        verdict = campaign.calm(load)
-        ring.verdicts.append(verdict)
-        if verdict.bad:
-            continue  # who does not serve need not be killed
+        if not _serves(campaign, ring, load):
+            continue  # who does not need not be killed
         ring.how = _how(campaign, load, forced=asked.random)
         cases: Iterator[Case]
         if ring.how != "exact":
@@ -186,6 +188,21 @@ def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], tol
                     break
         if not killed:
             ring.unjudged.append(_none_killed(ring, load))
+
+
+def _serves(campaign: Campaign, ring: Ring, load: Load) -> bool:
+    """Try a load without a crash; return whether it is served. Raises InflightError where nothing else was tried."""
+    try:
+        verdict = campaign.calm(load)
+    except UnsupportedError:
+        raise
+    except InflightError as error:
+        if not ring.verdicts:
+            raise
+        ring.unjudged.append(f"{ring.ring} {load.name}: {error} (--load leaves it out)")
+        return False
+    ring.verdicts.append(verdict)
+    return not verdict.bad
 
 
 def _none_killed(ring: Ring, load: Load) -> str:
