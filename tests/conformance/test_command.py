@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -143,3 +145,27 @@ def test_what_was_found_before_ctrl_c_is_told(programs: Path, tmp_path: Path) ->
     assert document["interrupted"]
     assert document["rings"][0]["cases"]
     assert all(file.stat().st_size for file in files.values())
+
+
+def test_who_tries_cases_ends_with_who_asks(programs: Path, tmp_path: Path) -> None:
+    """However that ends: workers of one that was killed would wait for ever. Its own lives are over by then."""
+    lives = tmp_path / "lives"
+    told = f"sh -c 'echo >> {lives}; exec {c.command(programs)}'"
+    asked = ["conformance", "--backend-cmd", told, "--ring", "split", "--load", "in-use", "--jobs", "2"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-m", "vhost_inflight", *asked], env=environment) as ran:
+        wait_for(lambda: lives.exists() and lives.stat().st_size > 10)
+        task = Path(f"/proc/{ran.pid}/task/{ran.pid}/children")
+        assert len(task.read_text().split()) >= 2
+        ran.kill()
+    wait_for(lambda: not _left(str(tmp_path)))
+    assert list(tmp_path.glob("conformance-*")) == []
+
+
+def _left(word: str) -> list[bytes]:
+    """Give the commands of processes that have a word in theirs."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.append(file.read_bytes())
+    return [words for words in found if word.encode() in words]
