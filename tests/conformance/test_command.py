@@ -9,18 +9,22 @@ import shlex
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
 
+from refimpl.errors import InflightError
 from tests.conformance import c
 from tests.conformance.c import inflight
 from tests.refimpl.backend.test_server import wait_for
 from vhost_inflight.conformance import command, ptrace
 from vhost_inflight.conformance.command import Asked
 from vhost_inflight.reports import shipped_schema
+
+AT = ["--backend-cmd", "x {socket} {image}", "--at", "split-mixed-3-after"]
 
 
 def test_a_right_one_is_told_so(programs: Path, tmp_path: Path) -> None:
@@ -36,6 +40,8 @@ def test_a_right_one_is_told_so(programs: Path, tmp_path: Path) -> None:
     assert ring["cases"][1]["deaths"][0]["function"] == "split_start"
     assert ET.fromstring(files["junit"].read_text(encoding="utf-8")).get("tests") == "118"  # noqa: S314  # our own
     assert "No failure" in files["html"].read_text(encoding="utf-8")
+    for text in (ran.stdout, *(files[form].read_text(encoding="utf-8") for form in ("html", "junit"))):
+        assert "exact: killed at its stores, by ptrace; stores by load: in-use 39" in text
 
 
 def test_a_failure_is_told_and_repeated_and_shown(programs: Path, tmp_path: Path) -> None:
@@ -75,6 +81,9 @@ def test_a_failure_is_told_and_repeated_and_shown(programs: Path, tmp_path: Path
         (["--backend-cmd", "/nowhere/x {socket} {image}"], "the back-end does not start: No such file"),
         (["--backend-cmd", "true {socket} {image}"], "ended with exit status 0 before it listened"),
         (["--backend-cmd", "x {socket} {image}", "--at", "mixed-1"], "mixed-1 is no case"),
+        ([*AT, "--ring", "packed"], "split-mixed-3-after is on a split ring, and --ring packed asks for another"),
+        ([*AT, "--load", "queues"], "is under the load mixed, and --load queues asks for another"),
+        ([*AT, "--random"], "is no case that dies at a random time, and --random asks for such"),
         (["--backend-cmd", "x {socket} {image}", "--load", "heavy"], "there is no load 'heavy'"),
         (["--backend-cmd", "x {socket} {image}", "--html", "-"], "need a file"),
     ],
@@ -97,6 +106,11 @@ def test_without_tracing_it_dies_at_random_times(programs: Path, monkeypatch: py
     assert "Operation not permitted" in ring.how
     assert [str(verdict.case) for verdict in ring.verdicts[1:]] == [f"split-mixed-random-{n}" for n in range(1, 7)]
     assert report.passed
+    case = replace(asked, at="split-mixed-3-after")
+    with pytest.raises(InflightError, match=r"not permitted; split-mixed-3-after .* cannot be repeated without ptrace"):
+        command.tried(case)
+    (ring,) = command.tried(replace(asked, at="split-mixed-random-3")).rings
+    assert ring.how == "as asked for"
 
 
 def test_no_limit_of_failures_is_no_limit(programs: Path) -> None:

@@ -78,10 +78,14 @@ def test_one_that_fails_before_anything_was_tried_is_not_rejected(
 ) -> None:
     """It offers no protocol features, or ends when it is asked for the first ones."""
     changed = c.changed(tmp_path, "answer_number(m->request, OFFERED)", f"answer_number(m->request, {offered})")
-    ran = inflight("conformance", "--backend-cmd", changed, "--ring", "split", "--load", "in-use")
+    junit = tmp_path / "junit.xml"
+    asked = ["--ring", "split", "--load", "in-use", "--junit", str(junit)]
+    ran = inflight("conformance", "--backend-cmd", changed, *asked)
     assert ran.returncode == code, ran.stdout
     assert told in ran.stdout + ran.stderr
     assert "reject" not in ran.stdout
+    if code == 1:
+        assert ET.fromstring(junit.read_text(encoding="utf-8")).get("failures") == "1"  # noqa: S314  # our own
 
 
 def test_one_with_a_single_queue_is_judged_by_the_other_loads(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from refimpl.choices import PROVED, RINGS, Choices
 from refimpl.documents import STDIO
-from refimpl.errors import InflightError
+from refimpl.errors import InflightError, UsageError
 from vhost_inflight.conformance import ptrace
 from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.html import as_html
@@ -112,7 +112,7 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
     command = Command(asked.command)
     successor = None if asked.successor is None else Command(asked.successor)
     if asked.at is not None:
-        case = Case.read(asked.at)
+        case = _named(asked.at, asked)
         rings, loads = [case.ring], [case.load]
     else:
         case = None
@@ -151,9 +151,26 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
     return report
 
 
+def _named(name: str, asked: Asked) -> Case:
+    """Read the case that was asked for. Raises UsageError for no name, and where another option contradicts it."""
+    case = Case.read(name)
+    if asked.ring not in {None, case.ring}:
+        raise UsageError(f"{name} is on a {case.ring} ring, and --ring {asked.ring} asks for another")
+    if asked.loads and case.load not in asked.loads:
+        raise UsageError(f"{name} is under the load {case.load}, and --load {asked.loads[0]} asks for another")
+    if asked.random and not case.random:
+        raise UsageError(f"{name} is no case that dies at a random time, and --random asks for such")
+    return case
+
+
 def _at(campaign: Campaign, ring: Ring, case: Case) -> None:
     """Try one case."""
-    verdict = campaign.run(case)
+    if case.random:
+        ring.how = "as asked for"
+    try:
+        verdict = campaign.run(case)
+    except TracingError as error:
+        raise InflightError(f"{error}; {case} dies at a store, and cannot be repeated without ptrace") from error
     ring.verdicts.append(verdict)
     if verdict.word == "skip":
         ring.unjudged.append(f"{case} was not tried: {verdict.why}")

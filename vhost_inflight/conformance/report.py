@@ -151,11 +151,9 @@ def _ring_lines(ring: Ring) -> Iterator[str]:
     words = Counter(verdict.word for verdict in ring.verdicts)
     told = ", ".join(f"{words[word]} {word}" for word in WORDS if words[word]) or "nothing was tried"
     rate = len(ring.verdicts) / ring.seconds if ring.seconds else 0.0
-    points = ", ".join(f"{load} {number}" for load, number in ring.points.items())
-    how = f"stores by load: {points}" if ring.how == "exact" else f"killed at random times ({ring.how})"
     yield (
         f"{ring.ring}, judged as {ring.revision}: {counted(len(ring.verdicts), 'case')}, {told} "
-        f"({ring.seconds:.1f} seconds, {rate:.0f} a second; {how})"
+        f"({ring.seconds:.1f} seconds, {rate:.0f} a second; {_way(ring)})"
     )
     drawn = [verdict for verdict in ring.verdicts if verdict.case.random]
     if missed := sum(verdict.word == "skip" for verdict in drawn):
@@ -168,6 +166,14 @@ def _ring_lines(ring: Ring) -> Iterator[str]:
     properties = Counter(name for v in ring.verdicts for name in {one.property for one in v.broken})
     if properties:
         yield f"{ring.ring}: broken: " + ", ".join(f"{name} {number}" for name, number in properties.most_common())
+
+
+def _way(ring: Ring) -> str:
+    """Say how processes were killed."""
+    if ring.how != "exact":
+        return f"killed at random times ({ring.how})"
+    points = ", ".join(f"{load} {number}" for load, number in ring.points.items())
+    return f"exact: killed at its stores, by ptrace{f'; stores by load: {points}' if points else ''}"
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -214,7 +220,8 @@ def _case(report: Report, verdict: Verdict) -> dict[str, Any]:
 
 def as_junit(report: Report) -> str:
     """Give the report as JUnit's XML: a suite for each ring and load."""
-    suites = Suites(f"vhost-inflight conformance: {report.command}")
+    ways = "; ".join(f"{ring.ring}: {ring.note or _way(ring)}" for ring in report.rings)
+    suites = Suites(f"vhost-inflight conformance: {report.command} ({ways})")
     for verdict in report.verdicts:
         case = suites.case(f"{verdict.case.ring} {verdict.case.load}", str(verdict.case), verdict.seconds)
         if verdict.bad:
@@ -223,8 +230,10 @@ def as_junit(report: Report) -> str:
         elif verdict.word == "skip":
             skipped(case, verdict.why)
     for ring in report.rings:
-        if ring.note:
+        if ring.note and any(verdict.word == "pass" for verdict in report.verdicts):
             skipped(suites.case(ring.ring, ring.ring), ring.note)
+        elif ring.note:  # nothing passes: by its exit status it fails
+            failed(suites.case(ring.ring, ring.ring), "unsupported", ring.note, ring.note)
         for sentence in ring.unjudged:
             failed(suites.case(ring.ring, "unjudged"), "unjudged", sentence, sentence)
     return suites.text()
