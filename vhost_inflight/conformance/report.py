@@ -25,6 +25,7 @@ CANNOT: Final = (
     "The order in which requests are resubmitted is seen in the memory; in what comes back with --in-order alone.",
     "Long lives: a few dozen requests on rings of 8 entries, so no counter of 2048 and no ring of 32768.",
     "A process that forks what serves after it was connected to, and one that runs as another user.",
+    "Helpers that a wrapper starts in a session of their own: they outlive a life.",
 )
 """What such a test cannot find, whatever it says."""
 
