@@ -165,7 +165,7 @@ def test_who_tries_cases_ends_with_who_asks(programs: Path, tmp_path: Path) -> N
     """However that ends: workers of one that was killed would wait for ever. Its own lives are over by then."""
     lives = tmp_path / "lives"
     told = f"sh -c 'echo >> {lives}; exec {c.command(programs)}'"
-    asked = ["conformance", "--backend-cmd", told, "--ring", "split", "--load", "in-use", "--jobs", "2"]
+    asked = ["conformance", "--backend-cmd", told, "--ring", "split", "--load", "mixed", "--second", "0", "--jobs", "2"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-m", "vhost_inflight", *asked], env=environment) as ran:
         wait_for(lambda: lives.exists() and lives.stat().st_size > 10)

@@ -34,6 +34,7 @@ from vhost_inflight.conformance.load import QUEUE_SIZE, Load
 from vhost_inflight.conformance.process import Command, Process, had_time, resting, served_by, wants_to_run
 from vhost_inflight.conformance.ptrace import TracingError
 from vhost_inflight.conformance.tracer import Aim, Area, Tracer
+from vhost_inflight.forked import held_signals
 
 __all__ = ["Ending", "Rig", "Setup", "UnsupportedError"]
 
@@ -191,7 +192,8 @@ class Rig:
         """
         later = self.front_end.inflight is not None
         command = self.setup.successor if later and self.setup.successor is not None else self.setup.command
-        self.process = Process(command.at(self.front_end.path, self.disk.path), self.folder / "log")
+        with held_signals():  # what ends this program finds the process here
+            self.process = Process(command.at(self.front_end.path, self.disk.path), self.folder / "log")
         self._seconds, self._timer, self._killed = seconds, None, False
         self._lives += 1
         try:
