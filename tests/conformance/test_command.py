@@ -173,7 +173,6 @@ def test_who_tries_cases_ends_with_who_asks(programs: Path, tmp_path: Path) -> N
         assert len(task.read_text().split()) >= 2
         ran.kill()
     wait_for(lambda: not _left(str(tmp_path)))
-    assert list(tmp_path.glob("conformance-*")) == []
 
 
 def _left(word: str) -> list[bytes]:
