@@ -10,7 +10,7 @@ from typing import Final
 
 import vhost_inflight.conformance
 
-__all__ = ["SOURCE", "built", "command", "inflight"]
+__all__ = ["SOURCE", "built", "changed", "command", "inflight"]
 
 SOURCE: Final = Path(vhost_inflight.conformance.__file__).with_name("backend.c")
 
@@ -30,6 +30,17 @@ def built(folder: Path, mistake: str = "", *, sanitized: bool = False) -> Path:
 def command(folder: Path, mistake: str = "", *, sanitized: bool = False) -> str:
     """Give the command that starts it."""
     return f"{built(folder, mistake, sanitized=sanitized)} {{socket}} {{image}}"
+
+
+def changed(folder: Path, old: str, new: str) -> str:
+    """Build it from another source, in which ``new`` is in the place of ``old``; give the command that starts it."""
+    text = SOURCE.read_text(encoding="utf-8")
+    assert old in text
+    text = text.replace(old, new, 1).replace('"../vectors/', f'"{SOURCE.parents[1]}/vectors/')
+    source, program = folder / "changed.c", folder / "changed"
+    source.write_text(text, encoding="utf-8")
+    subprocess.run(["cc", *_FLAGS[:1], "-g", "-O1", "-o", program, source], check=True)
+    return f"{program} {{socket}} {{image}}"
 
 
 def inflight(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,8 @@ import pytest
 
 from tests.conformance import c
 from tests.conformance.c import inflight
+from vhost_inflight.conformance import html
+from vhost_inflight.conformance.command import Asked, tried
 from vhost_inflight.conformance.picture import picture
 from vhost_inflight.conformance.showing import load
 
@@ -117,3 +119,11 @@ def test_the_order_that_a_device_gets_is_seen_in_what_comes_back(programs: Path,
         assert ran.returncode == int(wrong), ran.stdout
         assert ("order (driver): request" in ran.stdout) == wrong
         assert (f"--in-order --at {case}" in ran.stdout) == wrong
+
+
+def test_a_report_says_how_many_failures_have_no_picture(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = c.command(programs, "LAST_AVAIL_FROM_BASE")
+    report = tried(Asked(told, ring="split", loads=["mixed"], failures=5, jobs=1))
+    assert "have a picture" not in html.as_html(report)
+    monkeypatch.setattr(html, "SHOWN", 3)
+    assert "<p>The 3 shortest of 5 have a picture; of 2 more words say what came.</p>" in html.as_html(report)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import multiprocessing
+import os
 import signal
-import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,11 +18,15 @@ from vhost_inflight.conformance.life import Setup
 from vhost_inflight.conformance.load import LOADS, Load
 from vhost_inflight.conformance.points import ENDS, Case, Deaths, Point
 from vhost_inflight.conformance.trying import Verdict, stores_after, try_case
+from vhost_inflight.telling import Ending
 
 __all__ = ["Campaign"]
 
 _GOLDEN: Final = (5**0.5 - 1) / 2
 """Multiples of it, without their whole part, are spread evenly from 0 to 1 however many there are."""
+
+_PR_SET_PDEATHSIG: Final = 1
+"""Of prctl(2)."""
 
 _AHEAD: Final = 4
 """Cases for each process that are begun before the first of them is asked for."""
@@ -87,13 +92,21 @@ class Campaign:
             found.append(known[store - 1])
         return found
 
+    def _in_short_life(self, case: Case) -> int:
+        """Give how many stores the first life of a case has that has too few."""
+        lives = [
+            (store, self._points.get((case.load, case.deaths[:n]), [])) for n, (store, _) in enumerate(case.deaths)
+        ]
+        return next(len(known) for store, known in lives if store > len(known))
+
     # Trying it
 
     def run(self, case: Case) -> Verdict:
         """Try a case, and judge it. Raises InflightError where there is nothing to judge."""
         aims = self.aims(case)
         if aims is None:
-            return Verdict(case, "skip", why="there are fewer stores in this life")
+            why = f"there are fewer stores in this life: {self._in_short_life(case)}"
+            return Verdict(case, "skip", why=why)
         return try_case(self.setup, case, aims, self._time_of(case))
 
     def run_all(self, cases: Iterable[Case], jobs: int) -> Generator[Verdict, None, None]:
@@ -102,7 +115,7 @@ class Campaign:
             yield from map(self.run, cases)
             return
         context = multiprocessing.get_context("fork")
-        pool = ProcessPoolExecutor(jobs, context, initializer=_leave_interrupts)
+        pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(os.getpid(),))
         try:
             begun: deque[Future[Verdict]] = deque()
             left = iter(cases)
@@ -111,7 +124,7 @@ class Campaign:
                     aims = self.aims(case)
                     if aims is not None:
                         told = self.setup, case, aims, self._time_of(case)
-                        begun.append(pool.submit(try_case, *told))
+                        begun.append(pool.submit(_tried, *told))
                 if not begun:
                     return
                 yield begun.popleft().result()
@@ -119,10 +132,9 @@ class Campaign:
             pool.shutdown(cancel_futures=True)
 
     def calm(self, load: Load) -> Verdict:
-        """Try a load without a crash: how long it takes is what random times are drawn from."""
-        begin = time.monotonic()
+        """Try a load without a crash: how long it serves is what random times are drawn from."""
         verdict = self.run(self._case(load))
-        self._seconds[load.name] = time.monotonic() - begin
+        self._seconds[load.name] = verdict.served
         return verdict
 
     def _time_of(self, case: Case) -> float:
@@ -139,11 +151,26 @@ class Campaign:
                 verdict.after = self.points(load, deaths)
 
 
-def _leave_interrupts() -> None:
-    """Let Ctrl-C be for the process that asks; it ends this one."""
+def _begin(asks: int) -> None:
+    """Let Ctrl-C be for the process that ``asks``; the kernel ends this one when that one is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != asks:  # gone before that was said
+        os._exit(1)
+
+
+def _tried(setup: Setup, case: Case, aims: Sequence[Point], seconds: float) -> Verdict:
+    """Try a case in a process that is one of many; where that is ended, the back-end and the files go first."""
+    ending = Ending()
+    try:
+        with ending.heard():
+            verdict = try_case(setup, case, aims, seconds)
+            ending.again()
+    except SystemExit:
+        os._exit(1)  # the pool would go on
+    return verdict
 
 
 def _each_instruction(found: Sequence[Point]) -> list[Point]:

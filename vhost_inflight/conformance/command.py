@@ -13,6 +13,7 @@ from typing import Final
 
 from refimpl.choices import PROVED, RINGS, Choices
 from refimpl.documents import STDIO
+from refimpl.errors import InflightError, UsageError
 from vhost_inflight.conformance import ptrace
 from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.html import as_html
@@ -70,12 +71,14 @@ def run(
 ) -> bool:
     """Try a back-end, tell what came of it, and return whether it passed. Raises InflightError where it cannot be.
 
+    Where nothing counts against it, and something that was to be tried could not be judged, that is raised, too.
     ``state`` and ``case`` are of the shortest failure, or of the case that was asked for, and written if there is one.
     """
     ending = Ending()
     with ending.heard():
         report = _with_a_bar(asked)
-        ending.again()
+        if not report.interrupted:  # what was found until then is told first
+            ending.again()
     if json_file is not None:
         write_json(json_file, as_json(report))
     if junit is not None:
@@ -92,8 +95,15 @@ def run(
     if json_file != STDIO:
         for line in lines(report):  # last: who reads no more than the first lines has the files all the same
             print(line)
+    return _came_of(report)
+
+
+def _came_of(report: Report) -> bool:
+    """Return whether it passed. Raises KeyboardInterrupt where that ended it, InflightError where it says nothing."""
     if report.interrupted:
         raise KeyboardInterrupt
+    if report.unjudged and not report.bad:
+        raise InflightError(f"no verdict: {report.unjudged[0]}")
     return report.passed
 
 
@@ -102,7 +112,7 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
     command = Command(asked.command)
     successor = None if asked.successor is None else Command(asked.successor)
     if asked.at is not None:
-        case = Case.read(asked.at)
+        case = _named(asked.at, asked)
         rings, loads = [case.ring], [case.load]
     else:
         case = None
@@ -121,11 +131,15 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
             begin = time.monotonic()
             try:
                 if case is not None:
-                    ring.verdicts.append(campaign.run(case))
+                    _at(campaign, ring, case)
                 else:
                     _on(campaign, ring, asked, [LOADS[load] for load in loads], told)
             except UnsupportedError as error:
                 ring.note = str(error)
+            except InflightError as error:
+                if not report.verdicts:
+                    raise
+                ring.unjudged.append(f"{name}: {error}")
             finally:
                 ring.seconds = time.monotonic() - begin
         for verdict in (report.bad or (report.verdicts if case is not None else []))[: asked.shown]:
@@ -137,13 +151,36 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
     return report
 
 
+def _named(name: str, asked: Asked) -> Case:
+    """Read the case that was asked for. Raises UsageError for no name, and where another option contradicts it."""
+    case = Case.read(name)
+    if asked.ring not in {None, case.ring}:
+        raise UsageError(f"{name} is on a {case.ring} ring, and --ring {asked.ring} asks for another")
+    if asked.loads and case.load not in asked.loads:
+        raise UsageError(f"{name} is under the load {case.load}, and --load {asked.loads[0]} asks for another")
+    if asked.random and not case.random:
+        raise UsageError(f"{name} is no case that dies at a random time, and --random asks for such")
+    return case
+
+
+def _at(campaign: Campaign, ring: Ring, case: Case) -> None:
+    """Try one case."""
+    if case.random:
+        ring.how = "as asked for"
+    try:
+        verdict = campaign.run(case)
+    except TracingError as error:
+        raise InflightError(f"{error}; {case} dies at a store, and cannot be repeated without ptrace") from error
+    ring.verdicts.append(verdict)
+    if verdict.word == "skip":
+        ring.unjudged.append(f"{case} was not tried: {verdict.why}")
+
+
 def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], told: Callable[[str, int], None]) -> None:
     """Try one ring: each load without a crash, then with one, then with two."""
     for load in loads:
-        verdict = campaign.calm(load)
-        ring.verdicts.append(verdict)
-        if verdict.bad:
-            continue  # who does not serve need not be killed
+        if not _serves(campaign, ring, load):
+            continue  # who does not need not be killed
         ring.how = _how(campaign, load, forced=asked.random)
         cases: Iterator[Case]
         if ring.how != "exact":
@@ -156,15 +193,41 @@ def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], tol
                 ring.unsteady.append(load.name)
             second = campaign.second(load, asked.second) if asked.second and load.name == SECOND else iter(())
             cases, total = itertools.chain(first, second), len(first) + (asked.second if load.name == SECOND else 0)
-        failures = 0
+        failures = killed = 0
         with contextlib.closing(campaign.run_all(cases, asked.jobs or len(os.sched_getaffinity(0)))) as verdicts:
             for number, one in enumerate(verdicts):
                 ring.verdicts.append(one)
                 failures += one.bad
+                killed += one.word != "skip"
                 told(str(one.case), max(total - number - 1, 0))
                 if asked.failures and failures >= asked.failures:
                     ring.left.append(load.name)
                     break
+        if not killed:
+            ring.unjudged.append(_none_killed(ring, load))
+
+
+def _serves(campaign: Campaign, ring: Ring, load: Load) -> bool:
+    """Try a load without a crash; return whether it is served. Raises InflightError where nothing else was tried."""
+    try:
+        verdict = campaign.calm(load)
+    except UnsupportedError:
+        raise
+    except InflightError as error:
+        if not ring.verdicts:
+            raise
+        ring.unjudged.append(f"{ring.ring} {load.name}: {error} (--load leaves it out)")
+        return False
+    ring.verdicts.append(verdict)
+    return not verdict.bad
+
+
+def _none_killed(ring: Ring, load: Load) -> str:
+    """Say why a load without a death says nothing."""
+    told = f"{ring.ring} {load.name}: nothing was killed, so nothing is known"
+    if ring.how == "exact" and not ring.points[load.name]:
+        return f"{told}: it served requests, and no store of it was seen (forked when connected to?)"
+    return f"{told}: no case came to its death"
 
 
 def _how(campaign: Campaign, load: Load, *, forced: bool) -> str:

@@ -31,6 +31,7 @@ def as_html(report: Report) -> str:
         f"<h1>Killed at each store</h1><p><code>{escape(report.command)}</code></p>",
         "<pre>" + escape("\n".join(line for line in lines(report))) + "</pre>",
         "<h2>Failures</h2>" if report.bad else "<h2>No failure</h2>",
+        *_left_out(len(report.bad)),
         *(_failure(report, verdict, drawn=number < SHOWN) for number, verdict in enumerate(report.bad)),
         "<h2>All cases</h2><table><tr><th>case<th>verdict<th>severity<th>killed<th>by<th>rule</tr>",
         *(_row(report, verdict) for verdict in report.verdicts),
@@ -40,6 +41,15 @@ def as_html(report: Report) -> str:
     ]
     head = f'<meta charset="utf-8"><title>Killed at each store</title><style>{_STYLE}</style>'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
+
+
+def _left_out(failures: int) -> list[str]:
+    """Say how many failures have no picture, where some have none."""
+    if failures <= SHOWN:
+        return []
+    return [
+        f"<p>The {SHOWN} shortest of {failures} have a picture; of {failures - SHOWN} more words say what came.</p>"
+    ]
 
 
 def _row(report: Report, verdict: Verdict) -> str:

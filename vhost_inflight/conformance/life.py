@@ -22,12 +22,19 @@ from refimpl.frontend.inflight import HeldInflight
 from refimpl.frontend.memory import GuestRam
 from refimpl.packed.ring import packed_ring_bytes
 from refimpl.split.ring import ring_bytes
-from refimpl.wire.features import EVENT_IDX, PROTOCOL_INFLIGHT_SHMFD, RING_PACKED, WANTED
+from refimpl.wire.features import (
+    EVENT_IDX,
+    PROTOCOL_INFLIGHT_SHMFD,
+    RING_PACKED,
+    VHOST_USER_PROTOCOL_FEATURES,
+    WANTED,
+)
 from vhost_inflight.conformance.driver import SECTOR, Client, Disk
 from vhost_inflight.conformance.load import QUEUE_SIZE, Load
 from vhost_inflight.conformance.process import Command, Process, had_time, resting, served_by, wants_to_run
 from vhost_inflight.conformance.ptrace import TracingError
 from vhost_inflight.conformance.tracer import Aim, Area, Tracer
+from vhost_inflight.forked import held_signals
 
 __all__ = ["Ending", "Rig", "Setup", "UnsupportedError"]
 
@@ -75,12 +82,14 @@ class Setup:
 class Ending:
     """How a life ended: ``how`` is done (all came back, and it rests), killed, died (by itself), refused or hung.
 
-    ``why`` says it in words, where it is neither done nor killed; ``tracer`` is the one that traced it.
+    ``why`` says it in words, where it is neither done nor killed; ``tracer`` is the one that traced it. ``seconds`` is
+    how long it was there to be served by, from the device's start: what came before and comes after is not in it.
     """
 
     how: str
     why: str = ""
     tracer: Tracer | None = None
+    seconds: float = 0.0
 
 
 class _TellingInflight(HeldInflight):
@@ -106,6 +115,7 @@ class Rig:
         self.process: Process | None = None
         self.tracer: Tracer | None = None
         self._timer: Timer | None = None
+        self._lives = 0
         self.rounds = list(load.rounds)
         packed = setup.ring == "packed"
         with contextlib.ExitStack() as stack:
@@ -182,8 +192,10 @@ class Rig:
         """
         later = self.front_end.inflight is not None
         command = self.setup.successor if later and self.setup.successor is not None else self.setup.command
-        self.process = Process(command.at(self.front_end.path, self.disk.path), self.folder / "log")
+        with held_signals():  # what ends this program finds the process here
+            self.process = Process(command.at(self.front_end.path, self.disk.path), self.folder / "log")
         self._seconds, self._timer, self._killed = seconds, None, False
+        self._lives += 1
         try:
             ending = self._served(aim, seek=seek)
         finally:
@@ -211,14 +223,17 @@ class Rig:
 
     def _served(self, aim: Aim | None, *, seek: bool) -> Ending:
         again = self.front_end.inflight is not None
+        met = self._lives > 1 or aim is not None or self._seconds is not None
         try:
             self._connect(again=again)
             self._support()
+            met = True
             if aim is not None or seek:
                 assert self.front_end.connection is not None
                 self.serving = served_by(self.front_end.connection.fileno())
                 self.tracer = Tracer(self.serving, aim)
                 self.tracer.start(self.areas())
+            self._begun = time.monotonic()
             if self._seconds is not None:
                 self._timer = Timer(self._seconds, self._kill)
                 self._timer.start()
@@ -230,11 +245,14 @@ class Rig:
                 raise
             return Ending("refused", str(error))
         except InflightError as error:
-            missing = self.front_end.needed & ~(-1 if self.front_end.offered is None else self.front_end.offered)
-            if missing & RING_PACKED:
-                raise UnsupportedError("unsupported: RING_PACKED is not offered") from error
-            return self._lost(str(error))
-        return self._serve()
+            self._needed(error)
+            lost = self._lost(str(error))
+            if not met:  # nothing was tried that could count against it
+                raise InflightError(f"the back-end cannot be tried: {lost.why}") from error
+            return lost
+        ending = self._serve()
+        ending.seconds = time.monotonic() - self._begun
+        return ending
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -260,6 +278,14 @@ class Rig:
         """Raise UnsupportedError where there is no inflight tracking."""
         if not self.front_end.protocol_features & PROTOCOL_INFLIGHT_SHMFD:
             raise UnsupportedError("unsupported: no INFLIGHT_SHMFD")
+
+    def _needed(self, error: InflightError) -> None:
+        """Raise UnsupportedError where the error is that it lacks a feature without which nothing is judged."""
+        missing = self.front_end.needed & ~(-1 if self.front_end.offered is None else self.front_end.offered)
+        if missing & RING_PACKED:
+            raise UnsupportedError("unsupported: RING_PACKED is not offered") from error
+        if missing & VHOST_USER_PROTOCOL_FEATURES:  # which it would be offered by
+            raise UnsupportedError("unsupported: no INFLIGHT_SHMFD") from error
 
     def _start(self) -> None:
         """Start the device, as QEMU does; the base of a split ring is what the driver has as used."""

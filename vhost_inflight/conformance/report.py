@@ -25,6 +25,7 @@ CANNOT: Final = (
     "The order in which requests are resubmitted is seen in the memory; in what comes back with --in-order alone.",
     "Long lives: a few dozen requests on rings of 8 entries, so no counter of 2048 and no ring of 32768.",
     "A process that forks what serves after it was connected to, and one that runs as another user.",
+    "Helpers that a wrapper starts in a session of their own: they outlive a life.",
 )
 """What such a test cannot find, whatever it says."""
 
@@ -39,7 +40,8 @@ class Ring:
     """What was tried on one ring.
 
     ``points`` counts the crash points of each load; ``note`` says why there are none; ``unsteady`` are loads of which
-    two lives were not the same, ``left`` those that were left after so many failures.
+    two lives were not the same, ``left`` those that were left after so many failures. ``unjudged`` says of what nothing
+    is known though it was to be tried, and why.
     """
 
     ring: str
@@ -49,6 +51,7 @@ class Ring:
     points: dict[str, int] = field(default_factory=dict)
     unsteady: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -72,8 +75,13 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether something was tried, and nothing counts against the back-end."""
-        return any(verdict.word == "pass" for verdict in self.verdicts) and not self.bad
+        """Whether something was tried, all of it could be judged, and nothing counts against the back-end."""
+        return any(verdict.word == "pass" for verdict in self.verdicts) and not self.bad and not self.unjudged
+
+    @property
+    def unjudged(self) -> list[str]:
+        """Of what nothing is known though it was to be tried, and why: sentences."""
+        return [sentence for ring in self.rings for sentence in ring.unjudged]
 
     @property
     def bad(self) -> list[Verdict]:
@@ -144,19 +152,29 @@ def _ring_lines(ring: Ring) -> Iterator[str]:
     words = Counter(verdict.word for verdict in ring.verdicts)
     told = ", ".join(f"{words[word]} {word}" for word in WORDS if words[word]) or "nothing was tried"
     rate = len(ring.verdicts) / ring.seconds if ring.seconds else 0.0
-    points = ", ".join(f"{load} {number}" for load, number in ring.points.items())
-    how = f"stores by load: {points}" if ring.how == "exact" else f"killed at random times ({ring.how})"
     yield (
         f"{ring.ring}, judged as {ring.revision}: {counted(len(ring.verdicts), 'case')}, {told} "
-        f"({ring.seconds:.1f} seconds, {rate:.0f} a second; {how})"
+        f"({ring.seconds:.1f} seconds, {rate:.0f} a second; {_way(ring)})"
     )
+    drawn = [verdict for verdict in ring.verdicts if verdict.case.random]
+    if missed := sum(verdict.word == "skip" for verdict in drawn):
+        yield f"{ring.ring}: not killed in time: {missed} of {counted(len(drawn), 'random case')}"
     for load in ring.unsteady:
         yield f"{ring.ring} {load}: two lives were not the same, so cases may be skipped"
     for load in ring.left:
         yield f"{ring.ring} {load}: left after so many failures, not all cases were tried (--failures)"
+    yield from ring.unjudged
     properties = Counter(name for v in ring.verdicts for name in {one.property for one in v.broken})
     if properties:
         yield f"{ring.ring}: broken: " + ", ".join(f"{name} {number}" for name, number in properties.most_common())
+
+
+def _way(ring: Ring) -> str:
+    """Say how processes were killed."""
+    if ring.how != "exact":
+        return f"killed at random times ({ring.how})"
+    points = ", ".join(f"{load} {number}" for load, number in ring.points.items())
+    return f"exact: killed at its stores, by ptrace{f'; stores by load: {points}' if points else ''}"
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -168,7 +186,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "rings": [
             {
                 "ring": ring.ring, "revision": ring.revision, "how": ring.how, "note": ring.note or None,
-                "points": ring.points, "unsteady": ring.unsteady, "left": ring.left, "seconds": round(ring.seconds, 3),
+                "points": ring.points, "unsteady": ring.unsteady, "left": ring.left,
+                "unjudged": ring.unjudged, "seconds": round(ring.seconds, 3),
                 "counts": {word: sum(v.word == word for v in ring.verdicts) for word in WORDS},
                 "cases": [_case(report, verdict) for verdict in ring.verdicts],
             }
@@ -202,7 +221,8 @@ def _case(report: Report, verdict: Verdict) -> dict[str, Any]:
 
 def as_junit(report: Report) -> str:
     """Give the report as JUnit's XML: a suite for each ring and load."""
-    suites = Suites(f"vhost-inflight conformance: {report.command}")
+    ways = "; ".join(f"{ring.ring}: {ring.note or _way(ring)}" for ring in report.rings)
+    suites = Suites(f"vhost-inflight conformance: {report.command} ({ways})")
     for verdict in report.verdicts:
         case = suites.case(f"{verdict.case.ring} {verdict.case.load}", str(verdict.case), verdict.seconds)
         if verdict.bad:
@@ -211,6 +231,10 @@ def as_junit(report: Report) -> str:
         elif verdict.word == "skip":
             skipped(case, verdict.why)
     for ring in report.rings:
-        if ring.note:
+        if ring.note and any(verdict.word == "pass" for verdict in report.verdicts):
             skipped(suites.case(ring.ring, ring.ring), ring.note)
+        elif ring.note:  # nothing passes: by its exit status it fails
+            failed(suites.case(ring.ring, ring.ring), "unsupported", ring.note, ring.note)
+        for sentence in ring.unjudged:
+            failed(suites.case(ring.ring, "unjudged"), "unjudged", sentence, sentence)
     return suites.text()

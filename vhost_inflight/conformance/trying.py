@@ -21,13 +21,16 @@ __all__ = ["LastLife", "Verdict", "last_life", "stores_after", "try_case"]
 _AGAIN: Final = 3
 """How often a case is tried that came otherwise than expected."""
 
+_DRAWS: Final = 6
+"""How often a random time is drawn, each time half as long as before, for one that was not killed in time."""
+
 
 @dataclass
 class Verdict:
     """What came of a case: ``word`` is one of WORDS, ``points`` the stores at which its lives ended.
 
     ``lives`` are all stores of those lives, ``after`` those of the life after them, where somebody looked for them;
-    ``state`` is the memory as `recover` takes it, after the last death.
+    ``state`` is the memory as `recover` takes it, after the last death; ``served`` the seconds of the last life.
     """
 
     case: Case
@@ -39,6 +42,7 @@ class Verdict:
     lives: tuple[Sequence[Point], ...] = ()
     after: Sequence[Point] = ()
     state: dict[str, Any] | None = None
+    served: float = 0.0
 
     @property
     def bad(self) -> bool:
@@ -58,8 +62,8 @@ def try_case(setup: Setup, case: Case, aims: Sequence[Point], seconds: float = 0
     Raises InflightError where there is nothing to judge.
     """
     begin = time.monotonic()
-    for _ in range(_AGAIN):
-        verdict = _tried(setup, case, aims, seconds)
+    for again in range(_DRAWS if case.random else _AGAIN):
+        verdict = _tried(setup, case, aims, seconds / 2**again)
         if verdict.word != "skip":
             break
     verdict.seconds = time.monotonic() - begin
@@ -82,7 +86,7 @@ def _tried(setup: Setup, case: Case, aims: Sequence[Point], seconds: float) -> V
     if ending.how != "done":
         broken.append(Broken("drains", "life", ending.why))
     told = word(ending, broken)
-    return Verdict(case, told, tuple(aims), broken, ending.why, state=state)
+    return Verdict(case, told, tuple(aims), broken, ending.why, state=state, served=ending.seconds)
 
 
 def stores_after(setup: Setup, case: Case, aims: Sequence[Point]) -> list[Point]:
