@@ -19,6 +19,7 @@ import pytest
 from refimpl.errors import InflightError
 from tests.conformance import c
 from tests.conformance.c import inflight
+from tests.meet.test_crash_faults import as_at_a_terminal
 from tests.refimpl.backend.test_server import wait_for
 from vhost_inflight.conformance import command, ptrace
 from vhost_inflight.conformance.command import Asked
@@ -147,11 +148,18 @@ def test_what_was_found_before_ctrl_c_is_told(programs: Path, tmp_path: Path) ->
     told = f"sh -c 'echo >> {lives}; exec {c.command(programs)}'"
     asked = ["conformance", "--backend-cmd", told, "--ring", "packed", *options]
     with subprocess.Popen(
-        [sys.executable, "-m", "vhost_inflight", *asked], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "vhost_inflight", *asked],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=as_at_a_terminal,  # noqa: PLW1509  # no threads here
     ) as ran:
-        wait_for(lambda: lives.exists() and lives.stat().st_size > 30)
-        ran.send_signal(signal.SIGINT)
-        said, complained = ran.communicate(timeout=30)
+        try:
+            wait_for(lambda: lives.exists() and lives.stat().st_size > 30)
+            ran.send_signal(signal.SIGINT)
+            said, complained = ran.communicate(timeout=30)
+        finally:
+            ran.kill()
     assert (ran.returncode, complained) == (130, "")
     assert said.startswith("packed, judged as hardened: ")
     assert said.endswith("interrupted: this is what was found so far\n")

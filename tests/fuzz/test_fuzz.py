@@ -19,7 +19,7 @@ def test_any_bytes(name: str) -> None:
     target = TARGETS[name]
     runner = Runner(name, target)
 
-    @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=250, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.binary(max_size=400))
     def any_bytes(data: bytes) -> None:
         assert target(data) >= 1

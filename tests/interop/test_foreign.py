@@ -79,7 +79,20 @@ def test_what_a_library_stores_in_a_thread_of_its_own_is_seen() -> None:
     assert [str(point) for point in found[:2]] == ["region.desc_num := 8", "region.version := 1"]
 
 
-@pytest.mark.parametrize("held", [held for held in HELD if held.back_end != OURS], ids=lambda held: held.name)
+OFTEN = ("packed-in-use-calm", "packed-mixed-76-after", "split-mixed-40-after")
+"""Of DPDK's cases: a fresh region of a ring in use, a death in a chain's settling, and one on the other ring."""
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        pytest.param(
+            held, id=held.name, marks=pytest.mark.campaign if held.back_end == "dpdk" and held.case not in OFTEN else ()
+        )
+        for held in HELD
+        if held.back_end != OURS
+    ],
+)
 def test_the_stores_are_those_of_the_profile(held: Held) -> None:
     command(held.back_end)
     assert follow(protocol.table(held.subject), held.live(), held.without) is None

@@ -25,7 +25,7 @@ def name(subject: Subject) -> str:
 
 # Drawing is what takes the time: few examples for each of many subjects, and a failure is shrunk.
 FEW = settings(
-    max_examples=10,
+    max_examples=7,  # campaigns draw more
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],

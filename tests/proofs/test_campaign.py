@@ -166,6 +166,7 @@ def test_a_search_for_drains_changes_a_verdict(folder: Path, capsys: pytest.Capt
     assert drains_of(folder, "drains.json", kept) == seen
 
 
+@pytest.mark.campaign  # as long as a search
 def test_a_search_for_drains_widens_what_is_bounded(folder: Path) -> None:
     """What was searched, and found nothing, is among the bounds; nothing else of the verdict changes."""
     choice, quick = {"fetch-in-batch": "always"}, Bounds(1, 2, 1)
