@@ -55,6 +55,10 @@ class BackEndError(InflightError):
     culprit = "the back-end"
 
 
+class FewerQueuesError(BackEndError):
+    """The back-end has fewer queues than are needed: a limit that it tells, and no rule broken."""
+
+
 class DriverError(InflightError):
     """The driver broke a rule of virtio.
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from refimpl.backend.disk import CONFIG_BYTES
-from refimpl.errors import BackEndError, InflightError
+from refimpl.errors import BackEndError, FewerQueuesError, InflightError
 from refimpl.frontend import migration
 from refimpl.frontend.asking import Asking
 from refimpl.frontend.dirty import DirtyPages
@@ -311,7 +311,7 @@ class FrontEnd(Asking):
         if self.has(PROTOCOL_MQ):
             queues = self._ask_number(Request.GET_QUEUE_NUM)
             if queues < self.ram.queues:
-                raise BackEndError(f"it has {counted(queues, 'queue')}, {self.ram.queues} are needed")
+                raise FewerQueuesError(f"it has {counted(queues, 'queue')}, {self.ram.queues} are needed")
         if self.has(PROTOCOL_CONFIGURE_MEM_SLOTS) and self._ask_number(Request.GET_MAX_MEM_SLOTS) < 1:
             raise BackEndError("it has no room for a region of memory")
         if self.has(PROTOCOL_BACKEND_REQ):

@@ -234,8 +234,16 @@ def _proved(subject: Subject) -> set[str]:
     return {v.property for v in RECORD if v.subject() == subject and v.verdict == "proved"}
 
 
+OFTEN = ("yc-libvhost-server", "libvhost-user-mended", "vhost-user-blk")
+
+
 @pytest.mark.parametrize(
-    "subject", [s for s in _distinct() if s.ring == "split"], ids=lambda s: f"{s.ring}-{s.revision}"
+    "subject",
+    [
+        pytest.param(s, id=f"{s.ring}-{s.revision}", marks=() if s.revision in OFTEN else pytest.mark.campaign)
+        for s in _distinct()
+        if s.ring == "split"
+    ],
 )
 def test_what_a_profile_changes_is_proved(subject: Subject) -> None:
     """The goals at its own steps, by Z3, now; those at all others are `verify --profiles`."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from refimpl.choices import PROVED, RINGS, Choices
 from refimpl.documents import STDIO
-from refimpl.errors import InflightError, UsageError
+from refimpl.errors import FewerQueuesError, InflightError, UsageError
 from vhost_inflight.conformance import ptrace
 from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.html import as_html
@@ -216,7 +216,10 @@ def _serves(campaign: Campaign, ring: Ring, load: Load) -> bool:
     except InflightError as error:
         if not ring.verdicts:
             raise
-        ring.unjudged.append(f"{ring.ring} {load.name}: {error} (--load leaves it out)")
+        if isinstance(error.__cause__, FewerQueuesError):
+            ring.untried.append(f"{ring.ring} {load.name}: not tried: {error.__cause__.rule}")
+        else:
+            ring.unjudged.append(f"{ring.ring} {load.name}: {error} (--load leaves it out)")
         return False
     ring.verdicts.append(verdict)
     return not verdict.bad

@@ -40,8 +40,8 @@ class Ring:
     """What was tried on one ring.
 
     ``points`` counts the crash points of each load; ``note`` says why there are none; ``unsteady`` are loads of which
-    two lives were not the same, ``left`` those that were left after so many failures. ``unjudged`` says of what nothing
-    is known though it was to be tried, and why.
+    two lives were not the same, ``left`` those that were left after so many failures. ``untried`` says which loads are
+    not for this back-end, and why; ``unjudged`` of what nothing is known though it was to be tried, and why.
     """
 
     ring: str
@@ -51,6 +51,7 @@ class Ring:
     points: dict[str, int] = field(default_factory=dict)
     unsteady: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    untried: list[str] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     seconds: float = 0.0
@@ -163,7 +164,7 @@ def _ring_lines(ring: Ring) -> Iterator[str]:
         yield f"{ring.ring} {load}: two lives were not the same, so cases may be skipped"
     for load in ring.left:
         yield f"{ring.ring} {load}: left after so many failures, not all cases were tried (--failures)"
-    yield from ring.unjudged
+    yield from (*ring.untried, *ring.unjudged)
     properties = Counter(name for v in ring.verdicts for name in {one.property for one in v.broken})
     if properties:
         yield f"{ring.ring}: broken: " + ", ".join(f"{name} {number}" for name, number in properties.most_common())
@@ -187,7 +188,7 @@ def as_json(report: Report) -> dict[str, Any]:
             {
                 "ring": ring.ring, "revision": ring.revision, "how": ring.how, "note": ring.note or None,
                 "points": ring.points, "unsteady": ring.unsteady, "left": ring.left,
-                "unjudged": ring.unjudged, "seconds": round(ring.seconds, 3),
+                "untried": ring.untried, "unjudged": ring.unjudged, "seconds": round(ring.seconds, 3),
                 "counts": {word: sum(v.word == word for v in ring.verdicts) for word in WORDS},
                 "cases": [_case(report, verdict) for verdict in ring.verdicts],
             }
