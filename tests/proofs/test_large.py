@@ -167,8 +167,10 @@ def test_a_mistake_that_large_rings_show_is_found(name: str) -> None:
 
 @pytest.mark.campaign
 def test_a_signed_slot_is_found() -> None:
-    """In a packed ring of 32768."""
-    _is_found(HARDENED, 32768, _slot_is_signed)
+    """In a packed ring of 32768: the slot that is fetched next is past the last one."""
+    player = Player(HARDENED, protocol.table(HARDENED).edited(_slot_is_signed()), invariant=False)
+    (fault,) = player.play(started("packed", 32768, 1), 1).faults
+    assert fault.endswith("packed.fetch.look: an element that there is not was read")
 
 
 def _is_found(subject: Subject, size: int, edits: Callable[[], list[Edit]]) -> None:
