@@ -202,6 +202,27 @@ def test_the_packed_base_is_the_next_used_slot() -> None:
 
 
 @pytest.mark.parametrize("ring", RINGS)
+def test_a_migration_goes_on_without_a_back_end_that_was_asked(ring: str) -> None:
+    """Once, and only where it died before it answered; then the region is fresh."""
+    subject = Subject.of(ring, "hardened", {"stop": "drain-under-drain", "stop-death": "moves"})
+    walk = Walk(ring)
+    walk.machine = Machine(protocol.table(subject, quiet=True), Sizes(2, 2), check=True)
+    walk.state = walk.machine.initial()
+    walk.until(lambda: sum(walk.get("region.desc[].inflight")) > 0)
+    walk.take("crash")
+    assert "stop.move.dead" not in walk.possible()
+    walk.take(f"{ring}.start.adopt")
+    walk.take("stop.ask")
+    walk.take("crash")
+    walk.take("stop.move.dead")
+    assert (walk.get("region.version"), sum(walk.get("region.desc[].inflight"))) == (0, 0)
+    assert "stop.move.dead" not in walk.possible()
+    walk.take(f"{ring}.start.fresh")
+    with pytest.raises(ModelError, match="the region comes along"):
+        protocol.table(Subject.of(ring, "hardened", {"stop": PAIR, "stop-death": "moves"}))
+
+
+@pytest.mark.parametrize("ring", RINGS)
 def test_what_is_judged_apart_is_not_mixed(ring: str) -> None:
     """A ring that is stopped is not reset; and one that drains leaves no batch."""
     for gaps, words in (
