@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -27,7 +28,8 @@ def workers() -> Iterator[ProcessPoolExecutor]:
     """Give the processes; whatever ends the block early (Ctrl-C, an error of one of them) ends them at once."""
     before = set(multiprocessing.active_children())
     threads = set(threading.enumerate())
-    pool = ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork"), initializer=_die_with_parent)
+    context = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(mp_context=context, initializer=_die_with_parent, initargs=(os.getpid(),))
     try:
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # whoever is forked now never hears it
         try:
@@ -47,9 +49,11 @@ def workers() -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     """Have the kernel end this process when the one that started it is gone, however that ended."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # gone before that was said
+        os._exit(1)
 
 
 def _dropped(pool: ProcessPoolExecutor) -> None:
