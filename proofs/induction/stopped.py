@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from model.both.in_order import MEANINGS
@@ -25,17 +25,15 @@ UNSPOKEN: Mapping[str, tuple[str, ...]] = {
     "stop-scope": ("device",),
     "stop-death": ("moves",),
     "ring-reset": ("untold",),
-    "in-order": tuple(MEANINGS),
 }
 """The choices of which no invariant speaks: what the region says is lost there, or goes on without the process.
-
-Of in-order use none does, since the invariants have a driver that takes each used element by itself.
 """
 
 
-def out_of_scope(choices: Mapping[str, str]) -> str | None:
-    """Say why no invariant speaks of some choices, or None."""
-    for gap, names in UNSPOKEN.items():
+def out_of_scope(choices: Mapping[str, str], in_order: Collection[str] = ()) -> str | None:
+    """Say why no invariant speaks of some choices, or None; `in_order`: those of in-order use that one speaks of."""
+    unspoken = {**UNSPOKEN, "in-order": tuple(name for name in MEANINGS if name not in in_order)}
+    for gap, names in unspoken.items():
         if choices.get(gap) in names:
             return f"no invariant speaks of {gap}={choices[gap]}"
     return None

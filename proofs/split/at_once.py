@@ -8,6 +8,8 @@ does when all of it happens at that store, with nobody between. For that, three 
   driver's (`driver.owns`), a slot that is read is none of the free ones from `avail.idx` on, and nobody else reads what
   is the driver's own. So it makes no difference when that is written;
 - nobody else stores to what it writes, so it finds it as it left it;
+- its other half, which takes what is used, reads none of it either; in order, it reads in which order it listed its
+  heads, in a slot that is not free, and whether one is left, which no store of `avail.idx` changes there;
 - its one look sees what one of the many would see: whether `avail_event` is among what was made available.
 
 A back-end whose history goes wrong (`proofs.split.plain`) may read what is being written. Of it nothing is proved that
@@ -41,8 +43,8 @@ WRITTEN = frozenset({"table", "avail.ring", "avail.idx"})
 EARLY = frozenset({"table", "avail.ring"})
 """What of it is written before that store."""
 
-FROM = frozenset({"positions", "free heads", "seen avail", "fetch position", "indexes", "alive", "in hand", "ages",
-                  "owned", "marks"})  # fmt: skip
+FROM = frozenset({"taking", "slots", "positions", "free heads", "seen avail", "fetch position", "indexes", "alive",
+                  "in hand", "ages", "owned", "marks"})  # fmt: skip
 """Sentences of the invariant from which it is shown; any others would do, if they are enough."""
 
 
@@ -68,7 +70,7 @@ def _faults(proof: Proof, work: StepWork, ask: Ask) -> Iterator[str]:
         yield from (f"writes {name}" for name in sorted(writes & WRITTEN))
     read = list(_read(proof, work.recorded))
     if work.step.procedure == "rest":
-        yield from (f"reads {name}" for name in sorted({n for n, _ in read} & WRITTEN))
+        yield from _of_the_other_half(work, [(n, i) for n, i in read if n in WRITTEN], ask)
     if work.step.procedure in DRIVER:
         return
     yield from (f"reads {name}" for name in sorted({n for n, _ in read if n.startswith("driver.")}))
@@ -77,6 +79,30 @@ def _faults(proof: Proof, work: StepWork, ask: Ask) -> Iterator[str]:
     for name, index in {(n, i) for n, i in read if i is not None and n in EARLY}:
         if not (_not_the_driver_s if name == "table" else _not_free)(work, index, ask):
             yield f"may read {name} where the driver writes the next request"
+
+
+def _of_the_other_half(work: StepWork, read: list[tuple[str, Term | None]], ask: Ask) -> Iterator[str]:
+    """Give what the driver's other half reads of what it writes, but for what makes no difference."""
+    for name in sorted({n for n, _ in read}):
+        indexes = [i for n, i in read if n == name and i is not None]
+        if name == "avail.ring" and all(_not_free(work, i, ask, "history.seen_pos") for i in indexes):
+            continue
+        if name == "avail.idx" and _whatever_is_available(work, ask):
+            continue
+        yield f"reads {name}"
+
+
+def _whatever_is_available(work: StepWork, ask: Ask) -> bool:
+    """Show that whether a step is taken does not turn on how much is available; and it stores nothing of it."""
+    if any(n.op == "var" and n.args[0] == "avail.idx" for a in work.recorded.assigns for n in walk(a.value)):
+        return False
+    before, other = work.before, z3.Int("other")
+    size = work.translator.size
+    may_be = z3.And(before["history.used_pos"] <= other, other <= before["history.seen_pos"] + size)
+    guard = work.translator.expr(work.recorded.guard, {**before, "avail.idx": other % 65536})
+    known = [*work.proof.axioms(work.translator), *_invariant(work)]  # not that the step is taken
+    same = z3.Implies(may_be, guard == work.translator.expr(work.recorded.guard, before))
+    return ask(f"{work.id}: it turns on what is available", known, same)
 
 
 def _turns_on_what_is_read(proof: Proof, ask: Ask) -> Iterator[str]:
@@ -106,9 +132,12 @@ def _read(proof: Proof, recorded: Recorded) -> Iterator[tuple[str, Term | None]]
             yield str(node.args[0]), node.args[1] if node.op == "at" and isinstance(node.args[1], Term) else None
 
 
+def _invariant(work: StepWork) -> list[Any]:
+    return [work.hypothesis(atom) for atom in work.proof.atoms.values() if atom.name.split(":")[0] in FROM]
+
+
 def _known(work: StepWork) -> list[Any]:
-    atoms = work.proof.atoms.values()
-    return [*work.facts, *(work.hypothesis(atom) for atom in atoms if atom.name.split(":")[0] in FROM)]
+    return [*work.facts, *_invariant(work)]
 
 
 def _not_the_driver_s(work: StepWork, head: Term, ask: Ask) -> bool:
@@ -117,18 +146,18 @@ def _not_the_driver_s(work: StepWork, head: Term, ask: Ask) -> bool:
     return ask(f"{work.id}: the head is not the driver's", _known(work), owned)
 
 
-def _not_free(work: StepWork, place: Term, ask: Ask) -> bool:
-    """Show that a slot is none of those in which the driver may list more heads; three small goals."""
+def _not_free(work: StepWork, place: Term, ask: Ask, position: str = "proof.marked_pos") -> bool:
+    """Show that a slot is that of a position, and none in which the driver may list more heads: three small goals."""
     before, free = work.before, work.before["driver.num_free"]
-    fetched, made = before["proof.marked_pos"], before["history.avail_pos"]
+    fetched, made = before[position], before["history.avail_pos"]
     read, more, there = work.translator.expr(place, work.rewritten), z3.Int("more"), z3.Int("there")
     slot = function("place")
     near = z3.And(fetched < made, made + free - fetched <= work.translator.size)
     apart = z3.Implies(z3.And(more >= 0, more < free), read != slot(made + more))
     here = [*work.proof.axioms(work.translator), near, read == slot(fetched), there == slot(fetched)]
     return (
-        ask(f"{work.id}: what is free begins where nothing is to be fetched", _known(work), near)
-        and ask(f"{work.id}: the slot is that of the next fetch", _known(work), read == slot(fetched))
+        ask(f"{work.id}: what is free begins behind what is available", _known(work), near)
+        and ask(f"{work.id}: the slot is that of the position", _known(work), read == slot(fetched))
         and ask(f"{work.id}: that slot is not free", here, apart)
     )
 

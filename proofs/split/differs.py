@@ -35,6 +35,10 @@ class Differs:
         """Fetching goes on behind all that is available."""
         self.unsignalled = "resubmit" in table.step("split.reconnect.ready").at
         """Recovery may end without a notification, where nothing is left to resubmit."""
+        self.in_order = "driver.use.last" in steps
+        """Requests are given back in order, and an element may stand for several."""
+        self.gathered = table.step("split.supply.id").at == ("more",)
+        """A batch has one used element, written when it is complete."""
         self.from_used = show(position["fetch.last_avail"]) == "used.idx"
         """Fetching goes on at used.idx."""
         self.astray = self.from_used or any(self._astray(table))

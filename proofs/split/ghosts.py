@@ -18,7 +18,7 @@ from model.record import State, Var, Vars, assign_initial
 from model.steps import History, Table
 from model.terms import Operand, Term, ite
 from proofs.induction import stopped
-from proofs.split import plain
+from proofs.split import in_order, plain
 from proofs.split.differs import Differs
 
 __all__ = ["GHOSTS", "with_ghosts"]
@@ -215,8 +215,10 @@ def _both(first: Callable[..., None], second: Callable[..., None]) -> Callable[.
 
 def with_ghosts(table: Table) -> Table:
     """Add the proof's ghost state to a table."""
-    history = dict(table.history)
-    if Differs(table).astray:
+    history, differs = dict(table.history), Differs(table)
+    ordered = differs.in_order and not differs.astray
+    more = in_order.GHOSTS if ordered else ()
+    if differs.astray:
         own = plain.effects(table)
     else:
         own = _extra.effects | _otherwise(table)
@@ -226,7 +228,9 @@ def with_ghosts(table: Table) -> Table:
             continue
         wanted = effect if step_id in WITH_CHOICE else _ignoring(effect)
         history[step_id] = _both(history[step_id], wanted) if step_id in history else wanted
-    return replace(table, vars=Vars(*table.vars.values(), *GHOSTS), history=history)
+    for step_id, effect in (in_order.effects(gathered=differs.gathered) if ordered else {}).items():
+        history[step_id] = _both(history[step_id], effect) if step_id in history else effect
+    return replace(table, vars=Vars(*table.vars.values(), *GHOSTS, *more), history=history)
 
 
 def _ignoring(effect: Callable[..., None]) -> Callable[..., None]:

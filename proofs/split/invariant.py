@@ -17,6 +17,7 @@ from model.steps import Guard, Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, place, slot, wrap
 from proofs.induction.left import restarting
 from proofs.induction.stopped import sentences
+from proofs.split.in_order import in_order
 from proofs.split.obligations import key
 from proofs.split.plain import plain
 from proofs.split.process import process
@@ -42,7 +43,7 @@ from proofs.split.words import (
 __all__ = ["invariant"]
 
 
-def _ring() -> list[Conjunct]:  # a list of sentences
+def _ring(p: Places) -> list[Conjunct]:  # a list of sentences
     def positions(s: Any) -> Term:
         h = s.history
         return all_of(
@@ -92,7 +93,7 @@ def _ring() -> list[Conjunct]:  # a list of sentences
     return [
         Conjunct("positions", positions), Conjunct("free heads", free_heads), Conjunct("indexes", indexes),
         Conjunct("slots", slots), Conjunct("heads in range", in_range), Conjunct("to fetch", to_fetch),
-        Conjunct("listed", listed), Conjunct("to use", to_use),
+        Conjunct("listed", listed), *([] if p.differs.in_order else [Conjunct("to use", to_use)]),
     ]  # fmt: skip
 
 
@@ -341,4 +342,6 @@ def invariant(table: Table) -> list[Conjunct]:
 
     by_base = [Conjunct("base", base)] if "base.idx" in table.vars else []
     stopping = sentences(table, lambda s: all_of(s.history.used_pos == s.proof.marked_pos, negate(owed(s))))
-    return [*_ring(), *_requests(p), *_region(p), *_sums(p), *process(p), *by_base, *stopping, *drains(p), *restart]
+    ordered = in_order(p) if p.differs.in_order else []
+    own = [*_ring(p), *_requests(p), *_region(p), *_sums(p), *process(p), *ordered]
+    return [*own, *by_base, *stopping, *drains(p), *restart]

@@ -10,6 +10,7 @@ from proofs.search.bounds import Bounds, Level
 from proofs.split.at_once import at_once
 from proofs.split.bounded import BOUNDED
 from proofs.split.ghosts import with_ghosts
+from proofs.split.in_order import WALKS
 from proofs.split.invariant import invariant
 from proofs.split.marks import REVISIONS, WITNESSING
 from proofs.split.mutants import mutants
@@ -71,6 +72,7 @@ KIT = Kit(
         key=key,
         while_idle=while_idle,
         counts=COUNTS,
+        walks=WALKS,
         indexes=INDEXES,
         rewrites=REWRITES,
         axioms=axioms,
@@ -82,7 +84,7 @@ KIT = Kit(
         scope=SCOPE,
         reductions={"several requests made available by one store of avail.idx are as one after the other": at_once},
         no_wrap=NO_WRAP,
-        out_of_scope=lambda _, choices: stopped.out_of_scope(choices),
+        out_of_scope=lambda _, choices: stopped.out_of_scope(choices, ("elements", "one-element")),
     ),
     mutation=Mutation(REVISIONS, mutants, REASONS, LEVELS, BROKEN, INTRODUCTION, "docs/orders.md", SLIPS),
     witnessing=WITNESSING,

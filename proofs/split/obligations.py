@@ -16,6 +16,8 @@ __all__ = ["COUNTS", "NO_WRAP", "REWRITES", "key", "leaves", "while_idle"]
 COUNTS: Mapping[str, str] = {
     "split.position": "proof.live_sum",
     "split.counter": "proof.live_sum",
+    "split.fetch.submit": "proof.turn_sum",
+    "split.reconnect.2": "proof.turn_sum",
     "ring-position": "proof.waiting_sum",
 }
 """The array of sums whose element at its limit is the count in a step, or in a property's predicate."""

@@ -190,13 +190,10 @@ def _counters(p: Places) -> list[Conjunct]:
             implies(at(s.fetch.at, *p.stamped, *p.counted), below(s.region.desc[h].counter)),
         )  # fmt: skip
 
+    group = "base" if p.differs.in_order else "counters"  # which turn it is, is read off the counters
     return [
         Conjunct("ages apart", apart),
-        *(
-            [Conjunct("counters by age", by_age, "counters"), Conjunct("counter", counter, "counters")]
-            if p.stamped
-            else []
-        ),
+        *([Conjunct("counters by age", by_age, group), Conjunct("counter", counter, group)] if p.stamped else []),
     ]
 
 
@@ -246,9 +243,9 @@ def _supply(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
             implies(all_of(s.recover.at == RUNNING, negate(open_ == 2)), negate(owed(s))),
             implies(at(s.supply.at, *p.published), open_ == 2),
             implies(all_of(open_ == 2, negate(s.supply.at == "clear")), s.supply.cursor == 0),
-            implies(open_ == 1, at(s.supply.at, "more", *p.supplying, *p.writing)),
-            implies(at(s.supply.at, "more", *p.supplying, *p.writing), open_ == 1),
-            implies(at(s.supply.at, "more", *p.writing), count > 0),
+            implies(open_ == 1, at(s.supply.at, "more", *p.supplying, *p.writing, *p.closing)),
+            implies(at(s.supply.at, "more", *p.supplying, *p.writing, *p.closing), open_ == 1),
+            implies(at(s.supply.at, "more", *p.writing, *p.closing), count > 0),
             implies(open_ == 1, as_listed(s)),
             implies(open_ == 1, forall(HEADS, lambda h: implies(in_list(s, h), live(s, h)),
                                        lambda h: s.proof.in_list[h])),
@@ -313,7 +310,7 @@ def _supply(p: Places) -> list[Conjunct]:  # noqa: C901  # a list of sentences
 
     return [
         Conjunct("device", device), Conjunct("batch", batch), Conjunct("supplying", supplying),
-        Conjunct("elements", elements), Conjunct("supply clearing", clearing),
+        *([] if p.differs.gathered else [Conjunct("elements", elements)]), Conjunct("supply clearing", clearing),
         *([Conjunct("elements written", writing)] if p.writing else []),
     ]  # fmt: skip
 

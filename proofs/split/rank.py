@@ -16,6 +16,7 @@ from model.terms import Term, all_of, any_of, constant, forall, ite, negate, pla
 from proofs.induction.stopped import owed_first, waiting_link
 from proofs.search.judges import UNFAIR
 from proofs.split.differs import Differs
+from proofs.split.in_order import first_has_its_turn
 from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, live
 
 __all__ = ["drains", "fair_steps", "rank", "stuck"]
@@ -71,13 +72,14 @@ def rank(table: Table) -> list[Guard]:
     supply = ["off", "clear", "notify", "notified", "idle", "more", *p.supplying]
     if p.published != ["clear"]:
         supply = ["off", "notify", "notified", "clear", "idle", "more", *p.supplying]
+    supply += p.closing
     making = ["described", "listed", "published", "kick", "idle"]
 
     def to_see(s: Any) -> Term:
         return s.history.used_pos - s.history.seen_pos  # type: ignore[no-any-return]
 
     def resting(s: Any) -> Term:
-        behind, caught_up = ["checking", "awake", "asleep"], ["awake", "checking", "asleep"]
+        behind, caught_up = ["checking", "awake", "asleep", "taking"], ["awake", "checking", "asleep"]
         return ite(to_see(s) > 0, _stage(s.rest.at, behind), _stage(s.rest.at, caught_up))
 
     def to_fetch(s: Any) -> Term:
@@ -131,6 +133,7 @@ def stuck(table: Table) -> list[tuple[str, Guard]]:
         ("the back-end rests", lambda s: s.fetch.at == "rest"),
         ("it has not been kicked", lambda s: s.kick == 0),
         ("there is nothing to fetch", lambda s: s.history.avail_pos == s.proof.marked_pos),
+        *(first_has_its_turn() if Differs(table).in_order else ()),
         ("the device does nothing", everywhere(lambda s, h: s.device.state[h] == 0)),
         ("nothing is live", everywhere(lambda s, h: negate(live(s, h)))),
         ("everything is visible", lambda s: s.history.used_pos == s.proof.marked_pos),
@@ -195,7 +198,7 @@ def drains(p: Places) -> list[Conjunct]:
             any_of(s.kick == 0, s.kick == 1), any_of(s.call == 0, s.call == 1),
             implies(s.driver.at == "kick", any_of(s.driver.wants_kick == 0, s.driver.wants_kick == 1)),
             implies(s.supply.at == "notified", any_of(s.supply.wanted == 0, s.supply.wanted == 1)),
-            at(s.rest.at, "awake", "checking", "asleep"),
+            at(s.rest.at, "awake", "checking", "asleep", *(["taking"] if p.differs.in_order else [])),
             at(s.driver.at, "idle", "described", "listed", "published", "kick"),
         )  # fmt: skip
 
@@ -234,6 +237,8 @@ def drains(p: Places) -> list[Conjunct]:
             to_see_it = all_of(
                 used_at >= s.history.seen_pos, used_at < s.history.used_pos, s.used.ring[place(used_at)].id == h
             )  # fmt: skip
+            if p.differs.in_order:
+                to_see_it = s.history.made[h] >= s.history.seen_pos
             return any_of(s.driver.owns[h] == 0, making, outstanding(s, h), to_see_it)
 
         return forall(SIZE, one, lambda h: s.driver.owns[h])

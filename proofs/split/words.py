@@ -105,6 +105,7 @@ class Places:
         supply = self._supply(table)
         loop = ["elements", "elements len"]
         self.writing = loop if self.differs.elements_last else []
+        self.closing = ["element len", "publish"] if self.differs.gathered else []
         self.supplying = [label for label in (table.step(i).at[0] for i in supply) if label not in loop]
         inside = table.step("split.notify.call").to != "idle"
         self.published = ["clear", *(["notify", "notified"] if inside else [])]
@@ -118,13 +119,15 @@ class Places:
         """Give the steps that write a request's used element and list it, in their order."""
         known = ("split.supply.id", "split.supply.len", "split.supply.2", "split.supply.3")
         there = [name for name in known if name in table.steps]
+        if Differs(table).gathered:
+            there = there[2:]
         if Differs(table).lead_first:
             there.sort(key=lambda name: name != "split.supply.3")
         return there
 
     def _behind(self, table: Table, supply: list[str], name: str, text: str) -> list[str]:
         """Give the labels of them behind the one that stores to a variable: that of the text, if none does."""
-        if self.writing:
+        if self.writing or (self.closing and text != "split.supply.3"):
             return []
         storing = next((step for step in supply if name in stored(table, step)), text)
         return self.supplying[supply.index(storing) + 1 :]

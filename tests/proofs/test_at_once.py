@@ -23,6 +23,24 @@ def test_they_are_as_one_after_the_other(revision: str) -> None:
     assert list(at_once([Proof(protocol.Subject("split", revision))])) == []
 
 
+@pytest.mark.parametrize("choice", ["elements", "one-element"])
+def test_so_are_they_for_a_driver_that_takes_in_order(choice: str) -> None:
+    """It reads what it listed, where nothing is free; not, where it looks one further."""
+    subject = protocol.Subject.of("split", "hardened", {"in-order": choice})
+    assert list(at_once([Proof(subject)])) == []
+
+    def one_further(s: Any) -> Any:
+        return s.avail.ring[slot(wrap(s.driver.next_used + 1, 16))] == s.driver.named
+
+    def none_left(s: Any) -> Any:
+        return wrap(s.driver.next_used + 1, 16) == s.avail.idx
+
+    for step_id, guard, what in (("last", one_further, "avail.ring"), ("broken", none_left, "avail.idx")):
+        edits = [Replace(f"driver.use.{step_id}", {"when": guard})]
+        faults = list(at_once([Proof(subject, protocol.table(subject).edited(edits))]))
+        assert faults == [f"{subject.name}: driver.use.{step_id} reads {what}"]
+
+
 def _fetch_further(s: Any) -> None:
     s.fetch.head = s.avail.ring[slot(wrap(s.fetch.last_avail + 1, 16))]
     s.fetch.last_avail = wrap(s.fetch.last_avail + 1, 16)
