@@ -83,13 +83,35 @@ def test_what_happened_is_logged(tmp_path: Path, start: Spawn, ring: str, names:
     wanted = [
         f"listening at {re.escape(str(tmp_path))}/socket: {images}, {rings}",
         "a front-end connected",
+        r"the front-end accepted protocol features 0x[0-9a-f]+",
         rf"the front-end accepted features 0x[0-9a-f]+: {ring} rings, event index",
         "got the regions of 1 queue of 16 entries",
         rf"ring 0, {ring}, 16 entries, starts with the region that it left: 5 requests resubmitted {order}; {goes_on}",
-        f"ring 0 is drained and stops; {goes_on}",
+        f"ring 0 is drained of 0 requests and stops; {goes_on}",
         "the front-end is disconnected",
     ]
     assert re.fullmatch("".join(f"back-end: {line}\n" for line in wanted), log), log
+
+
+@pytest.mark.parametrize("ring", ["split", "packed"])
+def test_how_many_were_in_flight_is_logged(tmp_path: Path, start: Spawn, ring: str) -> None:
+    """When a ring is stopped: those that the device has, finished or not, that nobody was told of."""
+    packed = ring == "packed"
+    back_end = start(*KILLED[ring][1], "--log-level", "info")
+    with GuestRam(1, 16, 512, packed=packed) as ram, FrontEnd(tmp_path / "socket", ram, timeout=20) as front_end:
+        front_end.connect()
+        front_end.start()
+        guest = Guest(front_end)
+        for sector in range(5):  # fewer than are held back
+            guest.submit(WRITE, sector, bytes([sector]) * 512, indirect=True)
+        front_end.stop()
+        check(guest.wait())
+    back_end.terminate()
+    assert back_end.wait(20) == 0
+    assert back_end.stderr is not None
+    assert re.search(
+        r"^back-end: ring 0 is drained of [1-5] requests? and stops; ", back_end.stderr.read(), re.MULTILINE
+    )
 
 
 def test_messages_are_logged_at_debug(tmp_path: Path, start: Spawn) -> None:

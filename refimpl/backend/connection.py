@@ -153,6 +153,7 @@ class Backend:
     def set_protocol_features(self, received: Received) -> None:
         """Take the protocol features."""
         self.protocol_features = accepted(received, self.device.protocol_features)
+        _LOG.info("the front-end accepted protocol features %#x", self.protocol_features)
         self._negotiated = True
 
     def set_owner(self, _received: Received) -> None:

@@ -208,12 +208,16 @@ class Vring:
 
     def stop(self) -> int:
         """Finish and supply everything in flight and stop; return the position of the next fetch."""
+        had = self.blk.unsupplied if self.blk is not None else 0
         with self._at_its_own_risk():
             while self.queue is not None and self.blk is not None and self.blk.busy:
                 self._supply(self.queue, self.blk)
         if self.queue is not None:
             self.base = position(self.queue)
-            _LOG.info("ring %d is drained and stops; fetching goes on at %s", self.number, place_of(self.queue))
+            _LOG.info(
+                "ring %d is drained of %s and stops; fetching goes on at %s",
+                self.number, counted(had, "request"), place_of(self.queue),
+            )  # fmt: skip
         self.drop()
         return self._base
 
