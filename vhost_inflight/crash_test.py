@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -39,6 +40,31 @@ def _check_jobs(jobs: int, *, one: bool) -> None:
         raise typer.BadParameter("--jobs is not for --guest, --schedule and --record: each is one test")
 
 
+def _check_guest(*, schedule: Path | None, free: bool, record: Path | None, gap: Sequence[str] | None) -> None:
+    """Refuse what is not for a guest."""
+    if schedule is not None:
+        raise typer.BadParameter("--schedule is for the driver that the schedule is of, not for --guest")
+    if free or record is not None:
+        raise typer.BadParameter("--free and --record are not for --guest, which always runs free")
+    if gap:
+        raise typer.BadParameter("--gap is not for --guest, which has the defaults")
+
+
+def _check_nobody_killed(*, guest: bool, moves: int, command: str | None, at: str | None) -> None:
+    """Refuse a test without a kill, but for that of a guest that moves with our own back-end."""
+    if command is not None:
+        raise typer.BadParameter(
+            "--kills 0 is for our own back-end, which says how many requests are in flight when its guest leaves; "
+            "somebody's (--backend-cmd) says nothing of that"
+        )
+    if not (guest and moves):
+        raise typer.BadParameter(
+            "--kills 0 is for --guest with --moves N: where nobody is killed, somebody has to move"
+        )
+    if at is not None:
+        raise typer.BadParameter("--at says where to die, and with --kills 0 nobody does")
+
+
 def crash_test(  # noqa: C901  # what does not go together is refused, pair by pair
     *,
     ring: Annotated[str, typer.Option(help="split or packed")] = "split",
@@ -50,7 +76,7 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
     queue_size: Annotated[
         int | None, typer.Option(min=1, max=32768, help="4; of a guest what its QEMU wants, if left out")
     ] = None,
-    kills: Annotated[int, typer.Option(min=1)] = 100,
+    kills: Annotated[int, typer.Option(min=0, help="0: nobody, with --guest --moves alone")] = 100,
     seed: Annotated[int, typer.Option()] = 0,
     guest: Annotated[bool, typer.Option("--guest", help="a real driver: QEMU with a Linux guest")] = False,
     queues: Annotated[int, typer.Option(min=1, max=4, help="queues of the guest's disk")] = 1,
@@ -108,6 +134,8 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
     With --guest, what a Linux guest wrote is judged by what it reads back; with --backend-cmd, of anybody's back-end.
     """
     check_ring(ring)
+    if kills == 0:
+        _check_nobody_killed(guest=guest, moves=moves, command=command, at=at)
     one = guest or schedule is not None or record is not None
     _check_jobs(jobs, one=one)
     pair = _pair(stop, front_end_stop, drawn=not (free or one))
@@ -130,14 +158,16 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
     revision = revision or PROVED[ring]
     gaps = parse_gaps(gap or ())
     if guest:
-        from vhost_inflight.guest import crash
+        from vhost_inflight.guest import crash, moved
 
-        if schedule is not None:
-            raise typer.BadParameter("--schedule is for the driver that the schedule is of, not for --guest")
-        if free or record is not None:
-            raise typer.BadParameter("--free and --record are not for --guest, which always runs free")
-        if gaps:
-            raise typer.BadParameter("--gap is not for --guest, which has the defaults")
+        _check_guest(schedule=schedule, free=free, record=record, gap=gap)
+        if kills == 0:
+            _exit(
+                moved.run(
+                    ring=ring, revision=revision, queue_size=queue_size, queues=queues, moves=moves, seed=seed,
+                    qemu=qemu, json_file=json_file,
+                )
+            )  # fmt: skip
         _exit(
             crash.run(
                 ring=ring, revision=revision, queue_size=queue_size, queues=queues, kills=kills, seed=seed, at=at,

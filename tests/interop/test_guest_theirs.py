@@ -19,8 +19,8 @@ from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.under_guest import Asked, TheirOutcome, tried
 from vhost_inflight.guest import crash
 from vhost_inflight.guest.machine import GuestError
-from vhost_inflight.guest.move import Side
 from vhost_inflight.guest.prepare import MissingError
+from vhost_inflight.guest.sides import Side
 
 
 def outcome(asked: Asked) -> TheirOutcome:

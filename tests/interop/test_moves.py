@@ -8,8 +8,9 @@ import pytest
 from tests.interop.test_guest import had, parts
 from vhost_inflight.guest import move
 from vhost_inflight.guest.crash import guest_crash_test
-from vhost_inflight.guest.machine import GuestError, Machine
-from vhost_inflight.guest.move import Moves, Side
+from vhost_inflight.guest.machine import GuestError
+from vhost_inflight.guest.move import Moves
+from vhost_inflight.guest.sides import Side
 from vhost_inflight.judging.crash.plan import Kill
 
 __all__ = ["parts"]
@@ -45,12 +46,13 @@ class Monitor:
 def moves(tmp_path: Path, number: int = 1) -> Moves:
     """Give moves to sides that wait already."""
     (tmp_path / "incoming").touch()
+    nobody: Any = None
     return Moves(
         number,
         8,
         "packed",
         "hardened",
-        lambda _, kill: Side(Machine, None, tmp_path / "incoming", kill),  # type: ignore[arg-type]
+        lambda _, kill=None: Side(nobody, nobody, tmp_path / "incoming", kill),
     )
 
 

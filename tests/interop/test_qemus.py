@@ -24,6 +24,12 @@ def says(folder: Path, text: str) -> Path:
     return path
 
 
+def without_a_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nothing prepared that a guest boots, as none does."""
+    for module in ("crash", "sides"):
+        monkeypatch.setattr(f"vhost_inflight.guest.{module}.prepared", lambda **_: Parts(folder, folder))
+
+
 OLD, NEW = "QEMU emulator version 7.2.22 (Debian 1:7.2)", "QEMU emulator version 10.0.13 (Debian 1:10.0.13)"
 
 
@@ -52,7 +58,7 @@ def test_too_small_for_a_newer_qemu(tmp_path: Path) -> None:
 
 def test_too_small_for_a_newer_qemu_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The crash test refuses at once, and does not wait for a disk that cannot come."""
-    monkeypatch.setattr("vhost_inflight.guest.crash.prepared", lambda **_: Parts(tmp_path, tmp_path))
+    without_a_kernel(tmp_path, monkeypatch)
     with pytest.raises(UsageError, match="say 1024"):
         guest_crash_test(ring="split", revision="merged", queue_size=16, qemu=says(tmp_path, NEW))
 
@@ -73,7 +79,7 @@ def test_no_verdict_before_the_guest_has_its_disk(
     """No back-end was killed yet: that is for whoever runs QEMU to mend, and is no property that is violated."""
     path = says(tmp_path, OLD)
     path.write_text(f"#!/bin/sh\nif [ $1 = --version ]; then echo '{OLD}'; exit; fi\n{script}\n")
-    monkeypatch.setattr("vhost_inflight.guest.crash.prepared", lambda **_: Parts(tmp_path, tmp_path))
+    without_a_kernel(tmp_path, monkeypatch)
     monkeypatch.setattr("vhost_inflight.guest.machine.BOOT", 1.0)
     with pytest.raises(UsageError, match=f"(?s)nothing was judged: .*--qemu.*{message}") as refused:
         guest_crash_test(ring="packed", revision="hardened", kills=1, qemu=path)
@@ -83,7 +89,7 @@ def test_no_verdict_before_the_guest_has_its_disk(
 @pytest.mark.parametrize(("moves", "last"), [(0, "0/monitor"), (20, "20/incoming")])
 def test_long_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int, last: str) -> None:
     """The longest of the sockets' paths is measured before anything starts; one byte less, and QEMU is started."""
-    monkeypatch.setattr("vhost_inflight.guest.crash.prepared", lambda **_: Parts(tmp_path, tmp_path))
+    without_a_kernel(tmp_path, monkeypatch)
     path = says(tmp_path, OLD)
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as short:  # which leaves room, wherever tests run
         room = 107 - len(short) - len(f"//vhost-inflight-guest-12345678/{last}")

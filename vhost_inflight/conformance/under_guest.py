@@ -31,8 +31,9 @@ from vhost_inflight.conformance.ptrace import TracingError
 from vhost_inflight.conformance.symbols import symbols
 from vhost_inflight.conformance.tracer import Aim, Tracer
 from vhost_inflight.guest.back_end import GuestOutcome
-from vhost_inflight.guest.crash import WRITERS, endure, outcome_of, with_a_bar
+from vhost_inflight.guest.crash import endure, outcome_of, with_a_bar
 from vhost_inflight.guest.machine import GuestError
+from vhost_inflight.guest.sides import WRITERS
 from vhost_inflight.judging.crash.plan import Kill
 
 __all__ = ["Asked", "TheirOutcome", "run", "tried"]
@@ -215,7 +216,7 @@ class _BackEnd:
         return sum(line.endswith(f" {self.socket}") for line in told) > 1
 
 
-def tried(asked: Asked, progress: Callable[[Kill], None] = lambda _kill: None) -> TheirOutcome:
+def tried(asked: Asked, progress: Callable[[str], None] = lambda _what: None) -> TheirOutcome:
     """Kill a back-end under a guest so many times, and judge what the guest has; what is wrong ends it.
 
     Raises UsageError for a case that there is not, and where the guest does not boot with it, UnsupportedError where it

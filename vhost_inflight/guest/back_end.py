@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from refimpl.errors import UsageError
@@ -19,16 +20,24 @@ from vhost_inflight.guest.machine import GuestError
 from vhost_inflight.guest.plan import EACH, UNREACHED
 from vhost_inflight.judging.crash.plan import Kill, stores
 
-__all__ = ["BackEnd", "GuestOutcome", "Served"]
+__all__ = ["HELD", "BackEnd", "GuestOutcome", "Left", "Served"]
+
+HELD: Final[Mapping[str, Any]] = MappingProxyType({"hold": 8, "order": "shuffle", "idle": 0.002})
+"""What a back-end that dies again and again holds back, as a schedule has it."""
 
 _LAST_LINES: Final = 6
 _WRONG: Final = re.compile("^back-end: ((?:ring [0-9]+ stops: )?the (?:front-end|driver|region): .*)", re.MULTILINE)
+_STOPPED: Final = re.compile(r"^back-end: ring (\d+) is (drained of|suspended with) (\d+) request", re.MULTILINE)
+_ACCEPTED: Final = re.compile("^back-end: the front-end accepted protocol features (0x[0-9a-f]+)$", re.MULTILINE)
 _RESUBMITTED: Final = ('"split.reconnect.2"', '"packed.reconnect.4.submit"')
 
 
 @dataclass
 class GuestOutcome:
-    """What a guest was put through, and what it found; ``broken``: what was lost, torn or hung, in its own words."""
+    """What a guest was put through, and what it found.
+
+    ``broken``: what was lost, torn or hung, in its own words; ``unjudged``: what was to be shown and was not, and why.
+    """
 
     ring: str
     revision: str
@@ -46,6 +55,7 @@ class GuestOutcome:
     steps: Counter[str] = field(default_factory=Counter)
     disk: str = ""
     broken: list[str] = field(default_factory=list)
+    unjudged: list[str] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
@@ -83,6 +93,19 @@ class GuestOutcome:
             yield "nothing was lost, torn or hung, and the image is what the guest reads"
 
 
+@dataclass(frozen=True)
+class Left:
+    """How a back-end was left by its guest, as it says itself.
+
+    ``drained`` and ``suspended``: how many requests each ring that it stopped had in flight when it was asked to, by
+    what became of them; ``accepted``: the protocol features of its front-end, 0 where it does not say.
+    """
+
+    drained: Mapping[int, int]
+    suspended: Mapping[int, int]
+    accepted: int
+
+
 class Served(Protocol):
     """The processes of any back-end, one after the other, on one socket and one image."""
 
@@ -108,18 +131,24 @@ class Served(Protocol):
 class BackEnd:
     """Our back-end's processes, one after the other, on one socket and one image."""
 
-    def __init__(self, folder: Path, image: Path, outcome: GuestOutcome, hold: int) -> None:
-        """Say what all of them are; none is started yet, and ``folder`` has what they leave."""
+    def __init__(
+        self, folder: Path, image: Path, outcome: GuestOutcome, schedule: Mapping[str, Any], stops: str = "drain"
+    ) -> None:
+        """Say what all of them are; none is started yet, and ``folder`` has what they leave.
+
+        ``schedule`` is what they hold back, ``stops`` the generation that they are of (refimpl GENERATIONS).
+        """
         self.socket, self.image = folder / "socket", image
         self.trace, self.log, plan = folder / "trace", folder / "log", folder / "schedule.json"
-        plan.write_text(json.dumps({"hold": hold, "order": "shuffle", "idle": 0.002}))
+        plan.write_text(json.dumps(dict(schedule)))
         self.trace.touch()
         self.outcome = outcome
         self._command = [sys.executable, "-m", "refimpl.backend.process", "--socket", str(self.socket)]
         self._command += ["--image", str(self.image), "--revision", outcome.revision, "--schedule", str(plan)]
         self._command += ["--trace", str(self.trace), "--queues", str(outcome.queues), "--log-level", "info"]
+        self._command += ["--stop", stops]
         self._command += ["--packed"] if outcome.ring == "packed" else []
-        self._read = 0
+        self._read, self._told = 0, 0
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, kill: Kill | None = None) -> None:
@@ -146,6 +175,18 @@ class BackEnd:
             trace.seek(self._read)
             self.outcome.resubmitted += sum(any(step in line for step in _RESUBMITTED) for line in trace)
             self._read = trace.seek(0, 2)
+
+    def left(self) -> Left:
+        """Return which rings it stopped since this was asked last, and with how much in flight."""
+        told = self.log.read_bytes().decode("utf-8", "replace")
+        new, self._told = told[self._told :], len(told)
+        stopped = [(int(ring), how, int(requests)) for ring, how, requests in _STOPPED.findall(new)]
+        accepted = _ACCEPTED.findall(told)
+        return Left(
+            {ring: requests for ring, how, requests in stopped if how.startswith("drained")},
+            {ring: requests for ring, how, requests in stopped if how.startswith("suspended")},
+            int(accepted[-1], 16) if accepted else 0,
+        )
 
     def complain(self) -> None:
         """Raise UsageError when it has named a culprit: nobody was killed yet, so this QEMU and it do not fit."""

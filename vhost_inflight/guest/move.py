@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any, Final
 
 from vhost_inflight.guest.back_end import Served
 from vhost_inflight.guest.machine import GuestError, Machine
 from vhost_inflight.guest.plan import UNREACHED
+from vhost_inflight.guest.sides import Side, Sides
 from vhost_inflight.judging.crash.plan import Kill, known_steps, stores
 
-__all__ = ["Moves", "Side"]
+__all__ = ["Moves", "arrive", "copy"]
 
 KILLS: Final = 4
 """How often the source's back-end dies while the memory is copied."""
@@ -35,26 +34,16 @@ _TIME: Final = 120.0
 """Seconds in which a part of a migration has to be done."""
 
 
-@dataclass
-class Side:
-    """A machine and its back-end; where another's guest comes to, if it waits, and where the back-end dies then."""
-
-    machine: Machine
-    back_end: Served
-    incoming: Path | None = None
-    arrival: Kill | None = None
-
-
 class Moves:
     """When the guest of a campaign of ``kills`` moves, and how; ``side`` makes the next machine that waits for it."""
 
-    def __init__(self, number: int, kills: int, ring: str, revision: str, side: Callable[[int, Kill], Side]) -> None:
+    def __init__(self, number: int, kills: int, ring: str, revision: str, side: Sides[Served]) -> None:
         """Plan ``number`` moves, evenly among the kills."""
         self._begin = [max(1, kills * (n + 1) // (number + 1)) for n in range(number)]
         self._side, self._numbers = side, count(1)
         first = [step for step in UNREACHED if step in stores(ring, revision)]  # without a move
         self._arrivals = [Kill(step) for step in dict.fromkeys([*first, *known_steps(ring).fresh])]
-        self._other: Side | None = None
+        self._other: Side[Served] | None = None
         self._end = 0
         self.done = 0
 
@@ -77,22 +66,35 @@ class Moves:
         self._begin.pop(0)
         number = next(self._numbers)
         other = self._side(number, self._arrivals[(number - 1) % len(self._arrivals)])
-        _until(lambda: other.incoming is not None and other.incoming.exists(), "a machine to wait for the guest")
-        machine.monitor("migrate-set-parameters", **{"max-bandwidth": _BULK, "downtime-limit": 1})
-        machine.monitor("migrate", uri=f"unix:{other.incoming}")
-        _until(lambda: _passes(machine) > 1, "all of the memory to be copied once")
-        machine.monitor("migrate-set-parameters", **{"max-bandwidth": _CRAWL})
+        copy(machine, other)
         self._other, self._end = other, kills + KILLS
 
-    def end(self, machine: Machine) -> Side:
+    def end(self, machine: Machine) -> Side[Served]:
         """Let the guest arrive, whose back-end has to live; return where it is now. Raises GuestError."""
         assert self._other is not None
         other, self._other = self._other, None
-        _passes(machine)
-        machine.monitor("migrate-set-parameters", **{"max-bandwidth": _AT_ONCE, "downtime-limit": 10_000})
-        _until(lambda: _migration(machine)["status"] == "completed", "the guest to arrive")
+        arrive(machine)
         self.done += 1
         return other
+
+
+def copy(machine: Machine, other: Side[Served]) -> None:
+    """Copy a guest's memory to another machine, which waits; the guest goes on. Raises GuestError.
+
+    When this returns all was copied once, and copying is kept so slow from then on that it does not end.
+    """
+    _until(lambda: other.incoming is not None and other.incoming.exists(), "a machine to wait for the guest")
+    machine.monitor("migrate-set-parameters", **{"max-bandwidth": _BULK, "downtime-limit": 1})
+    machine.monitor("migrate", uri=f"unix:{other.incoming}")
+    _until(lambda: _passes(machine) > 1, "all of the memory to be copied once")
+    machine.monitor("migrate-set-parameters", **{"max-bandwidth": _CRAWL})
+
+
+def arrive(machine: Machine) -> None:
+    """Let a guest whose memory is copied leave, and arrive where it is copied to. Raises GuestError."""
+    _passes(machine)
+    machine.monitor("migrate-set-parameters", **{"max-bandwidth": _AT_ONCE, "downtime-limit": 10_000})
+    _until(lambda: _migration(machine)["status"] == "completed", "the guest to arrive")
 
 
 def _migration(machine: Machine) -> dict[str, Any]:
