@@ -89,8 +89,6 @@ def run_backend(
         raise UsageError(f"crash-at {crash_at}: packed rings are not offered")
     if not 1 <= queues <= QUEUES_MAX:
         raise UsageError(f"{queues} queues; there can be 1 to {QUEUES_MAX}")
-    if reins is not None and queues != 1:
-        raise UsageError(f"a back-end that is steered has one queue, not {queues}")
     if not 0 <= mem_slots <= MEM_SLOTS_MAX:
         raise UsageError(f"{mem_slots} memory slots; there can be 0 to {MEM_SLOTS_MAX}")
     if offer & ~MORE_FEATURES:

@@ -4,10 +4,11 @@ What happens when then depends neither on time nor on who is quicker: whoever ho
 decides which process moves next, and can kill this one right after any step. A packet is lines of text: a word, and a
 number where it has one. This end asks, and each question is answered by one order:
 
-- a step's id and its choice: the step was just taken; at ``go`` the next one is;
+- a step's id and its choice: the step was just taken; at ``go`` the next one is; of a ring other than the first, its
+  number comes before (``1:split.fetch.1``), and nothing but ``go`` is ordered there;
 - ``turn``: the main loop is at its top; ``go`` is a turn of its own, ``listen`` lets it read what the front-end sent;
 - ``rest``: there is nothing to do, 1: but something is due later. ``go`` says that a kick or a message has come,
-  ``later`` that so much time has passed;
+  ``later`` that so much time has passed, ``look`` that it may look whether anything has come;
 - ``next``: a batch is open, which one comes next? ``done``: what was ordered inside a batch is done;
 - ``which``: of several requests any may be resubmitted next; an order's number says which.
 
@@ -117,7 +118,9 @@ class Reins:
 
         Return how long to wait for a kick or a message.
         """
-        if self.ask("rest", int(seconds is not None)).what == "later" and seconds is not None:
+        what = self.ask("rest", int(seconds is not None)).what
+        if what == "later" and seconds is not None:
             self._now += seconds
+        if what == "look" or (what == "later" and seconds is not None):
             return 0.0
         return seconds if self._free else None

@@ -123,7 +123,7 @@ class Vring:
             schedule=device.schedule,
             rng=device.rng,
             trace=device.trace,
-            hook=device.hook,
+            hook=self._report,
             packed=self.kind == "packed",
             clock=device.clock,
             wrote=self._log_data,
@@ -329,9 +329,13 @@ class Vring:
         """Report a step of the queue, and fetch inside a batch where the choices say so."""
         if step == "split.fetch.untracked":
             self._tell_untracked()
-        self.device.hook(step, choice)
+        self._report(step, choice)
         if self.queue is not None and self.enabled and fetches_after(self.queue.choices, step):
             self._fetch(self.queue)
+
+    def _report(self, step: str, choice: int | None) -> None:
+        """Tell who wants to know of it that a step was taken."""
+        self.device.hook(step, choice)
 
     def _tell_untracked(self) -> None:
         """Log a head that the region has no entry for: the first one of a ring always, others with every message."""

@@ -17,7 +17,7 @@ from refimpl.split.state import Counter
 class SteeredVring(Vring):
     """See Vring. Once it was told to take a step, it takes none of itself but those of recovery.
 
-    The one ring of its device: the reins say nothing of a number.
+    Steps are ordered of ring 0 alone. Any other takes its turns, and reports its steps with its number: ``1:STEP``.
     """
 
     def __init__(self, number: int, device: Device, memory: MappedMemory, counter: Counter, log: DirtyLog) -> None:
@@ -25,7 +25,8 @@ class SteeredVring(Vring):
         super().__init__(number, device, memory, counter, log)
         assert device.reins is not None
         self._reins: Reins = device.reins
-        self._reins.obey = self._obey
+        if not number:
+            self._reins.obey = self._obey
         self._ordered = False
 
     @property
@@ -35,6 +36,9 @@ class SteeredVring(Vring):
 
     def turn(self) -> None:
         """Take steps as ordered, until the main loop is to go on."""
+        if self.number:
+            super().turn()
+            return
         while self.queue is not None:
             order = self._reins.ask("turn")
             if order.what == "go":
@@ -100,9 +104,13 @@ class SteeredVring(Vring):
     def _step(self, step: str, choice: int | None) -> None:
         """Report a step of the queue; what is fetched inside a batch is ordered, or its own doing."""
         if self._ordered:
-            self.device.hook(step, choice)
+            self._report(step, choice)
         else:
             super()._step(step, choice)
+
+    def _report(self, step: str, choice: int | None) -> None:
+        """Say whose step it was, where it is not ring 0's."""
+        super()._report(f"{self.number}:{step}" if self.number else step, choice)
 
 
 _STEPS: dict[str, Callable[[Queue], object]] = {

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from refimpl.backend.blk import WRITE
 from refimpl.backend.process import run_backend
 from refimpl.backend.reins import PACKET, Order, Reins, packet, unpacked
-from refimpl.errors import UsageError
+from refimpl.frontend.connection import FrontEnd
+from refimpl.frontend.guest import Guest
+from refimpl.frontend.memory import GuestRam
+from vhost_inflight.forked import fork
 
 
 class Pair:
@@ -137,9 +143,49 @@ def test_as_many_as_are_a_packet() -> None:
     pair.close()
 
 
-def test_one_queue_alone(tmp_path: Path) -> None:
-    """A back-end with more queues is not steered: the reins do not say whose a step is."""
+def test_how_it_rests() -> None:
+    """Time passes when it is told to; who may look waits for nothing, and no time passes."""
     pair = Pair()
-    with pytest.raises(UsageError, match="a back-end that is steered has one queue, not 2"):
-        run_backend(tmp_path / "socket", tmp_path / "image", queues=2, reins=pair.reins)
+    pair.tell(b"look", b"look", b"later", b"later", b"go")
+    assert [pair.reins.rest(seconds) for seconds in (0.5, None, 0.5, None, 0.5)] == [0.0, 0.0, 0.0, None, None]
+    assert pair.reins.clock() == 0.5
+    assert pair.said() == [b"rest 1", b"rest 0", b"rest 1", b"rest 0", b"rest 1"]
     pair.close()
+
+
+def test_whose_step_it_is(tmp_path: Path) -> None:
+    """Of two rings, steps of the second have its number; ring 0 alone is asked what comes next."""
+    (tmp_path / "image").write_bytes(bytes(4096))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(20)
+    pid = fork(lambda: _steered(tmp_path, theirs), 2, (theirs.fileno(),))
+    theirs.close()
+    try:
+        with GuestRam(2, 4, 512) as ram, FrontEnd(tmp_path / "socket", ram) as front_end:
+            guest = Guest(front_end)
+            for queue in (0, 1):
+                guest.submit(WRITE, data=bytes(512), queue=queue)
+            front_end.connect()
+            front_end.start()
+            said: list[str] = []
+            while guest.pending or said[-1] != "rest":
+                if said:
+                    ours.send(b"later" if said[-1] == "rest" else b"go")
+                said.append(unpacked(ours.recv(PACKET)).what)
+                guest.collect()
+        steps = {step.partition(":")[2] for step in said if step.startswith("1:")}
+        own = {step for step in said if "." in step and not step.startswith("1:")}
+        assert not guest.pending
+        assert own >= {"split.start.fresh", "split.fetch.submit", "device.finish", "split.supply.5"}
+        assert steps >= {"split.start.fresh", "split.fetch.submit", "device.finish", "split.supply.5"}
+        assert {step for step in said if "." not in step} <= {"turn", "rest"}
+    finally:
+        ours.close()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _steered(folder: Path, theirs: socket.socket) -> int:
+    """Be the back-end."""
+    run_backend(folder / "socket", folder / "image", queues=2, reins=Reins(theirs.detach()))
+    return 0
