@@ -18,6 +18,7 @@ from model.terms import ModelError
 from proofs.second.asking import By
 from refimpl.errors import FrontEndError
 from vhost_inflight import cli, explain
+from vhost_inflight.judging.crash.stops import Pair
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -98,9 +99,11 @@ def test_no_command_is_help(run: Run) -> None:
         (["crash-test", "--kills", "0", "--guest", "--backend-cmd", "x", "--moves", "1"], "is for our own back-end"),
         (["crash-test", "--kills", "0", "--guest", "--moves", "1", "--queue-size", "2"], "a power of two, not 2"),
         (["crash-test", "--revision", "v7"], "there is no revision 'v7'; there are: v6, merged, hardened"),
-        (["crash-test", "--queues", "2"], "--queues, --at, --qemu and --moves are for --guest"),
-        (["crash-test", "--at", "split.supply.5"], "--queues, --at, --qemu and --moves are for --guest"),
-        (["crash-test", "--moves", "1"], "--queues, --at, --qemu and --moves are for --guest"),
+        (["crash-test", "--queues", "2"], "--queues is for --guest, and for --stop, where others run on"),
+        (["crash-test", "--stop", "drain", "--queues", "5"], "--queues"),
+        (["crash-test", "--stop", "drain", "--queues", "2", "--record", "f"], "--stop is not for --guest, --free"),
+        (["crash-test", "--at", "split.supply.5"], "--at, --qemu and --moves are for --guest"),
+        (["crash-test", "--moves", "1"], "--at, --qemu and --moves are for --guest"),
         (["crash-test", "--guest", "--schedule", "file"], "not for --guest"),
         (["crash-test", "--stop", "drain", "--guest"], "--stop is not for --guest, --free, --schedule and --record"),
         (["crash-test", "--stop", "drain", "--free"], "--stop is not for --guest, --free, --schedule and --record"),
@@ -240,6 +243,7 @@ CRASH_TEST: dict[str, Any] = {
     "seed": 0,
     "free": False,
     "pair": None,
+    "queues": 1,
     "jobs": 1,
     "schedule": None,
     "record": None,
@@ -308,6 +312,11 @@ CRASH_TEST: dict[str, Any] = {
             CRASH_TEST | {"gaps": {"settle": "wide"}},
         ),
         ("crash-test --free", "vhost_inflight.judging.crash.command", CRASH_TEST | {"free": True}),
+        (
+            "crash-test --stop skip-drain --queues 3",
+            "vhost_inflight.judging.crash.command",
+            CRASH_TEST | {"pair": Pair("skip-drain", "skip-drain"), "queues": 3},
+        ),
         ("crash-test --record x", "vhost_inflight.judging.crash.command", CRASH_TEST | {"record": Path("x")}),
         (
             "crash-test --revision v6 --queue-size 8 --kills 9 --seed 7",

@@ -65,6 +65,12 @@ def _check_nobody_killed(*, guest: bool, moves: int, command: str | None, at: st
         raise typer.BadParameter("--at says where to die, and with --kills 0 nobody does")
 
 
+def _check_queues(queues: int, *, several: bool) -> None:
+    """Refuse more queues than one where each is judged alone."""
+    if queues > 1 and not several:
+        raise typer.BadParameter("--queues is for --guest, and for --stop, where others run on while ring 0 is stopped")
+
+
 def crash_test(  # noqa: C901  # what does not go together is refused, pair by pair
     *,
     ring: Annotated[str, typer.Option(help="split or packed")] = "split",
@@ -79,7 +85,12 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
     kills: Annotated[int, typer.Option(min=0, help="0: nobody, with --guest --moves alone")] = 100,
     seed: Annotated[int, typer.Option()] = 0,
     guest: Annotated[bool, typer.Option("--guest", help="a real driver: QEMU with a Linux guest")] = False,
-    queues: Annotated[int, typer.Option(min=1, max=4, help="queues of the guest's disk")] = 1,
+    queues: Annotated[
+        int,
+        typer.Option(
+            min=1, max=4, help="with --guest or --stop: queues of the disk; ring 0 is stopped, the others run on"
+        ),
+    ] = 1,
     command: Annotated[
         str | None,
         typer.Option(
@@ -139,6 +150,7 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
     one = guest or schedule is not None or record is not None
     _check_jobs(jobs, one=one)
     pair = _pair(stop, front_end_stop, drawn=not (free or one))
+    _check_queues(queues, several=guest or pair is not None)
     if command is not None:
         if not guest:
             raise typer.BadParameter(
@@ -174,8 +186,8 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
                 qemu=qemu, moves=moves, json_file=json_file,
             )
         )  # fmt: skip
-    if queues != 1 or at is not None or qemu is not None or moves:
-        raise typer.BadParameter("--queues, --at, --qemu and --moves are for --guest")
+    if at is not None or qemu is not None or moves:
+        raise typer.BadParameter("--at, --qemu and --moves are for --guest")
     if gaps and schedule is not None:
         raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
     if schedule is not None and record is not None:
@@ -195,6 +207,7 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
             gaps=gaps,
             free=free,
             pair=pair,
+            queues=queues,
             schedule=schedule,
             record=record,
             json_file=json_file,

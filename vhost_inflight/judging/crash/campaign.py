@@ -48,31 +48,30 @@ def crash_test(
     gaps: Mapping[str, str] | None = None,
     free: bool = False,
     pair: Pair | None = None,
+    queues: int = 1,
     progress: Callable[[Kill], None] = lambda _kill: None,
 ) -> Outcome:
     """Kill a back-end so many times and judge each life; ``progress`` is called with each Kill that was made.
 
     ``gaps`` are choices other than the defaults; ``free``: driver and back-end run at their own pace. With a ``pair``
-    of generations, rings are stopped besides, and started again, by steered processes. A wrong order
+    of generations, ring 0 of ``queues`` is stopped besides, and started again, by steered processes. A wrong order
     (restartable too) is judged to the end; anything else that is violated ends it. Ctrl-C ends it with what there is.
     Raises UsageError for a ring, a revision, a gap or a size that does not exist, CrashTestError and OSError when it
     cannot go on.
     """
-    if queue_size < 2:
-        raise UsageError("a request to a disk takes two descriptors at least, and a ring of 1 has no room for them")
+    _check(queue_size, queues, pair, free=free)
     choices = Choices.from_mapping(gaps or {}, revision, ring)
     # a packed ring in use, so that a fresh region has more to be told
-    shape = Shape(choices, queue_size, queue_size, first=2 * queue_size - 1 if ring == "packed" else 0)
-    if pair is not None and free:
-        raise UsageError("processes that run free are not asked to stop their ring")
-    outcome = Outcome(shape, seed, free=free, stops=None if pair is None else Stops(pair))
+    first = 2 * queue_size - 1 if ring == "packed" else 0
+    shape = Shape(choices, queue_size, queue_size, first=first, queues=queues)
+    outcome = Outcome(shape, seed, free=free, stops=None if pair is None else Stops(pair, queues - 1))
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="vhost-inflight-") as folder,
         _rig(Path(folder), shape, seed, free, pair) as rig,
     ):
         judge = rig.judge()
-        outcome.broken = judge.broken
+        outcome.broken = rig.beside.tell(judge.broken)
         if rig.driver is not None:
             outcome.happened(rig.driver.at)
         try:
@@ -89,8 +88,20 @@ def crash_test(
         except KeyboardInterrupt:
             outcome.interrupted = True
         outcome.requests, outcome.resubmitted = judge.completed, judge.resubmitted
+        if outcome.stops is not None:
+            outcome.stops.requests, outcome.stops.resubmitted = rig.beside.served()
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def _check(queue_size: int, queues: int, pair: Pair | None, *, free: bool) -> None:
+    """Raise UsageError for what does not go together."""
+    if queue_size < 2:
+        raise UsageError("a request to a disk takes two descriptors at least, and a ring of 1 has no room for them")
+    if pair is not None and free:
+        raise UsageError("processes that run free are not asked to stop their ring")
+    if pair is None and queues > 1:
+        raise UsageError("several queues are for rings that are stopped: each is judged alone otherwise")
 
 
 def _rig(folder: Path, shape: Shape, seed: int, free: bool, pair: Pair | None) -> Rig:
@@ -114,6 +125,8 @@ def _kill_again_and_again(rig: Rig, judge: CrashJudge, outcome: Outcome, kills: 
         outcome.kills += 1
         outcome.steps[died.step or "at random"] += 1
         judge.died(outcome.kills, died.text(), rig.record(), rig.lines(), rig.region())
+        if isinstance(rig, StoppingRig):
+            rig.judge_beside(outcome.kills, died.text())
         if outcome.free:
             rig.tell_driver("go")
         yield died
@@ -140,7 +153,7 @@ def _stopping(lives: StoppingLives) -> LiveAndDie:
         del last
         rig.seed = outcome.seed + outcome.kills + 1
         died = lives.live(kill)
-        following = plan.next(rig.in_progress())
+        following = plan.next(max(rig.in_progress(queue) for queue in range(outcome.shape.queues)))
         rig.kill()
         return died or _at_random(kill), following
 

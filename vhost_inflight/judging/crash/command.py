@@ -30,6 +30,7 @@ def run(
     gaps: Mapping[str, str] | None = None,
     free: bool = False,
     pair: Pair | None = None,
+    queues: int = 1,
     schedule: Path | None = None,
     record: Path | None = None,
     json_file: Path | None = None,
@@ -37,12 +38,12 @@ def run(
 ) -> bool:
     """Run the crash test, print what it found, and return whether nothing was violated (the command ``crash-test``).
 
-    ``gaps`` are choices other than the defaults; ``free`` and ``pair`` as in `crash_test`. With a ``schedule`` file,
-    that is what is played: it says ring, revision, choices and size. What happened is written to ``record`` as such a
-    file. Of ``jobs`` tests at once each has a seed of its own, from ``seed`` on, and its part of the ``kills``. Raises
-    UsageError for a ring, a revision, a choice or a size that does not exist, ScheduleError for a file that is no
-    schedule, CrashTestError and OSError when the test cannot go on or a file cannot be written; after Ctrl-C
-    KeyboardInterrupt, when all is printed.
+    ``gaps`` are choices other than the defaults; ``free``, ``pair`` and ``queues`` as in `crash_test`. With a
+    ``schedule`` file, that is what is played: it says ring, revision, choices and size. What happened is written to
+    ``record`` as such a file. Of ``jobs`` tests at once each has a seed of its own, from ``seed`` on, and its part of
+    the ``kills``. Raises UsageError for a ring, a revision, a choice or a size that does not exist, ScheduleError for a
+    file that is no schedule, CrashTestError and OSError when the test cannot go on or a file cannot be written; after
+    Ctrl-C KeyboardInterrupt, when all is printed.
     """
     ending = Ending()
     with ending.heard():
@@ -51,7 +52,7 @@ def run(
         else:
             options: dict[str, Any] = {"ring": ring, "revision": revision, "queue_size": queue_size}
             parts = {seed + n: kills // jobs + (n < kills % jobs) for n in range(min(jobs, kills))}
-            outcomes = _with_a_bar(ending, parts, gaps=gaps or {}, free=free, pair=pair, **options)
+            outcomes = _with_a_bar(ending, parts, gaps=gaps or {}, free=free, pair=pair, queues=queues, **options)
         if not any(outcome.interrupted for outcome in outcomes):
             ending.again()
     if json_file != STDIO:
@@ -136,6 +137,8 @@ def _report(outcome: Outcome) -> Iterator[str]:
     yield "killed at: " + (", ".join(f"{step} {count}" for step, count in sorted(outcome.steps.items())) or "nothing")
     if outcome.stops is not None:
         yield outcome.stops.text()
+        if beside := outcome.stops.beside_text():
+            yield beside
     missed = [s for s in stores(outcome.ring, outcome.revision, outcome.gaps) if s not in outcome.steps]
     if missed and outcome.file is None:
         yield f"never killed at: {', '.join(missed)}"

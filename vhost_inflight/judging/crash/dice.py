@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-import select
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from refimpl.backend.reins import Order
+from vhost_inflight.judging.crash.bystander import signalled
 from vhost_inflight.judging.crash.plan import Kill
 from vhost_inflight.judging.crash.rig import Rig
 from vhost_inflight.judging.crash.steering import WORDS, BackEndReins, DriverReins
 
-__all__ = ["Life", "Luck", "Moment", "live", "signalled", "stops_of"]
+__all__ = ["Life", "Luck", "Moment", "live", "stops_of"]
 
 _A_SECOND = 20_000  # moves, about as many as both make in a second when they run free
 
@@ -46,6 +46,7 @@ class Life:
         self.rig, self.kill, self.dice, self._happened = rig, kill, dice, happened
         self._eager, self._left = dice.choice((0.2, 0.5, 0.8)), kill.occurrence
         self._moves = self._time()
+        self._last: Order | None = None
 
     @property
     def died(self) -> bool:
@@ -63,6 +64,7 @@ class Life:
             if step.what not in WORDS:
                 self._happened(step)
             self._left -= bool(self._left) and step.what == self.kill.step
+            self._last = step
 
     def aim(self, kill: Kill) -> None:
         """Let it die elsewhere, or there after all; it has its time again."""
@@ -78,19 +80,21 @@ class Life:
         """Let both move until it is to die, until nobody can move, or until the moment."""
         assert self.rig.reins is not None
         assert self.rig.driver is not None
-        back_end, driver = self.rig.reins, self.rig.driver
+        back_end, driver, beside = self.rig.reins, self.rig.driver, self.rig.beside
         luck = Luck(self.dice, self._eager)
         begin = self._moves
         end = max(0, begin - moment.most) if moment is not None else 0
         said = [back_end.at]
+        self.took(said if said[0] is not self._last else ())
         while True:
-            self.took(said)
             movers = _movers(self.rig, back_end, driver)
+            if beside.move(idle=not movers):
+                movers = _movers(self.rig, back_end, driver)
             if not (self._left and self._moves > end and (movers or back_end.at.choice)):
                 break
             if moment is not None and said[-1].what == moment.step and begin - self._moves >= moment.least:
                 break
-            most = self._moves - end
+            most = beside.until(self._moves - end)
             if not movers:
                 said = [back_end.go("later")]  # nothing else happens before the device finishes what it holds back
             elif len(movers) == 1:
@@ -100,6 +104,8 @@ class Life:
                 said = movers[who].run(turns)
                 luck.took(len(said))
             self._moves -= len(said)
+            beside.passed(len(said))
+            self.took(said)
         luck.give_back()
 
 
@@ -147,10 +153,5 @@ class Luck:
 
 def _movers(rig: Rig, back_end: BackEndReins, driver: DriverReins) -> list[BackEndReins | DriverReins]:
     """Give those that can go on: who rests is woken first."""
-    pairs = (back_end, rig.front_end.kicks[0]), (driver, rig.front_end.calls[0])
-    return [reins for reins, fd in pairs if reins.at.what != "rest" or signalled(fd)]
-
-
-def signalled(fd: int) -> bool:
-    """Return whether an eventfd has been signalled."""
-    return bool(select.select([fd], [], [], 0)[0])
+    awake = driver.at.what != "rest" or signalled(rig.front_end.calls[0])
+    return [back_end] * back_end.can_move(rig.kicks()) + [driver] * awake

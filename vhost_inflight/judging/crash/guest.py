@@ -27,7 +27,7 @@ from refimpl.packed.driver import PackedDriver
 from refimpl.split.chain import Buffer
 from refimpl.split.driver import SplitDriver
 
-__all__ = ["MADE", "SECTOR", "CrashGuest", "Place", "Record"]
+__all__ = ["MADE", "SECTOR", "Client", "CrashGuest", "Place", "Record"]
 
 SECTOR = 512
 """Bytes of a sector, and of the data of each request."""
@@ -61,32 +61,25 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a guest is: its memory, and the eventfds of its first queue."""
+    """Where a driver is: the guest's memory, and which queue is its own, with the eventfds of that."""
 
     ram: GuestRam
     kick: int
     call: int
+    queue: int = 0
 
 
-class CrashGuest:
-    """The driver of the first queue at the first of ``places``; told to ``move``, it goes on at the next one.
+class Client:
+    """The driver of a queue at the first of ``places``; told to ``move``, it goes on at the next one.
 
-    Orders come over ``control``; ``seed`` says what it makes. By index, the driver of a packed ring says of which used
-    element it wants to be notified (gap event-kind).
+    ``seed`` says what it makes. By index, the driver of a packed ring says of which used element it wants to be
+    notified (gap event-kind). Each queue has sectors of its own.
     """
 
-    def __init__(
-        self,
-        places: Sequence[Place],
-        image: Path,
-        control: Connection,
-        seed: int,
-        *,
-        by_index: bool,
-    ) -> None:
+    def __init__(self, places: Sequence[Place], image: Path, seed: int, *, by_index: bool) -> None:
         """Begin with nothing outstanding."""
         self.places = list(places)
-        self.control = control
+        self.queue = self.places[0].queue
         self.dice = random.Random(seed)  # noqa: S311  # which heads are used next, no secret
         self.driver = self._driver(by_index=by_index)
         self.disk = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
@@ -96,15 +89,6 @@ class CrashGuest:
         self.broken = False
         self.record = Record()
         self._described = (0, 0)
-
-    def run(self) -> None:
-        """Make, use and sleep until the order ``stop``, or until the other end of ``control`` is gone.
-
-        Orders: ``record`` is answered by a Record, and the driver rests; ``go`` and ``drain`` let it go on, with and
-        without making new requests.
-        """
-        with contextlib.suppress(EOFError, ConnectionError):
-            self.loop()
 
     @property
     def ram(self) -> GuestRam:
@@ -116,35 +100,21 @@ class CrashGuest:
         self.places.append(self.places.pop(0))
         driver = self.driver
         if isinstance(driver, PackedDriver):
-            driver.ring = self.ram.packed_rings[0]
+            driver.ring = self.ram.packed_rings[self.queue]
         else:
-            driver.ring = self.ram.rings[0]
-        driver.tables = self.ram.tables(0)
+            driver.ring = self.ram.rings[self.queue]
+        driver.tables = self.ram.tables(self.queue)
 
     def pause(self, step: str, choice: int | None = None) -> None:
         """Do nothing; see SteeredGuest."""
 
-    def loop(self) -> None:
-        """Use, make and sleep, until told to stop."""
-        while True:
-            if not self.driver.asleep and not self.broken:
-                self._use()
-                if self.making and not self.broken:
-                    self._make()
-                self.driver.try_sleep()
-            if not self.wait():
-                return
-
-    def wait(self) -> bool:
-        """Wait for a notification (if asleep) or an order; return False when told to stop."""
-        poll = select.poll()
-        poll.register(self.control, select.POLLIN)
-        if self.driver.asleep:
-            poll.register(self.places[0].call, select.POLLIN)
-        ready = {fd for fd, _ in poll.poll(None if self.driver.asleep or self.broken else 0)}
-        if self.places[0].call in ready:
-            self.wake()
-        return self.control.fileno() not in ready or self._obey()
+    def turn(self) -> None:
+        """Use what came back, make requests, and ask to be notified, unless asleep."""
+        if not self.driver.asleep and not self.broken:
+            self._use()
+            if self.making and not self.broken:
+                self._make()
+            self.driver.try_sleep()
 
     def wake(self) -> None:
         """Take the notification, and sleep no longer."""
@@ -152,23 +122,13 @@ class CrashGuest:
         if isinstance(self.driver, PackedDriver):
             self.driver.wake_quiet()
 
-    def _obey(self) -> bool:
-        """Hand the record over and rest until told to go on; return False when told to stop."""
-        while True:
-            order = self.control.recv()
-            if order == "record":
-                self.hand_over()
-                continue
-            self.making = order != "drain"
-            return bool(order != "stop")
-
-    def hand_over(self) -> None:
-        """Hand the record over, and begin a new one."""
-        self.record.next_used, self.record.pending = self.driver.next_used, len(self.pending)
+    def taken(self) -> Record:
+        """Return the record, and begin a new one."""
+        taken, self.record = self.record, Record()
+        taken.next_used, taken.pending = self.driver.next_used, len(self.pending)
         if isinstance(self.driver, PackedDriver):
-            self.record.used_wrap = self.driver.used_wrap
-        self.control.send(self.record)
-        self.record = Record()
+            taken.used_wrap = self.driver.used_wrap
+        return taken
 
     def _make(self) -> None:
         """Make requests of most of the free heads, in any order, as long as there is room."""
@@ -193,8 +153,8 @@ class CrashGuest:
         """
         data = self.number.to_bytes(8, "big") * (SECTOR // 8)
         self.number += 1
-        address, slot = self.ram.slot(0, head)
-        slot[_HEADER_AT:DATA_AT] = HEADER.pack(WRITE, 0, head)
+        address, slot = self.ram.slot(self.queue, head)
+        slot[_HEADER_AT:DATA_AT] = HEADER.pack(WRITE, 0, self._sector(head))
         slot[STATUS_AT] = _NO_STATUS
         slot[DATA_AT : DATA_AT + SECTOR] = data
         self.pending[head] = data
@@ -202,6 +162,10 @@ class CrashGuest:
         # a table has 2: a chain must not be longer than the ring, and this one fits into the smallest
         out = _cut(address + _HEADER_AT, HEADER.size + SECTOR, max(length - 1, 1))
         return [*out, Buffer(address + STATUS_AT, 1, writable=True)], head
+
+    def _sector(self, head: int) -> int:
+        """Return the sector that belongs to a head."""
+        return self.queue * self.ram.queue_size + head
 
     def _reported(self, step: str, choice: int | None) -> None:
         """Take the report of a step of the driver, which has been made."""
@@ -227,10 +191,10 @@ class CrashGuest:
             return
         self.record.used.append(head)
         data = self.pending.pop(head)
-        _, slot = self.ram.slot(0, head)
+        _, slot = self.ram.slot(self.queue, head)
         if slot[STATUS_AT] != OK or length != 1:
             self._wrong(f"head {head} came back with status {slot[STATUS_AT]}, length {length}")
-        if os.pread(self.disk, SECTOR, head * SECTOR) != data:
+        if os.pread(self.disk, SECTOR, self._sector(head) * SECTOR) != data:
             self._wrong(f"head {head} came back, but its sector does not hold what it wrote")
         self.pause("driver.use")
 
@@ -238,7 +202,7 @@ class CrashGuest:
         self.record.errors.append(("intact", reason))
 
     def _driver(self, *, by_index: bool) -> SplitDriver | PackedDriver:
-        """Return the driver of the first queue; of a packed one, by_index says how it asks to be notified."""
+        """Return the driver of the queue; of a packed one, by_index says how it asks to be notified."""
 
         def kick() -> None:
             os.eventfd_write(self.places[0].kick, 1)
@@ -246,10 +210,10 @@ class CrashGuest:
         def take_call() -> None:
             drain(self.places[0].call)
 
-        ram, tables = self.ram, self.ram.tables(0)
+        ram, tables = self.ram, self.ram.tables(self.queue)
         if ram.packed:
             return PackedDriver(
-                ram.packed_rings[0],
+                ram.packed_rings[self.queue],
                 self._reported,
                 kick=kick,
                 call_taken=take_call,
@@ -257,7 +221,57 @@ class CrashGuest:
                 tables=tables,
                 start=ram.start,
             )
-        return SplitDriver(ram.rings[0], self._reported, kick=kick, call_taken=take_call, tables=tables)
+        return SplitDriver(ram.rings[self.queue], self._reported, kick=kick, call_taken=take_call, tables=tables)
+
+
+class CrashGuest(Client):
+    """One that is a process; orders come over ``control``."""
+
+    def __init__(self, places: Sequence[Place], image: Path, control: Connection, seed: int, *, by_index: bool) -> None:
+        """Begin with nothing outstanding."""
+        self.control = control
+        super().__init__(places, image, seed, by_index=by_index)
+
+    def run(self) -> None:
+        """Make, use and sleep until the order ``stop``, or until the other end of ``control`` is gone.
+
+        Orders: ``record`` is answered by a Record, and the driver rests; ``go`` and ``drain`` let it go on, with and
+        without making new requests.
+        """
+        with contextlib.suppress(EOFError, ConnectionError):
+            self.loop()
+
+    def loop(self) -> None:
+        """Use, make and sleep, until told to stop."""
+        while True:
+            self.turn()
+            if not self.wait():
+                return
+
+    def wait(self) -> bool:
+        """Wait for a notification (if asleep) or an order; return False when told to stop."""
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        if self.driver.asleep:
+            poll.register(self.places[0].call, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(None if self.driver.asleep or self.broken else 0)}
+        if self.places[0].call in ready:
+            self.wake()
+        return self.control.fileno() not in ready or self._obey()
+
+    def _obey(self) -> bool:
+        """Hand the record over and rest until told to go on; return False when told to stop."""
+        while True:
+            order = self.control.recv()
+            if order == "record":
+                self.hand_over()
+                continue
+            self.making = order != "drain"
+            return bool(order != "stop")
+
+    def hand_over(self) -> None:
+        """Hand the record over, and begin a new one."""
+        self.control.send(self.taken())
 
 
 def _cut(address: int, length: int, pieces: int) -> list[Buffer]:

@@ -41,7 +41,8 @@ class CrashJudge:
     """Judges one life of the back-end after the other; `died` after each death, `ended` when all is done.
 
     ``first`` is the index at which a split ring begins, of a packed one the slot, counted on over laps; ``given`` is
-    how many requests the device was given, at one time or another: those that were made first.
+    how many requests the device was given, at one time or another: those that were made first. ``queue`` is the ring's:
+    each has as many sectors as it has entries.
     This is the judge of a split ring; vhost_inflight.judging.crash.judge_packed has what is otherwise on a packed one.
     """
 
@@ -58,6 +59,7 @@ class CrashJudge:
     resubmitted: int = 0
     first: int = 0
     given: int = 0
+    queue: int = 0
 
     def __post_init__(self) -> None:
         """Begin with a ring on which nothing has happened."""
@@ -66,7 +68,8 @@ class CrashJudge:
         self._kill, self._step = 0, ""
 
     def _violated(self, name: str, reason: str) -> None:
-        self.broken.append(Broken(name, self._kill, self._step, reason))
+        whose = f"ring {self.queue}: " if self.queue else ""
+        self.broken.append(Broken(name, self._kill, self._step, whose + reason))
 
     def died(self, kill: int, step: str, record: Record, trace: Iterable[Mapping[str, Any]], region: Any) -> None:
         """Judge the life that ended: the driver's record since the death before, the trace of this life, the memory."""
@@ -151,7 +154,8 @@ class CrashJudge:
         working: set[int] = set()
         for line in trace:
             number = int(line["tag"], 16)
-            if number >= len(self.made) or (line["id"], line["sector"]) != (self.made[number], self.made[number]):
+            sector = line["sector"] - self.queue * self.size
+            if number >= len(self.made) or not line["id"] == sector == self.made[number]:
                 self._violated("intact", f"the device got {dict(line)}, which is no request that the driver made")
                 continue
             if line["step"] == FINISH:

@@ -138,13 +138,17 @@ def end(rig: Rig, judge: CrashJudge, outcome: Outcome) -> None:
 
 def drained(rig: Rig, judge: CrashJudge) -> None:
     """Let everything come back from a back-end that lives, and judge that it did; the driver runs free."""
-    quiet, waiting = 0, True
-    while waiting and quiet < DRAIN:
+    judges = [judge, *(one.judge for one in rig.beside)]
+    quiet, waiting = 0, [True]
+    while any(waiting) and quiet < DRAIN:
         rig.tell_driver("drain")
+        rig.beside.move(idle=True)
         rig.wait(0.01)
-        record = rig.record()
-        judge.follow(record)
-        quiet = 0 if record.used else quiet + 1
-        waiting = record.pending > 0 and not record.errors
+        records = [rig.record(), *(one.taken() for one in rig.beside)]
+        for each, record in zip(judges, records, strict=True):
+            each.follow(record)
+        quiet = 0 if any(record.used for record in records) else quiet + 1
+        waiting = [record.pending > 0 and not record.errors for record in records]
     rig.kill()
-    judge.ended(rig.region(), in_time=not waiting)
+    for each, waits in zip(judges, waiting, strict=True):
+        each.ended(rig.region(each.queue), in_time=not waits)

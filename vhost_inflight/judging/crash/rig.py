@@ -25,6 +25,7 @@ from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
 from refimpl.wire.features import EVENT_IDX, WANTED
 from vhost_inflight.forked import ForkedBackEnd, held_signals
+from vhost_inflight.judging.crash.bystander import Bystanders
 from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, blames_memory, check_socket
 from vhost_inflight.judging.crash.guest import SECTOR, CrashGuest, Place, Record
 from vhost_inflight.judging.crash.judge_packed import PackedCrashJudge
@@ -46,19 +47,23 @@ _ENDS = 10.0
 
 @dataclass(frozen=True)
 class Shape:
-    """The ring and its region: ``entries`` of the region, ``first`` the index or position at which the ring begins."""
+    """A ring and its region: ``entries`` of the region, ``first`` the index or position at which the ring begins.
+
+    There are ``queues`` such rings.
+    """
 
     choices: Choices
     size: int
     entries: int
     first: int = 0
+    queues: int = 1
 
 
 class Rig:
     """The processes and what they share; closed at the end, whatever happens.
 
     ``driver`` are the reins of one that is steered, None of one that runs free; ``reins`` those of the back-end, and
-    ``plan`` says what the next one holds back and finishes.
+    ``plan`` says what the next one holds back and finishes. The driver has ring 0; the rings beside have bystanders.
     """
 
     driver: DriverReins | None = None
@@ -74,13 +79,13 @@ class Rig:
         self.log = folder / "log"
         self.folder = folder
         check_socket(folder / "socket")
-        self.image.write_bytes(bytes(SECTOR * max(self.size, 8)))
+        self.image.write_bytes(bytes(SECTOR * max(self.size * shape.queues, 8)))
         self.trace.touch()
         self.plan = Schedule(hold=self.size, order="shuffle", idle=0.002)
         self.packed = self.choices.ring == "packed"
         self.back_end: ForkedBackEnd | None = None
         self._begun: tuple[int, Collection[str]] | None = None
-        self._read = 0
+        self._read: dict[int, int] = {}
         # a packed ring's events have two kinds; one that runs free negotiates indexes, and uses flags all the same
         by_flags = self.packed and self.choices.event_kind == "flags" and issubclass(kind, SteeredGuest)
         self._features = WANTED & ~EVENT_IDX if by_flags else WANTED
@@ -88,6 +93,7 @@ class Rig:
             self.ends = self._front_ends(stack)
             self._begin(shape.first)
             self._start_driver(kind, stack)
+            self.beside = self._bystanders(stack)
             self._owned = stack.pop_all()
 
     def _front_ends(self, stack: contextlib.ExitStack) -> list[FrontEnd]:
@@ -98,7 +104,7 @@ class Rig:
         self, stack: contextlib.ExitStack, name: str, kind: type[FrontEndKind], generation: str = "drain"
     ) -> FrontEndKind:
         """Make a front-end whose back-end listens at a name in the folder."""
-        ram = stack.enter_context(GuestRam(1, self.size, SECTOR, packed=self.packed))
+        ram = stack.enter_context(GuestRam(self.shape.queues, self.size, SECTOR, packed=self.packed))
         options: dict[str, Any] = {"region_entries": self.shape.entries, "timeout": float(PATIENCE)}
         front_end = kind(self.folder / name, ram, **options, features=self._features, generation=generation)
         stack.enter_context(front_end)
@@ -110,15 +116,20 @@ class Rig:
         return self.ends[0]
 
     @property
+    def stopped(self) -> Collection[int]:
+        """The rings that were stopped and not yet started again: where they go on has been answered."""
+        return ()
+
+    @property
     def ram(self) -> GuestRam:
         """The guest's memory, where it is now."""
         return self.ends[0].ram
 
     def _begin(self, first: int) -> None:
-        """Let the ring begin somewhere: it has been in use, and everything has come back."""
+        """Let the rings begin somewhere: they have been in use, and everything has come back."""
         if self.packed:
             lap, slot = divmod(first, self.size)
-            self.front_end.bases = [self.ram.begin_at(slot, 1 - lap % 2)]
+            self.front_end.bases = [self.ram.begin_at(slot, 1 - lap % 2)] * self.shape.queues
         else:
             self.ram.count_from(first)
 
@@ -127,17 +138,27 @@ class Rig:
         context = multiprocessing.get_context("fork")
         self.control, theirs = context.Pipe()
         stack.callback(self.control.close)
-        places = [Place(end.ram, end.kicks[0], end.calls[0]) for end in self.ends]
-        arguments = (kind, self.control, places, self.image, theirs, self.seed)
-        by_index = self.choices.event_kind == "index"
+        arguments = (kind, self.control, self._places(0), self.image, theirs, self.seed)
         self.guest = context.Process(
-            target=_guest, args=arguments, kwargs={"by_index": by_index}, name="driver", daemon=True
+            target=_guest, args=arguments, kwargs={"by_index": self._by_index}, name="driver", daemon=True
         )
         with held_signals(), theirs:
             self.guest.start()
             stack.callback(self._end_driver)
         if issubclass(kind, SteeredGuest):
             self.driver = DriverReins(self.control)
+
+    @property
+    def _by_index(self) -> bool:
+        return self.choices.event_kind == "index"
+
+    def _places(self, queue: int) -> list[Place]:
+        """Return where the driver of a queue is, or may move to."""
+        return [Place(end.ram, end.kicks[queue], end.calls[queue], queue) for end in self.ends]
+
+    def _bystanders(self, _stack: contextlib.ExitStack) -> Bystanders:
+        """Make the drivers of the rings beside."""
+        return Bystanders()
 
     def _end_driver(self) -> None:
         with contextlib.suppress(OSError):
@@ -162,38 +183,40 @@ class Rig:
 
     # What they share
 
-    def region(self) -> Any:
-        """Lay the queue's region over the shared buffer, as the front-end holds it."""
-        assert self.front_end.inflight is not None
-        view = self.front_end.inflight.view()
+    def region(self, queue: int = 0) -> Any:
+        """Lay a queue's region over the shared buffer, as the front-end holds it."""
+        held = self.front_end.inflight
+        assert held is not None
+        view = held.view(queue * (held.size // self.shape.queues))
         return region_at(view, self.choices.ring, self.choices.revision, self.shape.entries)
 
-    def ring(self) -> Any:
-        """Return the ring, where the guest is now."""
-        return self.ram.packed_rings[0] if self.packed else self.ram.rings[0]
+    def ring(self, queue: int = 0) -> Any:
+        """Return a ring, where the guest is now."""
+        return self.ram.packed_rings[queue] if self.packed else self.ram.rings[queue]
 
-    def judge(self) -> CrashJudge:
+    def judge(self, queue: int = 0) -> CrashJudge:
         """Return a judge that has seen nothing yet."""
         kind = PackedCrashJudge if self.packed else CrashJudge
-        return kind(self.choices, self.ring(), self.size, first=self.shape.first)
+        return kind(self.choices, self.ring(queue), self.size, first=self.shape.first, queue=queue)
 
-    def in_progress(self) -> int:
+    def in_progress(self, queue: int = 0) -> int:
         """Return how much of a batch the next life has to settle; packed: 1, if there is anything."""
-        region = self.region()
+        region = self.region(queue)
         if not region.version:
             return 0
         if self.packed:
             fields = ("free_head", "used_idx", "used_wrap_counter")
             return int(any(getattr(region, f"old_{name}") != getattr(region, name) for name in fields))
-        return int(self.ram.rings[0].used.idx - region.used_idx) % 65536
+        return int(self.ram.rings[queue].used.idx - region.used_idx) % 65536
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """Give the lines of the trace since the last time; of the process that died no more will come."""
+    def lines(self, queue: int = 0) -> Iterator[dict[str, Any]]:
+        """Give a queue's lines of the trace since the last time; of the process that died no more will come."""
         with self.trace.open("rb") as trace:
-            trace.seek(self._read)
+            trace.seek(self._read.get(queue, 0))
             for line in trace:
-                yield json.loads(line)
-            self._read = trace.tell()
+                if (told := json.loads(line))["queue"] == queue:
+                    yield told
+            self._read[queue] = trace.tell()
 
     # The driver
 
@@ -214,6 +237,7 @@ class Rig:
         if self.driver is not None:
             self.tell_driver("free")
             self.driver = None
+        self.beside.make_no_more()
         self.tell_driver("drain")
 
     def tell_driver(self, order: str) -> None:
@@ -234,18 +258,17 @@ class Rig:
         self._spawn(seed, crash_at=kill.text() if kill is not None and kill.step else None)
         self._come()
 
-    def start_steered(self, seed: int, stops: Collection[str] = (), *, stopped: bool = False) -> BackEndReins:
+    def start_steered(self, seed: int, stops: Collection[str] = ()) -> BackEndReins:
         """Start one that is steered, come to it, and return its reins: it has taken its first step.
 
-        ``stops`` are steps at which it waits though it was told to run; ``stopped``: the one before it was stopped, and
-        has said where the ring goes on.
+        ``stops`` are steps at which it waits though it was told to run.
         """
         if self._begun != (seed, stops):
             self.kill()
             self._begin_steered(seed, stops)
         self._begun = None
         assert self.reins is not None
-        self._come(stopped=stopped)
+        self._come()
         self._watch(self.reins)
         self.reins.hear()
         return self.reins
@@ -261,6 +284,10 @@ class Rig:
         with self.reins.theirs as theirs:
             self._spawn(seed, reins=theirs.fileno(), stops=stops)
         self._begun = seed, stops
+
+    def kicks(self) -> list[int]:
+        """Return the kick eventfds of the rings that run."""
+        return [kick for queue, kick in enumerate(self.front_end.kicks) if queue not in self.stopped]
 
     def free_back_end(self) -> None:
         """Let a steered one run on freely."""
@@ -278,6 +305,7 @@ class Rig:
             run_backend(
                 self.front_end.path,
                 self.image,
+                queues=self.shape.queues,
                 choices=self.choices,
                 crash_at=crash_at,
                 schedule=self.plan,
@@ -291,7 +319,7 @@ class Rig:
         with self.log.open("wb") as log, held_signals():
             self.back_end = ForkedBackEnd(lambda: told(run), log, () if reins is None else (reins,))
 
-    def _come(self, *, stopped: bool = False) -> None:
+    def _come(self) -> None:
         """Wait until it listens, connect, and start the device."""
         assert self.back_end is not None
         deadline = time.monotonic() + PATIENCE
@@ -302,9 +330,10 @@ class Rig:
             self._ended_or_gave_up("it does not listen")
         try:
             self.front_end.connect(again=self.front_end.inflight is not None)
-            if not (self.packed or stopped):
-                # of a packed ring nothing says where it is: the base is stale, as QEMU's is
-                self.front_end.bases = [ring.used.idx for ring in self.ram.rings]
+            # of a packed ring nothing says where it is: the base is stale, as QEMU's is
+            for queue, ring in enumerate(self.ram.rings):
+                if queue not in self.stopped:
+                    self.front_end.bases[queue] = ring.used.idx
             self.front_end.start()
         except (InflightError, OSError) as error:
             self._ended_or_gave_up(str(error))

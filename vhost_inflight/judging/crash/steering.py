@@ -6,13 +6,16 @@ Nobody moves but the one that was told to. So a run depends on the orders alone,
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import select
 import socket
-from collections.abc import Callable
+import termios
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from refimpl.backend.reins import PACKET, Order, packet, unpacked
+from vhost_inflight.judging.crash.bystander import signalled
 from vhost_inflight.judging.crash.faults import CrashTestError
 
 __all__ = ["PATIENCE", "WORDS", "BackEndReins", "DriverReins", "Reins", "answers"]
@@ -57,6 +60,7 @@ class BackEndReins:
         self._poll = select.poll()
         self._poll.register(self._ours, select.POLLIN)
         self._connection: set[int] = set()
+        self._owed = False
         self.at = Order("", None)
 
     def watch(self, connection: int, *more: int) -> None:
@@ -71,13 +75,14 @@ class BackEndReins:
         with contextlib.suppress(ConnectionError):  # it died before it had read all
             if self._ours.fileno() in ready and (data := self._ours.recv(PACKET)):
                 said = [unpacked(line) for line in data.split(b"\n")]
-                self.at = said[-1]
+                self.at, self._owed = said[-1], False
                 return said
         self._gone()
         raise CrashTestError("the back-end let go of the reins")
 
     def tell(self, what: str, choice: int | None = None) -> None:
         """Give an order."""
+        self._owed = True
         with contextlib.suppress(ConnectionError):  # that it is gone is heard
             self._ours.send(packet(what, choice))
 
@@ -88,19 +93,30 @@ class BackEndReins:
         return self.at
 
     def go_or_answer(self, order: str = "go") -> Order | None:
-        """Give an order; return what it says next, None where something comes by the connection that is watched."""
-        self.tell(order)
+        """Give an order; return what it says next, None where something comes by the connection that is watched.
+
+        What comes there comes first, as it waits once it has said something by the reins. What it says then is owed,
+        and heard before another order is given.
+        """
+        if not self._owed:
+            self.tell(order)
         return self.listen()
 
     def listen(self) -> Order | None:
         """Wait for either, without an order."""
-        ready = answers(self._poll, "the back-end")
-        if self._ours.fileno() in ready:
-            self.hear()
-            return self.at
-        if not self._connection & set(ready):
+        ready = set(answers(self._poll, "the back-end"))
+        if self._connection & ready:
+            return None
+        if self._ours.fileno() not in ready:
             self._gone()
-        return None
+        self.hear()
+        return self.at
+
+    def can_move(self, kicks: Iterable[int]) -> bool:
+        """Return whether it has something to do: it does not rest, or was kicked, or has not read every message."""
+        if self.at.what != "rest" or any(signalled(kick) for kick in kicks):
+            return True
+        return any(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)) != bytes(4) for fd in self._connection)
 
     def run(self, moves: int) -> list[Order]:
         """Let it make so many moves, or fewer (refimpl.backend.reins); return what it said after each."""

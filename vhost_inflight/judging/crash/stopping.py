@@ -11,7 +11,9 @@ from dataclasses import replace
 
 from refimpl.backend.disk_queue import Schedule
 from refimpl.hooks import BACKEND_STEPS_OF
-from vhost_inflight.judging.crash.dice import Life, Moment, signalled, stops_of
+from refimpl.names import counted
+from vhost_inflight.judging.crash.bystander import signalled
+from vhost_inflight.judging.crash.dice import Life, Moment, stops_of
 from vhost_inflight.judging.crash.faults import GaveUpError
 from vhost_inflight.judging.crash.judge_split import Broken, CrashJudge
 from vhost_inflight.judging.crash.outcome import Outcome
@@ -24,6 +26,9 @@ __all__ = ["StoppingLives"]
 
 _MOVES = 20_000
 """Moves after which a back-end that was asked to stop will not answer: far more than it takes to finish all it has."""
+
+_RUNS_ON = 80
+"""Moves that rings beside have while ring 0 is stopped, at least, at most: afterwards each has to show something."""
 
 _RECOVERY = ("start", "init", "reconnect", "position", "counter")
 _PARTS = (("supply", "notify"), _RECOVERY, ("fetch",), ())
@@ -62,6 +67,7 @@ class StoppingLives:
 
     def _live(self, kill: Kill) -> Kill | None:
         """Let one live, and return its death. Raises GaveUpError."""
+        kill = self._of_a_ring(kill)
         moments = self._moments(kill)
         self.rig.plan = self._held_back()
         self.rig.start_steered(self.rig.seed, _waits(kill, moments))
@@ -71,15 +77,23 @@ class StoppingLives:
             life.go_on(moment)
             if life.over or moment is None:
                 return life.kill if life.died else None
-            if not self._stopped(life, kill):
-                died = life.kill if life.died else None
-                self.stops.killed[died.step if died else "a random time"] += 1
-                return died
+            try:
+                self._stop(life, kill)
+                kill, moments = self._start_again(life, kill, moments)
+            except _DiesError:
+                return life.kill if life.died else None
             if self.outcome.lost:
                 return None
-            kill, moments = self._start_again(life, kill, moments)
-            if self.outcome.lost:
-                return None
+
+    def _of_a_ring(self, kill: Kill) -> Kill:
+        """Choose of which ring the step is: of one with a batch to be settled, if there is any, else mostly ring 0."""
+        if not (kill.step and self.rig.beside):
+            return kill
+        queues = range(self.rig.shape.queues)
+        held = self.rig.here.inflight is not None
+        unsettled = [queue for queue in queues if held and self.rig.in_progress(queue)]
+        queue = self.dice.choice(unsettled or (*[0] * 2 * len(self.rig.beside), *queues[1:]))
+        return replace(kill, step=f"{queue}:{kill.step}") if queue else kill
 
     def _held_back(self) -> Schedule:
         """Choose what the device holds back: some requests stay with it, others come one by one, out of order."""
@@ -101,38 +115,85 @@ class StoppingLives:
             chosen.append(Moment(step, after, after + self.dice.randint(1, 200)))
         return chosen
 
-    def _stopped(self, life: Life, kill: Kill) -> bool:
-        """Ask the back-end to stop; return whether it came to its answer, which is judged then."""
+    def _stop(self, life: Life, kill: Kill) -> None:
+        """Stop ring 0, and let the rings beside run on. Raises _DiesError where the back-end is to die before it is."""
+        rig = self.rig
+        self._ask(life, kill, alone=bool(rig.beside))
+        message, drained = rig.here.stops_by.name, rig.drains
+        left = self.judge.stopped(
+            self.outcome.kills + 1,
+            f"the answer to {message}",
+            rig.record(),
+            rig.lines(),
+            rig.region(),
+            base=rig.here.bases[0],
+            drained=drained,
+        )
+        self.stops.in_flight[left] += 1
+        said = rig.look_on()
+        self._suspended(rig.went_on(said))
+        if rig.beside and not self.outcome.lost:
+            self._run_on(life, ran=bool(said))
+
+    def _ask(self, life: Life, kill: Kill, *, alone: bool) -> None:
+        """Ask the back-end to stop, and wait for the answer. Raises _DiesError if it is to die before, and does."""
         self.stops.ask(self.rig.steered().at.what)
         if self.dice.random() < 0.5:
             life.aim(replace(kill, occurrence=1))  # so that it dies before its answer where it takes that step
         try:
-            self.rig.stop(lambda: self._until_answered(life))
+            self.rig.stop(lambda: self._until_answered(life), alone=alone)
         except _DiesError:
-            return False
-        message, drained = self.rig.here.stops_by.name, self.rig.drains
-        left = self.judge.stopped(
-            self.outcome.kills + 1,
-            f"the answer to {message}",
-            self.rig.record(),
-            self.rig.lines(),
-            self.rig.region(),
-            base=self.rig.here.bases[0],
-            drained=drained,
-        )
-        self.stops.answers[message] += 1
-        self.stops.in_flight[left] += 1
-        self._suspended(self.rig.look_on())
-        return True
+            self.stops.killed[life.kill.step if life.died else "a random time"] += 1
+            raise
+        self.stops.answers[self.rig.here.stops_by.name] += 1
+
+    def _run_on(self, life: Life, *, ran: bool) -> None:
+        """Let the rings beside run on, until each has brought something back at least. Raises _DiesError.
+
+        ``ran``: a step was taken since the answer for ring 0, without which no ring runs.
+        """
+        rig = self.rig
+        before = [one.came_back for one in rig.beside]
+        least = self.dice.randint(0, _RUNS_ON)
+        for moves in range(_MOVES):
+            came = [one.came_back - count for one, count in zip(rig.beside, before, strict=True)]
+            if moves >= least and all(came):
+                self.stops.alone += 1
+                self.stops.ran_on += sum(came)
+                return
+            if not ran or (said := rig.move_beside()) is None:
+                break
+            life.took([said])
+            self._suspended(rig.went_on([said.what]), said.what)
+            if self.outcome.lost:
+                return
+            if life.died:
+                raise _DiesError
+        wait = "; ".join(f"{counted(len(one.pending), 'request')} of ring {one.queue}" for one in rig.beside)
+        self._violated("drains", "after its answer", f"ring 0 was stopped, and others do not go on with {wait}")
+
+    def _stop_all(self, life: Life, kill: Kill) -> None:
+        """Stop every ring, and ring 0 again. Raises _DiesError."""
+        rig = self.rig
+        base = rig.here.bases[0]
+        self._ask(life, kill, alone=False)
+        step = f"the answer to {rig.here.stops_by.name}"
+        self.stops.in_flight.update(rig.judge_stopped(self.outcome.kills + 1, step))
+        if rig.here.bases[0] != base:
+            reason = f"asked again, the back-end says {rig.here.bases[0]:#x} of ring 0, which it stopped at {base:#x}"
+            self._violated("ring-position", step, reason)
+        self._suspended(rig.went_on(rig.look_on()))
 
     def _until_answered(self, life: Life) -> None:
         """Let both move until there is an answer. Raises _DiesError when it is to die, GaveUpError if none comes."""
         driver, rig = self.rig.driver, self.rig
         assert driver is not None
         for _ in range(_MOVES):
+            rig.beside.move(idle=False, stopped=rig.stopped)
             awake = driver.at.what != "rest" or signalled(rig.here.calls[0])
-            if awake and self.dice.random() < 0.3:
+            if not rig.stopped and awake and self.dice.random() < 0.3:
                 life.took([driver.go()])
+                rig.beside.passed(1)
                 continue
             if rig.answered() or (said := rig.one_move()) is None:
                 return
@@ -142,23 +203,34 @@ class StoppingLives:
         raise GaveUpError(f"the back-end does not answer {rig.here.stops_by.name}")
 
     def _start_again(self, life: Life, kill: Kill, moments: list[Moment]) -> tuple[Kill, list[Moment]]:
-        """Start the ring again, somehow; return where it is to die, and when it will be stopped, from then on."""
+        """Start the ring again, somehow; return where it is to die, and when it will be stopped, from then on.
+
+        Raises _DiesError where rings beside are to be stopped first, and the back-end dies.
+        """
+        if self.outcome.lost:
+            return kill, moments
         way, killed = self.dice.choice(WAYS), self.dice.random() < 0.5
+        if self.rig.some_run and (way == "migrated" or self.dice.random() < 0.4):
+            self._stop_all(life, kill)
+            if self.outcome.lost:
+                return kill, moments
         if way == "migrated" and self.rig.here.complete and self.dice.random() < 0.5:
-            kill = Kill(self.dice.choice(self.plan.fresh))
+            kill = self._of_a_ring(Kill(self.dice.choice(self.plan.fresh)))
         if way != "same connection":
             moments = self._moments(kill) if self.dice.random() < 0.5 else []
+        if self.rig.some_run and way == "next process":
+            self.rig.judge_beside(self.outcome.kills + 1, f"its end at {self.rig.steered().at.what}")
+            killed = True  # it would go on with them until it noticed
         self._suspended(self.rig.start_again(way, self.rig.seed, _waits(kill, moments), kill=killed))
         self.stops.again[way] += 1
         self.judge.ring = self.rig.ring()
         life.aim(self._aimed(kill, moments))
         return kill, moments
 
-    def _suspended(self, did: Sequence[str]) -> None:
-        """Judge what a back-end that was to rest did."""
+    def _suspended(self, did: Sequence[str], step: str = "after its answer") -> None:
+        """Judge what a back-end did to rings that were to rest."""
         if did:
-            reason = f"between the answer and the next start {'; '.join(did)}"
-            self._violated("suspended", "after its answer", reason)
+            self._violated("suspended", step, f"between the answer and the next start {'; '.join(did)}")
 
     def _violated(self, name: str, step: str, reason: str) -> None:
         self.judge.broken.append(Broken(name, self.outcome.kills + 1, step, reason))

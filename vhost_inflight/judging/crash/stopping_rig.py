@@ -12,15 +12,16 @@ import select
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from refimpl.backend.reins import Order
 from refimpl.errors import InflightError
 from refimpl.frontend.connection import FrontEnd
 from refimpl.wire.codec import Request
 from refimpl.wire.features import SUSPEND
-from refimpl.wire.payload import Payload, VringFd
+from refimpl.wire.payload import Payload, VringFd, VringState
 from vhost_inflight.forked import ForkedBackEnd
+from vhost_inflight.judging.crash.bystander import Bystander, Bystanders
 from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, check_socket
 from vhost_inflight.judging.crash.rig import Rig, Shape
 from vhost_inflight.judging.crash.steered_guest import SteeredGuest
@@ -32,13 +33,84 @@ __all__ = ["Seen", "StoppingFrontEnd", "StoppingRig"]
 _LOOK_ON = 200
 """Steps of a back-end that goes on though it has answered, at most: enough to finish and publish all that it has."""
 
+_PATIENCE = 20_000
+"""Steps of rings that run in which a message is answered: far more than a turn of the main loop has."""
+
 _P = TypeVar("_P", bound=Payload)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a suspended device leaves alone of a ring: its share of memory, its region, how often its driver was told.
+
+    Its share of the guest's memory is the ring, tables and buffers; those of all rings are all that there is.
+    """
+
+    memory: bytes
+    region: bytes
+    calls: int
+
+    @classmethod
+    def of(cls, front_end: FrontEnd, queue: int) -> Seen:
+        """Copy it; nobody but the back-end may move."""
+        held, place = front_end.inflight, front_end.ram.places[queue]
+        assert held is not None
+        call, share = front_end.calls[queue], held.size // front_end.ram.queues
+        calls = _taken(call)
+        _give(call, calls)
+        memory = front_end.ram.memory.view(place.ring, place.end - place.ring)
+        return cls(bytes(memory), bytes(held.view(queue * share, share)), calls)
+
+    def changed(self, later: Seen) -> list[str]:
+        """Say what is otherwise later."""
+        names = {"memory": "the guest's memory changed", "region": "the region changed", "calls": "a notification came"}
+        return [text for name, text in names.items() if getattr(self, name) != getattr(later, name)]
+
+
 class StoppingFrontEnd(FrontEnd):
-    """See FrontEnd; whoever has to move before a reply can come does so in ``meanwhile``."""
+    """See FrontEnd; whoever has to move before a reply can come does so in ``meanwhile``.
+
+    ``stopped`` has each ring that was stopped and not started again, with what there was of it before the last move
+    before its answer, by which `will_move` was called. One that is asked again has to be as it was the first time.
+    """
 
     meanwhile: Callable[[], None] | None = None
+    _asked = 0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Prepare; nothing is stopped."""
+        self.stopped: dict[int, Seen] = {}
+        self._seen: Seen | None = None
+        super().__init__(*arguments, **options)
+
+    def stop_alone(self, queue: int) -> None:
+        """Stop one ring; the others run on."""
+        self._send(Request.SET_VRING_ENABLE, VringState(queue, 0))
+        self.stop_ring(queue)
+
+    def stop_ring(self, queue: int) -> None:
+        """See FrontEnd."""
+        self._asked = queue
+        self.will_move()
+        super().stop_ring(queue)
+        assert self._seen is not None
+        self.stopped.setdefault(queue, self._seen)
+
+    def will_move(self) -> None:
+        """Look at the ring that is asked to stop: the back-end has not answered, and is about to move."""
+        self._seen = Seen.of(self, self._asked)
+
+    def changed(self) -> list[str]:
+        """Say what is otherwise of the rings that are stopped."""
+        return [
+            f"{what} (ring {queue})" if queue else what
+            for queue, seen in self.stopped.items()
+            for what in seen.changed(Seen.of(self, queue))
+        ]
+
+    def _give_ring(self, queue: int) -> None:
+        self.stopped.pop(queue, None)
+        super()._give_ring(queue)
 
     def _reply(self, request: Request, kind: type[_P]) -> _P:
         if self.meanwhile is not None:
@@ -51,29 +123,6 @@ class StoppingFrontEnd(FrontEnd):
         self._ask_number(Request.GET_FEATURES)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """All that a suspended device leaves alone: the guest's memory, the regions, how often the driver was notified."""
-
-    memory: bytes
-    region: bytes
-    calls: int
-
-    @classmethod
-    def of(cls, front_end: FrontEnd) -> Seen:
-        """Copy it; nobody but the back-end may move."""
-        assert front_end.inflight is not None
-        call = front_end.calls[0]
-        calls = _taken(call)
-        _give(call, calls)
-        return cls(bytes(front_end.ram.memory.view()), bytes(front_end.inflight.view()), calls)
-
-    def changed(self, later: Seen) -> list[str]:
-        """Say what is otherwise later."""
-        names = {"memory": "the guest's memory changed", "region": "the region changed", "calls": "a notification came"}
-        return [text for name, text in names.items() if getattr(self, name) != getattr(later, name)]
-
-
 class StoppingRig(Rig):
     """See Rig; the back-end is always steered. The second of ``ends`` is where the guest may migrate to."""
 
@@ -81,12 +130,18 @@ class StoppingRig(Rig):
         """Make both memories, and start the driver in the first."""
         check_socket(folder / "elsewhere")
         self.pair, self.generation = pair, pair.back
-        self._before: Seen | None = None
-        self._beyond: Order | None = None
         super().__init__(folder, shape, seed, SteeredGuest)
 
     def _front_ends(self, stack: contextlib.ExitStack) -> list[FrontEnd]:
         return [self._front_end(stack, name, StoppingFrontEnd, self.pair.front) for name in ("socket", "elsewhere")]
+
+    def _bystanders(self, stack: contextlib.ExitStack) -> Bystanders:
+        made = Bystanders()
+        for queue in range(1, self.shape.queues):
+            judge = self.judge(queue)
+            made.append(Bystander(self._places(queue), self.image, judge, self.seed, by_index=self._by_index))
+            stack.callback(made[-1].close)
+        return made
 
     @property
     def here(self) -> StoppingFrontEnd:
@@ -95,9 +150,9 @@ class StoppingRig(Rig):
         return self.front_end
 
     def _watch(self, reins: BackEndReins) -> None:
-        """See the err eventfd too: a ring that its back-end gives up after a stop that lost requests is the verdict."""
+        """See the err eventfds too: that a ring is given up after a stop that lost requests is the verdict."""
         assert self.here.connection is not None
-        reins.watch(self.here.connection.fileno(), self.here.errs[0])
+        reins.watch(self.here.connection.fileno(), *self.here.errs)
 
     def steered(self) -> BackEndReins:
         """Give the reins of the back-end that lives."""
@@ -115,27 +170,60 @@ class StoppingRig(Rig):
         assert self.here.connection is not None
         return bool(select.select([self.here.connection], [], [], 0)[0])
 
+    @property
+    def stopped(self) -> Collection[int]:
+        """The rings that were stopped and not yet started again."""
+        return self.here.stopped
+
+    @property
+    def some_run(self) -> bool:
+        """Whether a ring runs."""
+        return len(self.stopped) < self.shape.queues
+
     # Stopping
 
-    def stop(self, meanwhile: Callable[[], None]) -> None:
-        """Ask the back-end to stop the ring, and wait for the answer; ``meanwhile`` lets both move until it is there.
+    def stop(self, meanwhile: Callable[[], None], *, alone: bool) -> None:
+        """Ask the back-end to stop every ring (alone: ring 0), and wait for each answer.
 
-        It uses ``one_move``. Raises what it raises, and GaveUpError and CrashTestError when the back-end ends.
+        ``meanwhile`` lets all move until the answer is there. It uses ``one_move``. Raises what it raises, and
+        GaveUpError and CrashTestError when the back-end ends.
         """
-        self._beyond = None
         with self._waiting(meanwhile):
-            self.here.stop()
+            if alone:
+                self.here.stop_alone(0)
+            else:
+                self.here.stop()
 
     def one_move(self) -> Order | None:
         """Let the back-end make a move; return what it says then, None: it has answered.
 
         Each store of a back-end is reported, so what is seen before its last move is what there is when it answers.
         """
-        self._before = Seen.of(self.here)
+        self.here.will_move()
         said = self.steered().go_or_answer()
-        if said is not None and self.answered():  # one order, two things said: the answer came first
-            self._beyond = said
-            return None
+        self.beside.passed(1)
+        return said
+
+    def move_beside(self) -> Order | None:
+        """Let a back-end, and the bystanders, make a move while ring 0 is stopped; None: there is nothing to do.
+
+        A kick that it does not heed is nothing to do. It may look for one, and is not made to wait for it.
+        """
+        reins = self.steered()
+        self.beside.move(idle=not reins.can_move(self.kicks()), stopped=self.stopped)
+        self.beside.passed(1)
+        if not (rests := reins.at.what == "rest") or reins.can_move(self.kicks()):
+            said = self._said("look" if rests else "go")
+            if not (rests and said.what == "rest"):
+                return said
+        return self._said("later") if reins.at.choice else None
+
+    def _said(self, order: str) -> Order:
+        """Give an order to a back-end that is sent no message, and return what it says. Raises CrashTestError."""
+        said = self.steered().go_or_answer(order)
+        if said is None:
+            self._ended_or_gave_up("it said something unasked")
+            raise CrashTestError("the back-end is gone")
         return said
 
     @contextlib.contextmanager
@@ -153,7 +241,7 @@ class StoppingRig(Rig):
             self.here.meanwhile = None
 
     def look_on(self) -> list[str]:
-        """Let a suspended back-end answer messages and be kicked; return what it did besides, which it must not."""
+        """Let a back-end that stopped ring 0 answer messages and be kicked; return what it said besides."""
         steps: list[str] = []
         kick = self.here.kicks[0]
         kicks = _taken(kick)
@@ -163,27 +251,52 @@ class StoppingRig(Rig):
                 self.here.look()
         _taken(kick)
         _give(kick, kicks)
-        own = [step for step in steps if step not in WORDS]
-        went_on = [f"it went on ({', '.join(own[:8]) or 'its main loop'})"] if steps else []
-        assert self._before is not None
-        return went_on + self._before.changed(Seen.of(self.here))
+        if self.some_run and steps:
+            steps.append(self._said("go").what)  # it is owed: the last order let it answer first
+        return steps
+
+    def went_on(self, steps: Collection[str]) -> list[str]:
+        """Say what of that a back-end must not have done, and what is otherwise of the rings that are stopped."""
+        others = () if not self.some_run else ("rest", *(step for step in steps if step[0].isdigit()))
+        wrong = [step for step in steps if step not in others]
+        own = [step for step in wrong if step not in WORDS]
+        went_on = [f"it went on ({', '.join(own[:8]) or 'its main loop'})"] if wrong else []
+        return went_on + self.here.changed()
 
     def _follow(self, steps: list[str]) -> None:
         """Let a back-end that was to rest do what it does until it answers."""
-        said, self._beyond = self._beyond or self.steered().listen(), None
+        said = self.steered().listen()
         while said is not None:
             steps.append(said.what)
-            if len(steps) == _LOOK_ON:
+            if len(steps) == _LOOK_ON and not self.some_run:
                 raise _GoesOnError
+            if len(steps) == _PATIENCE:
+                raise GaveUpError("the back-end does not answer GET_FEATURES")
             said = self.steered().go_or_answer("later" if said.what == "rest" and said.choice else "go")
+
+    # The rings beside
+
+    def judge_beside(self, kill: int, step: str) -> None:
+        """Judge the lives of the rings beside, which end as that of the process does; nobody moves any more."""
+        for one in self.beside:
+            one.judge.died(kill, step, one.taken(), self.lines(one.queue), self.region(one.queue))
+
+    def judge_stopped(self, kill: int, step: str) -> Iterator[int]:
+        """Judge the lives of the rings beside, which ended with answers; give how many requests of each are left."""
+        for one in self.beside:
+            told = one.taken(), self.lines(one.queue), self.region(one.queue)
+            yield one.judge.stopped(kill, step, *told, base=self.here.bases[one.queue], drained=self.drains)
 
     # Starting again
 
     def start_again(self, way: str, seed: int, stops: Collection[str], *, kill: bool) -> list[str]:
-        """Start the ring that was stopped, in one of WAYS, and return what the one that was suspended did meanwhile.
+        """Start what was stopped, in one of WAYS, and return what the one that was suspended did meanwhile.
 
         The process that is left is killed, or it is only disconnected, and ended later.
         """
+        if way == WAYS[0] and self.some_run:
+            self.here.start_ring(0)
+            return []
         if way == WAYS[0]:
             with self._waiting(lambda: None):
                 self.here.start()
@@ -192,7 +305,7 @@ class StoppingRig(Rig):
         left = self._leave(kill=kill)
         try:
             if way == WAYS[1]:
-                self.start_steered(seed, stops, stopped=True)
+                self.start_steered(seed, stops)
                 return []
             return self._migrate(seed, stops)
         finally:
@@ -212,18 +325,24 @@ class StoppingRig(Rig):
     def _migrate(self, seed: int, stops: Collection[str]) -> list[str]:
         """Take the guest to the other memory, with what the stream brings, and start the device there."""
         source, there = self.ends
-        assert self._before is not None
+        assert isinstance(source, StoppingFrontEnd)
+        assert isinstance(there, StoppingFrontEnd)
         stream = io.BytesIO()
         source.save(stream)
         there.ram.memory.view()[:] = source.ram.memory.view()
-        _give(there.calls[0], _taken(source.calls[0]))  # an interrupt that is pending goes with the guest
+        for queue, (call, theirs) in enumerate(zip(source.calls, there.calls, strict=True)):
+            _give(theirs, _taken(call))  # an interrupt that is pending goes with the guest
+            source.stopped[queue] = replace(source.stopped[queue], calls=0)
         there.held.free()
         there.load(io.BytesIO(stream.getvalue()))
-        there.bases = list(source.bases)
+        there.bases, there.stopped = list(source.bases), dict(source.stopped)
         self.ends.reverse()
         self.tell_driver("move")
-        self.start_steered(seed, stops, stopped=True)
-        changed = replace(self._before, calls=0).changed(Seen.of(source))
+        for one in self.beside:
+            one.move()
+        self.start_steered(seed, stops)
+        changed = source.changed()
+        source.stopped = {}
         source.held.free()
         return changed
 

@@ -23,6 +23,8 @@ _ASKED = {
     "between": (),
 }
 
+_BESIDE = "at a step of another ring"
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -44,10 +46,17 @@ class Stops:
 
     ``asked`` counts requests to stop by what the back-end was doing, ``answers`` by the message answered, ``in_flight``
     by how many requests were in flight then; ``again`` counts the ways in which the ring was started again, ``killed``
-    the back-ends that died between the request and the answer, by where.
+    the back-ends that died between the request and the answer, by where. ``alone`` is how often ring 0 was stopped
+    while ``beside`` other rings ran on, of which ``ran_on`` requests came back in that time, ``requests`` in all, and
+    ``resubmitted`` is how many resubmissions they had.
     """
 
     pair: Pair
+    beside: int = 0
+    alone: int = 0
+    ran_on: int = 0
+    requests: int = 0
+    resubmitted: int = 0
     asked: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     in_flight: Counter[int] = field(default_factory=Counter)
@@ -58,11 +67,12 @@ class Stops:
         """Count a request to stop that is sent while the back-end waits at a step, or at a word of its reins."""
         part = at.split(".")[1] if "." in at else ""
         doing = next((what for what, parts in _ASKED.items() if part in parts), "between")
-        self.asked["asleep" if at == "rest" else doing] += 1
+        self.asked["asleep" if at == "rest" else _BESIDE if at[0].isdigit() else doing] += 1
 
     def options(self) -> str:
         """Give the options of the command."""
-        return f" --stop {self.pair.back} --front-end-stop {self.pair.front}"
+        queues = f" --queues {self.beside + 1}" if self.beside else ""
+        return f" --stop {self.pair.back} --front-end-stop {self.pair.front}{queues}"
 
     def text(self) -> str:
         """Say it in a line."""
@@ -77,6 +87,16 @@ class Stops:
             f"in flight then: {listed(left)}; started again: {listed(self.again)}"
         )
 
+    def beside_text(self) -> str:
+        """Say in a line what the rings beside did; nothing: there are none."""
+        if not self.beside:
+            return ""
+        return (
+            f"{counted(self.beside, 'ring')} beside: ring 0 was stopped alone {counted(self.alone, 'time')}, and "
+            f"{counted(self.ran_on, 'request')} of others came back meanwhile; {self.requests} in all, "
+            f"{counted(self.resubmitted, 'resubmission')}"
+        )
+
     def document(self) -> dict[str, Any]:
         """Give it as JSON has it."""
         return {
@@ -87,4 +107,14 @@ class Stops:
             "answers": dict(sorted(self.answers.items())),
             "in_flight": {str(number): times for number, times in sorted(self.in_flight.items())},
             "started_again": dict(sorted(self.again.items())),
+            **({"beside": self._beside()} if self.beside else {}),
+        }
+
+    def _beside(self) -> dict[str, int]:
+        return {
+            "rings": self.beside,
+            "stopped_alone": self.alone,
+            "came_back_meanwhile": self.ran_on,
+            "requests": self.requests,
+            "resubmitted": self.resubmitted,
         }
