@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import socket
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from refimpl.backend import process
 from refimpl.backend.connection import Backend
 from refimpl.backend.queue import position
+from refimpl.backend.reins import Order, packet
 from refimpl.backend.ring import Vring
 from refimpl.backend.steered import SteeredVring
 from refimpl.errors import UsageError
@@ -82,6 +85,43 @@ def test_in_runs_as_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     for reins in (BackEndReins, DriverReins):
         monkeypatch.setattr(reins, "run", lambda self, _moves: [self.go()])
     assert told(killed("split", "skip-drain", "may-suspend", kills=12, seed=4)) == told(first)
+
+
+@pytest.mark.parametrize(("ring", "seed"), [("packed", 103), ("split", 101)])
+def test_a_ring_that_is_given_up_while_others_run(ring: str, seed: int) -> None:
+    """The back-end comes to rest before it is judged: the same seed says the same of the others, too."""
+    first, second = (killed(ring, LOSES.back, LOSES.front, kills=12, seed=seed, queues=3) for _ in range(2))
+    assert "the back-end gave up: ring " in first.properties["drains"].reason
+    assert told(first) == told(second)
+
+
+def test_what_is_heard_first() -> None:
+    """That a ring was given up; then an answer; then what is said by the reins, before there is another order."""
+
+    def gone() -> None:
+        raise InterruptedError
+
+    reins, err = BackEndReins(gone), os.eventfd(0)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, reins.theirs:
+        reins.watch(ours.fileno(), err)
+        theirs.send(b"an answer")
+        reins.theirs.send(packet("1:split.supply.5", None))
+        assert reins.go_or_answer() is None
+        ours.recv(100)
+        assert reins.go_or_answer() == Order("1:split.supply.5", None)
+        assert reins.theirs.recv(100) == b"go"
+        theirs.send(b"another")
+        assert not reins.settled()
+        reins.theirs.send(packet("rest", 0))
+        assert reins.settled()
+        os.eventfd_write(err, 1)
+        for hear in (reins.hear, reins.listen):
+            with pytest.raises(InterruptedError):
+                hear()
+        assert select.select([reins.theirs], [], [], 0) == ([], [], [])
+    reins.close()
+    os.close(err)
 
 
 def test_what_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,18 +60,26 @@ class BackEndReins:
         self._poll = select.poll()
         self._poll.register(self._ours, select.POLLIN)
         self._connection: set[int] = set()
+        self._more: set[int] = set()
         self._owed = False
         self.at = Order("", None)
 
     def watch(self, connection: int, *more: int) -> None:
         """Take something to read there, the end of a connection, for the end of the back-end; likewise ``more``."""
-        self._connection = {connection}
+        self._connection, self._more = {connection}, set(more)
         for fd in (connection, *more):
             self._poll.register(fd, select.POLLIN)
 
+    def _ready(self) -> set[int]:
+        """Wait for it, and return what there is to read. One that has ended did so before all that it says since."""
+        ready = set(answers(self._poll, "the back-end"))
+        if self._more & ready:
+            self._gone()
+        return ready
+
     def hear(self) -> list[Order]:
         """Wait until it waits, and return what it said."""
-        ready = answers(self._poll, "the back-end")
+        ready = self._ready()
         with contextlib.suppress(ConnectionError):  # it died before it had read all
             if self._ours.fileno() in ready and (data := self._ours.recv(PACKET)):
                 said = [unpacked(line) for line in data.split(b"\n")]
@@ -104,7 +112,7 @@ class BackEndReins:
 
     def listen(self) -> Order | None:
         """Wait for either, without an order."""
-        ready = set(answers(self._poll, "the back-end"))
+        ready = self._ready()
         if self._connection & ready:
             return None
         if self._ours.fileno() not in ready:
@@ -117,6 +125,16 @@ class BackEndReins:
         if self.at.what != "rest" or any(signalled(kick) for kick in kicks):
             return True
         return any(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)) != bytes(4) for fd in self._connection)
+
+    def settled(self) -> bool:
+        """Wait until it says something here, or there is something on the connection; return whether it is the former.
+
+        What it says here is not heard.
+        """
+        poll = select.poll()
+        for fd in (self._ours.fileno(), *self._connection):
+            poll.register(fd, select.POLLIN)
+        return self._ours.fileno() in answers(poll, "the back-end")
 
     def run(self, moves: int) -> list[Order]:
         """Let it make so many moves, or fewer (refimpl.backend.reins); return what it said after each."""

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from refimpl.backend.reins import Order
 from refimpl.errors import InflightError
 from refimpl.frontend.connection import FrontEnd
-from refimpl.wire.codec import Request
+from refimpl.wire.codec import Message, Request
 from refimpl.wire.features import SUSPEND
 from refimpl.wire.payload import Payload, VringFd, VringState
 from vhost_inflight.forked import ForkedBackEnd
@@ -153,6 +153,18 @@ class StoppingRig(Rig):
         """See the err eventfds too: that a ring is given up after a stop that lost requests is the verdict."""
         assert self.here.connection is not None
         reins.watch(self.here.connection.fileno(), *self.here.errs)
+
+    def _ended_or_gave_up(self, what: str) -> None:
+        """See Rig; one that gave a ring up and serves others does what it was ordered, and is waited for."""
+        connection = self.here.connection
+        if self.reins is not None and connection is not None:
+            with contextlib.suppress(InflightError, OSError):
+                connection.send(Message(Request.GET_QUEUE_NUM))
+                while not self.reins.settled():
+                    with connection.receive() as received:
+                        if received.message.request is Request.GET_QUEUE_NUM:
+                            break
+        super()._ended_or_gave_up(what)
 
     def steered(self) -> BackEndReins:
         """Give the reins of the back-end that lives."""
