@@ -68,6 +68,14 @@ def test_the_other_ring_runs_on(ring: str, back: str, front: str) -> None:
 
 
 @pytest.mark.parametrize("ring", REVISIONS)
+def test_more_rings(ring: str) -> None:
+    """Those that have stopped rest while others are asked to."""
+    outcome = killed(ring, "drain", "drain", kills=6, seed=11, queues=4)
+    assert (outcome.kills, outcome.broken) == (6, [])
+    assert any(step.startswith("3:") for step, *_ in outcome.events)
+
+
+@pytest.mark.parametrize("ring", REVISIONS)
 @pytest.mark.parametrize(("back", "front"), list(product(GENERATIONS, GENERATIONS)))
 @pytest.mark.parametrize("queues", [2, 4])
 @pytest.mark.campaign
@@ -304,6 +312,7 @@ def test_what_serving_another_ring_must_not_do(
         REPORT(vring, step, choice)
 
     monkeypatch.setattr(SteeredVring, "_report", report)
+    monkeypatch.setattr(stopping, "WAYS", WAYS[:2])
     first = killed(ring, "skip-drain", "skip-drain").properties["suspended"]
     assert says in first.reason
     assert first.step in (f"1:{wrong}", "after its answer")
