@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -381,24 +379,3 @@ def test_a_reader_who_stops_reading_gets_no_traceback() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()
-
-
-def test_the_back_end_starts_without_the_solver(tmp_path: Path) -> None:
-    """A back-end that serves has imported neither z3 nor rich, nor the model's tables."""
-    image, socket = tmp_path / "image", tmp_path / "socket"
-    image.write_bytes(bytes(4096))
-    command = [sys.executable, "-X", "importtime", "-m", "vhost_inflight", "backend"]
-    with subprocess.Popen(
-        [*command, "--socket", str(socket), "--image", str(image)], stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        try:
-            patience = time.monotonic() + 20
-            while not socket.exists() and process.poll() is None and time.monotonic() < patience:
-                time.sleep(0.02)
-            assert socket.exists()
-        finally:
-            process.send_signal(signal.SIGTERM)
-        imported = {line.split("|")[-1].strip() for line in process.stderr if line.startswith("import time:")}
-    assert "refimpl.backend.process" in imported
-    assert not {"z3", "rich", "model.steps", "hypothesis", "graphviz"} & imported
