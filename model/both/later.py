@@ -60,6 +60,8 @@ def later(own: Own) -> dict[str, Gap]:
             A("finished", "it is published, cleared and settled before the answer; recovery ends first, too"),
             A("left", "nothing: the answer comes at once, the next start finds what a crash there leaves",
               stopping.at_any_moment),
+            A("taken-back", "what is being built is taken back before the answer; what is published is finished",
+              stopping.takes_back(words)),
             along=_STOPPED,
         ),
         _gap(

@@ -15,17 +15,36 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from model.both.words import DEAD, RUNNING
+from model.both.words import DEAD, FINISHED, IN_BATCH, RUNNING
 from model.gaps import Alternative as A  # noqa: N817
 from model.gaps import Edits
 from model.properties import Judgement
 from model.record import State, Var, assign_initial
 from model.steps import Add, Declare, Edit, Guard, GuardOf, HistoryOf, Procedure, Replace, Step, Table
-from model.terms import ModelError, Term, all_of, any_of, ite
+from model.terms import ModelError, Term, all_of, any_of, ite, negate
 
 __all__ = [
-    "ANSWERED", "ASKED", "GENERATIONS", "NEVER", "PAIRS", "STARTED", "SUSPENDED", "Answer", "Meeting", "Words", "also",
-    "another_answer", "at_any_moment", "meet", "moves_all_the_same", "needs_stop", "pairs", "stopped", "whole_device",
+    "ANSWERED",
+    "ASKED",
+    "GENERATIONS",
+    "NEVER",
+    "PAIRS",
+    "STARTED",
+    "SUSPENDED",
+    "TAKEN_BACK",
+    "Answer",
+    "Meeting",
+    "Words",
+    "also",
+    "another_answer",
+    "at_any_moment",
+    "meet",
+    "moves_all_the_same",
+    "needs_stop",
+    "pairs",
+    "stopped",
+    "takes_back",
+    "whole_device",
 ]  # fmt: skip
 
 GENERATIONS: tuple[str, ...] = ("drain", "may-suspend", "skip-drain")
@@ -87,7 +106,8 @@ class Words:
 
     `between`: the labels of fetch at which no request is in hand. `drained`: whether all that was fetched is used.
     `variables`: what the front-end keeps of the answer; `answer` stores that. `begin`: exchanges, in steps that
-    begin a fresh region, where the ring was when it was made for what the front-end keeps.
+    begin a fresh region, where the ring was when it was made for what the front-end keeps. `undo`: takes the batch that
+    is being built out of the region again.
     """
 
     between: tuple[str, ...]
@@ -95,6 +115,7 @@ class Words:
     variables: tuple[Var, ...] = ()
     answer: Effect = lambda _: None
     begin: Edits = lambda _: []
+    undo: Effect = lambda _: None
 
 
 def also(step: Step, effect: Effect) -> Replace:
@@ -119,12 +140,16 @@ def _start(s: Any) -> None:
     s.stop.at = STARTED
 
 
+def _between(words: Words) -> Guard:
+    """Say that no request is in hand."""
+    return lambda s: any_of(*(s.fetch.at == label for label in words.between))
+
+
 def between_procedures(words: Words) -> Guard:
     """Say that the back-end takes a message: recovery has ended, no request is in hand, no batch is open."""
 
     def holds(s: Any) -> Term:
-        between = any_of(*(s.fetch.at == label for label in words.between))
-        return all_of(s.recover.at == RUNNING, between, s.supply.at == "idle")
+        return all_of(s.recover.at == RUNNING, _between(words)(s), s.supply.at == "idle")
 
     return holds
 
@@ -233,6 +258,45 @@ def at_any_moment(table: Table) -> list[Edit]:
             "a back-end that drains finishes what is in flight: choose a pair of generations that suspends"
         )
     return [Replace("stop.answer", {"when": lambda _: all_of(), "sentence": "The back-end answers at once."})]
+
+
+TAKEN_BACK = "taken back"
+"""The label of supply at which a batch was taken back, and the answer comes next."""
+
+
+def takes_back(words: Words) -> Edits:
+    """Take a batch that is being built back before the answer: what is in it stays in flight, finished or not."""
+
+    def edits(table: Table) -> list[Edit]:
+        if needs_stop(table).sentence == _DRAINED:
+            raise ModelError(
+                "a back-end that drains finishes what is in flight: choose a pair of generations that suspends"
+            )
+
+        @_stop.step("stop.back", at=ASKED, to=ASKED, text="gap stop-batch",
+                    when=lambda s: all_of(s.recover.at == RUNNING, s.supply.at == "more"))  # fmt: skip
+        def back(s: Any) -> None:
+            """The batch that is being built is taken back: each of its requests is in flight as before."""
+            words.undo(s)
+            s.device.state.each(lambda h: ite(s.device.state[h] == IN_BATCH, FINISHED, s.device.state[h]))
+            s.supply.at = TAKEN_BACK
+            s.supply.open = 0
+            s.supply.count = 0
+
+        taken = between_procedures(words)
+
+        def answers(s: Any) -> Term:
+            return any_of(taken(s), all_of(s.recover.at == RUNNING, _between(words)(s), s.supply.at == TAKEN_BACK))
+
+        tags = frozenset({"stores"} if table.record(back).stores(table.vars) else ())
+        building = [step for step in table.of("supply") if "more" in step.at]
+        said = "The back-end answers between two procedures, or when it has taken a batch back."
+        return [
+            Add(replace(back, tags=tags)), Replace("stop.answer", {"when": answers, "sentence": said}),
+            *(_and(step, lambda s: negate(all_of(s.stop.at == ASKED, s.supply.at == "more"))) for step in building),
+        ]  # fmt: skip
+
+    return edits
 
 
 def whole_device(words: Words) -> Edits:

@@ -101,7 +101,13 @@ def by_base(*, before: bool, plus: bool) -> Edits:
     return edits
 
 
-WORDS = Words(BETWEEN, drained, _KEPT, keep, begin_at_base)
+def undo(s: Any) -> None:
+    """The free list is led by what led it before the batch; nothing else was moved."""
+    s.region.free_head = s.region.old_free_head
+    s.supply.slots = 0
+
+
+WORDS = Words(BETWEEN, drained, _KEPT, keep, begin_at_base, undo)
 """What stopping a ring needs to know of it."""
 
 LATER: dict[str, Gap] = later.later(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from model.both.in_order import MEANINGS
-from model.both.stopping import ANSWERED, ASKED, STARTED
+from model.both.stopping import ANSWERED, ASKED, STARTED, TAKEN_BACK
 from model.both.words import DEAD
 from model.record import record_term
 from model.steps import Guard, Table
@@ -43,6 +43,10 @@ def _stops(table: Table) -> bool:
     return "stop.answer" in table.steps
 
 
+def _backs(table: Table) -> bool:
+    return "stop.back" in table.steps
+
+
 def _drains(table: Table) -> bool:
     """Whether an answer waits until all that was fetched is used: its guard looks at a used position."""
     guard = record_term(table.vars, table.step("stop.answer").when)
@@ -54,19 +58,23 @@ def sentences(table: Table, complete: Guard) -> list[Conjunct]:
     if not _stops(table):
         return []
 
+    back = _backs(table)
+
     def stopped(s: Any) -> Term:
         return all_of(
             at(s.stop.at, STARTED, ASKED, ANSWERED), implies(s.stop.at == ANSWERED, s.recover.at == DEAD),
             implies(s.stop.at == ASKED, negate(s.recover.at == DEAD)),
             *([implies(s.stop.at == ANSWERED, complete(s))] if _drains(table) else []),
+            *([implies(s.supply.at == TAKEN_BACK, all_of(s.stop.at == ASKED, s.supply.open == 0))] if back else []),
         )  # fmt: skip
 
     return [Conjunct("stopped", stopped)]
 
 
 def owed_first(table: Table) -> list[Guard]:
-    """Give the weightiest part of the rank: an answer that is owed, which throws away what was done."""
-    return [lambda s: ite(s.stop.at == ASKED, 1, 0)] if _stops(table) else []
+    """Give the weightiest parts of the rank: an answer that is owed, which throws away what was done; a batch's end."""
+    answer: list[Guard] = [lambda s: ite(s.stop.at == ASKED, 1, 0)] if _stops(table) else []
+    return [*answer, *([lambda s: ite(s.supply.at == TAKEN_BACK, 0, 1)] if _backs(table) else [])]
 
 
 def waiting_link(table: Table, chain: list[tuple[str, Guard]], after: str, before: str) -> list[tuple[str, Guard]]:
@@ -84,7 +92,8 @@ def waiting_link(table: Table, chain: list[tuple[str, Guard]], after: str, befor
     return [*chain[:first], *chain[ends : last + 1], link, *chain[first:ends], *chain[last + 1 :]]
 
 
-def ghosts(table: Table, effects: Mapping[str, Effect], moved: Effect) -> dict[str, Effect]:
+def ghosts(table: Table, effects: Mapping[str, Effect], moved: Effect, back: Effect) -> dict[str, Effect]:
     """Give what the steps of stopping, and the reset of a ring, do to a proof's ghost state."""
-    found = {"stop.answer": effects["crash"], "stop.move": moved, "ring.reset": effects["connection.reset"]}
+    found = {"stop.answer": effects["crash"], "stop.move": moved, "stop.back": back,
+             "ring.reset": effects["connection.reset"]}  # fmt: skip
     return {name: effect for name, effect in found.items() if name in table.steps}

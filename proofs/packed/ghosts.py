@@ -270,6 +270,13 @@ def moved(s: State) -> None:
     assign_initial(s, [f"proof.{name}" for name in names])
 
 
+def taken_back(s: Any) -> None:
+    """The batch that was being built is no batch, and its chains are off the list."""
+    rolled_back(s)
+    s.proof.rest_sum.each(lambda k: s.proof.live_sum[k])
+    s.proof.in_batch.each(lambda _: 0)
+
+
 WITH_CHOICE = ("packed.reconnect.4", "device.finish")
 """The steps whose choice the ghost state needs."""
 
@@ -337,7 +344,7 @@ def _effects(table: Table) -> dict[str, Callable[..., None]]:
     if table.step("packed.supply.id").at == ("flags",):
         effects["packed.supply.id"] = written_with_flags
     effects |= _COUNTED if counts_inflight(table) else {}
-    return effects | stopped.ghosts(table, effects, moved)
+    return effects | stopped.ghosts(table, effects, moved, taken_back)
 
 
 def with_ghosts(table: Table) -> Table:

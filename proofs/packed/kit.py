@@ -73,7 +73,7 @@ SPEAKS_OF: Mapping[str, tuple[str, ...]] = {
     "batches": ("one",),
     "chains": ("one",),
     "stop": tuple(PAIRS),
-    "stop-batch": ("left",),
+    "stop-batch": ("left", "taken-back"),
     "ring-reset": ("told",),
 }
 """Choices of which the invariant speaks, in `hardened`. Where its base holds, so does what else is not violated."""

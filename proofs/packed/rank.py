@@ -174,7 +174,7 @@ def drains(p: Places) -> list[Conjunct]:
     def labels(s: Any) -> Term:
         return all_of(
             at(s.recover.at, *p.labels["recover"], RUNNING), at(s.fetch.at, "off", *p.labels["fetch"]),
-            at(s.supply.at, "off", *p.labels["supply"]),
+            at(s.supply.at, "off", *p.labels["supply"], *p.labels["stop"]),
         )  # fmt: skip
 
     return [

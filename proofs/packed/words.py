@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.both.stopping import TAKEN_BACK
 from model.both.words import RUNNING
 from model.packed.properties import outstanding
 from model.packed.variables import BASE, BASE_WRAP
@@ -100,6 +101,7 @@ class Places:
             name: sorted({label for step in table.of(name) for label in (*step.at, *((step.to,) if step.to else ()))})
             for name in ("recover", "fetch", "supply", "driver")
         }
+        self.labels["stop"] = [TAKEN_BACK] if "stop.back" in table.steps else []
         self.stamped = table.step("packed.fetch.bump").at[0]
         self.counted = table.step("packed.fetch.2b").at[0]
         self.held = [label for label in self.labels["fetch"] if label not in

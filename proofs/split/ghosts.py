@@ -159,6 +159,11 @@ def moved(s: Any) -> None:
     s.proof.settled_pos = s.history.used_pos
 
 
+def taken_back(s: Any) -> None:
+    """The batch that was being built is no batch."""
+    s.proof.rest_sum.each(lambda k: s.proof.live_sum[k])
+
+
 def _otherwise(table: Table) -> dict[str, Callable[..., None]]:
     """Give what differs in ghost state where the choices of gaps do."""
     differs, found = Differs(table), dict[str, Callable[..., None]]()
@@ -222,7 +227,7 @@ def with_ghosts(table: Table) -> Table:
         own = plain.effects(table)
     else:
         own = _extra.effects | _otherwise(table)
-        own |= stopped.ghosts(table, own, moved)
+        own |= stopped.ghosts(table, own, moved, taken_back)
     for step_id, effect in own.items():
         if step_id not in table.steps:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from model.both.stopping import TAKEN_BACK
 from model.both.words import DEAD, ENTRIES, FIRST, HEADS, RUNNING, SIZE
 from model.record import record_term
 from model.split.serve import BETWEEN
@@ -72,6 +73,7 @@ class Places:
             name: sorted({label for step in table.of(name) for label in (*step.at, *((step.to,) if step.to else ()))})
             for name in ("recover", "fetch", "supply")
         }
+        self.labels["stop"] = [TAKEN_BACK] if "stop.back" in table.steps else []
         self.guard: Callable[[Any], Term] = lambda s: as_term(table.guards["fetch"](s))
         alone = "device.state" in variables_of(record_term(table.vars, self.guard))
         self.waits_for_device = alone

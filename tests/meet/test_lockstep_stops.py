@@ -13,13 +13,14 @@ from tests.meet.lockstep import Run, both_of
 from tests.meet.test_lockstep import FEW, agree, name
 from vhost_inflight.judging.play.drain import drain
 from vhost_inflight.judging.play.player import DivergenceError, Player
-from vhost_inflight.judging.play.stopping import PLAYED
+from vhost_inflight.judging.play.stopping import PLAYED, is_played
 
 
 def subjects(ring: str) -> list[Subject]:
     """Give hardened with each choice of what came later that is played, pairs with the same table once."""
     gaps = protocol.later(ring)
-    chosen = [{gap: a.name, **dict(gaps[gap].along)} for gap in sorted(PLAYED) for a in gaps[gap].alternatives[1:]]
+    played = [(gap, a.name) for gap in sorted(PLAYED) for a in gaps[gap].alternatives[1:] if is_played(gap, a.name)]
+    chosen = [{gap: choice, **dict(gaps[gap].along)} for gap, choice in played]
     return list(dict.fromkeys(protocol.like(Subject.of(ring, "hardened", each)) for each in chosen))
 
 

@@ -51,7 +51,7 @@ def test_each_store_is_judged(ring: str) -> None:
             storing = {
                 r.step.id
                 for r in table.recorded()
-                if r.stores(table.vars) and (r.step.procedure in BACK_END or r.step.id == "stop.late")
+                if r.stores(table.vars) and (r.step.procedure in BACK_END or r.step.id in ("stop.late", "stop.back"))
             }
             tagged = {s.id for s in table.steps.values() if "stores" in s.tags}
             assert tagged == (storing if gap.name.startswith(("stop", "after")) else set()), one.name
@@ -178,6 +178,36 @@ def test_a_batch_that_is_open_is_finished_before_the_answer(ring: str, choice: s
     assert not {s for s in walk.possible() if s.startswith(f"{ring}.") and ".start." not in s}
 
 
+@pytest.mark.parametrize("ring", RINGS)
+def test_a_batch_that_is_being_built_is_taken_back(ring: str) -> None:
+    """Once somebody has asked nothing else comes of it: what it had goes on being in flight, the list is as before."""
+    walk = Walk(ring, **{"stop-batch": "taken-back"})
+    walk.until(lambda: (walk.get("supply.open"), walk.get("supply.at")) == (1, "more"))
+    assert "stop.back" not in walk.possible()
+    marks = walk.get("region.desc[].inflight")
+    walk.take("stop.ask")
+    assert not {s for s in walk.possible() if s.startswith(f"{ring}.supply")}
+    walk.take("stop.back")
+    assert not {s for s in walk.possible() if s.startswith((f"{ring}.supply", f"{ring}.fetch"))}
+    assert walk.get("region.desc[].inflight") == marks
+    assert sum(marks) > 0
+    if ring == "packed":
+        assert walk.get("region.free_head") == walk.get("region.old_free_head")
+    walk.take("stop.answer")
+    walk.take(f"{ring}.start.adopt")
+
+
+@pytest.mark.parametrize("ring", RINGS)
+def test_a_batch_that_is_being_published_is_not_taken_back(ring: str) -> None:
+    """It is finished before the answer."""
+    walk = Walk(ring, **{"stop-batch": "taken-back"})
+    walk.until(lambda: walk.get("supply.open") == 2)
+    walk.take("stop.ask")
+    assert not {"stop.back", "stop.answer"} & walk.possible()
+    walk.until(lambda: "stop.answer" in walk.possible())
+    assert walk.get("supply.open") == 0
+
+
 def test_the_packed_base_is_the_next_used_slot() -> None:
     """With requests in flight and in either lap; a region that is made later, elsewhere, begins there."""
     table = Subject.of("packed", "hardened", {"stop": "may-suspend-under-skip-drain"})
@@ -228,6 +258,7 @@ def test_what_is_judged_apart_is_not_mixed(ring: str) -> None:
     for gaps, words in (
         ({"stop": PAIR, "ring-reset": "told"}, "of rings that are not stopped"),
         ({"stop": "drain-under-drain", "stop-batch": "left"}, "a back-end that drains finishes"),
+        ({"stop": "drain-under-drain", "stop-batch": "taken-back"}, "a back-end that drains finishes"),
     ):
         with pytest.raises(ModelError, match=words):
             protocol.table(Subject.of(ring, "hardened", gaps))

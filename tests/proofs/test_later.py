@@ -9,7 +9,7 @@ import pytest
 
 from model import protocol
 from model.both.later import PAIR
-from model.both.stopping import PAIRS
+from model.both.stopping import PAIRS, TAKEN_BACK
 from model.interpret import Machine
 from model.protocol import RINGS, Subject
 from model.record import State, assign_initial
@@ -30,7 +30,7 @@ from tests.model.runs import random_run
 from tests.proofs.proving import unproved
 from vhost_inflight.judging.play.replay import replay
 from vhost_inflight.judging.play.schedule import load
-from vhost_inflight.judging.play.stopping import PLAYED
+from vhost_inflight.judging.play.stopping import is_played
 
 RECORD = {ring: recorded_later(ring) for ring in RINGS}
 VIOLATED = [v for ring in RINGS for v in RECORD[ring] if v.verdict == "violated"]
@@ -84,7 +84,7 @@ def test_a_run_violates(verdict: Any) -> None:
     schedule = load_schedule(_file(verdict))
     assert (schedule.revision, schedule.gaps, schedule.property) == (verdict.revision, verdict.gaps, verdict.property)
     played = replay(load(_file(verdict)))
-    on = "real shared memory" if set(verdict.gaps) <= PLAYED else "the model's interpreter"
+    on = "real shared memory" if all(is_played(*each) for each in verdict.gaps.items()) else "the model's interpreter"
     assert (played.on, played.reproduced) == (on, True)
 
 
@@ -136,6 +136,32 @@ SABOTAGES: tuple[tuple[str, str, str, str, list[Edit]], ...] = tuple(
 def test_a_wrong_answer_is_not_proved(ring: str, name: str, pair: str, prop: str, edits: list[Edit]) -> None:
     """A back-end that answers otherwise has a goal that fails."""
     assert unproved(Subject.of(ring, "hardened", {"stop": pair}), edits, prop), name
+
+
+def _kept_linked(s: Any) -> None:
+    s.supply.at, s.supply.open, s.supply.count, s.supply.slots = TAKEN_BACK, 0, 0, 0
+
+
+def _taken_for_done(s: Any) -> None:
+    s.supply.at, s.supply.open, s.supply.count = TAKEN_BACK, 0, 0
+    s.region.desc[s.supply.head].inflight = 0
+
+
+def _goes_on_building(s: Any) -> None:
+    s.supply.open, s.supply.count, s.supply.at = 0, 0, "idle"
+
+
+@pytest.mark.parametrize(
+    ("ring", "do", "prop"),
+    [
+        ("packed", _kept_linked, "nothing-lost"), ("split", _taken_for_done, "nothing-lost"),
+        ("split", _goes_on_building, "drains"),
+    ],
+)  # fmt: skip
+def test_a_batch_that_is_taken_back_wrongly_is_not_proved(ring: str, do: Any, prop: str) -> None:
+    """Its entries left on the free list, or cleared; or begun again for ever."""
+    subject = Subject.of(ring, "hardened", {"stop": PAIR, "stop-batch": "taken-back"})
+    assert unproved(subject, [Replace("stop.back", {"do": do})], prop)
 
 
 @pytest.mark.campaign

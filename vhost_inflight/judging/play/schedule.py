@@ -26,7 +26,7 @@ from refimpl.errors import InflightError, UsageError
 from refimpl.hooks import STEP_IDS_OF
 from refimpl.names import no_such
 from vhost_inflight.judging.play.recorded import named
-from vhost_inflight.judging.play.stopping import PLAYED
+from vhost_inflight.judging.play.stopping import is_played
 
 __all__ = ["FORMAT", "NOTIFICATIONS", "Event", "Schedule", "ScheduleError", "load", "parse"]
 
@@ -130,7 +130,7 @@ class Schedule:
 
     def _of_the_text(self) -> dict[str, str]:
         """Give the choices without those that are of the world around a back-end."""
-        return {gap: choice for gap, choice in self.gaps.items() if gap not in PLAYED}
+        return {gap: choice for gap, choice in self.gaps.items() if not is_played(gap, choice)}
 
 
 @cache

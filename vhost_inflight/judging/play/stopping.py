@@ -11,10 +11,18 @@ from typing import Final
 
 from refimpl.meetings import MEETINGS
 
-__all__ = ["PLAYED", "Stopping"]
+__all__ = ["PLAYED", "Stopping", "is_played"]
 
 PLAYED: Final = frozenset({"stop", "stop-batch", "stop-scope", "ring-reset"})
-"""Choices of what came later that are of the world around the back-end, not of its steps: they can be played."""
+"""Choices of what came later that are of the world around the back-end, not of its steps: they can be played.
+
+But for a batch that is taken back: that is a step of a back-end, and this one finishes what it has begun.
+"""
+
+
+def is_played(gap: str, choice: str) -> bool:
+    """Say whether the reference can be asked for a choice."""
+    return gap in PLAYED and (gap, choice) != ("stop-batch", "taken-back")
 
 
 class Stopping:
@@ -25,7 +33,7 @@ class Stopping:
     """
 
     def __init__(self, gaps: Mapping[str, str]) -> None:
-        """Take the choices of a schedule, those in ``PLAYED``."""
+        """Take the choices of a schedule, those that are played."""
         met = MEETINGS.get(gaps.get("stop", "never"))
         self.drains = met is not None and not met.suspends
         self.at_once = gaps.get("stop-batch") == "left"
