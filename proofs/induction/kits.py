@@ -76,6 +76,8 @@ class Induction:
     """By step id: positions whose slots the solver should think of."""
     beside: Mapping[str, Callable[[Any, Term], Sequence[Term]]] = field(default_factory=dict)
     """By step id: what the solver should think of besides a number that a sentence is shown of. Nothing is assumed."""
+    otherwise: Callable[[Table], Mapping[str, Mapping[str, Any]]] = lambda _: {}
+    """Of the mappings here, by name, what is in them besides, or instead, for a table that does more than the text."""
     cases: Mapping[str, Sequence[Guard]] = field(default_factory=dict)
     """By step id: cases in which its goals are shown one after the other; that there is no other is shown too."""
     while_idle: Callable[[Table], frozenset[str]] = lambda _: frozenset()

@@ -18,12 +18,14 @@ from dataclasses import replace
 from typing import Any
 
 from model.both.words import ENTRIES, FIRST
-from model.record import State, Var, Vars, assign_initial, record
+from model.record import State, Var, Vars, assign_initial
 from model.steps import History, Table
 from model.terms import Operand, Term, all_of, any_of, ite
 from proofs.induction import stopped
+from proofs.packed import in_order
+from proofs.packed.words import counts_inflight
 
-__all__ = ["GHOSTS", "counts_inflight", "with_ghosts"]
+__all__ = ["GHOSTS", "with_ghosts"]
 
 GHOSTS: tuple[Var, ...] = (
     Var("proof.marked_pos", "ghost", 0, "position of the next request to be fetched whole", initial=FIRST),
@@ -321,12 +323,6 @@ _COUNTED: dict[str, Callable[..., None]] = {
 """What changes the number of marks; no other ghost turns on the first three."""
 
 
-def counts_inflight(table: Table) -> bool:
-    """Whether the global counter goes on at the number of inflight entries (gap counter-after-reconnect)."""
-    (assign,) = record(table.vars, table.step("packed.counter").do)
-    return assign.value.op == "count"
-
-
 def _effects(table: Table) -> dict[str, Callable[..., None]]:
     """Give what each step does to the ghosts; where one store does what several do, all of it has happened."""
     effects = dict(_extra.effects)
@@ -349,11 +345,15 @@ def _effects(table: Table) -> dict[str, Callable[..., None]]:
 
 def with_ghosts(table: Table) -> Table:
     """Add the proof's ghost state to a table."""
-    effects, more = _effects(table), (INFLIGHT_SUM,) if counts_inflight(table) else ()
-    history = dict(table.history)
+    effects, history = _effects(table), dict(table.history)
+    more: tuple[Var, ...] = (INFLIGHT_SUM,) if counts_inflight(table) else ()
     for step_id, effect in effects.items():
         if step_id not in table.steps:
             continue
         wanted = effect if step_id in WITH_CHOICE else _ignoring(effect)
         history[step_id] = _both(history[step_id], wanted) if step_id in history else wanted
+    if "driver.use.last" in table.steps:
+        more += in_order.GHOSTS
+        for step_id, effect in in_order.effects(gathered=table.step("packed.supply.id").at == ("more",)).items():
+            history[step_id] = _both(history[step_id], effect) if step_id in history else effect
     return replace(table, vars=Vars(*table.vars.values(), *GHOSTS, *more), history=history)

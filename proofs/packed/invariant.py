@@ -11,12 +11,14 @@ from model.steps import Table
 from model.terms import all_of
 from proofs.induction.left import restarting
 from proofs.induction.stopped import sentences
+from proofs.packed.in_order import in_order
 from proofs.packed.obligations import key
 from proofs.packed.process import counters, fetching, recovery
 from proofs.packed.rank import drains
 from proofs.packed.region import at_base, region
 from proofs.packed.ring import ring
 from proofs.packed.supplying import supplying
+from proofs.packed.turns import turns
 from proofs.packed.words import Conjunct, Places, live, phase
 
 __all__ = ["invariant"]
@@ -28,4 +30,5 @@ def invariant(table: Table) -> list[Conjunct]:
     restart = restarting(table, live, lambda s, e: s.proof.live[e], key(table))
     stopping = sentences(table, lambda s: all_of(s.history.used_pos == s.proof.marked_pos, phase(s, 0), at_base(p, s)))
     parts = (*ring(p), *region(p), *recovery(p), *fetching(p), *supplying(p), *counters(p), *stopping)
-    return [*parts, *drains(p), *restart]
+    ordered = [*in_order(), *turns(p)] if p.in_order else []
+    return [*parts, *ordered, *drains(p), *restart]

@@ -9,6 +9,7 @@ from proofs.induction import stopped
 from proofs.induction.kits import Induction, Kit, Mutation
 from proofs.packed.bounded import BOUNDED
 from proofs.packed.ghosts import with_ghosts
+from proofs.packed.in_order import otherwise
 from proofs.packed.invariant import invariant
 from proofs.packed.marks import REVISIONS, WITNESSING
 from proofs.packed.mutants import mutants
@@ -54,6 +55,8 @@ the last column says why. That is said of each change alone, not of several at o
 """
 
 
+IN_ORDER = ("elements", "one-element", "one-element-all-flags")
+
 SPEAKS_OF: Mapping[str, tuple[str, ...]] = {
     "settle": ("wide",),
     "event-kind": ("index",),
@@ -75,6 +78,7 @@ SPEAKS_OF: Mapping[str, tuple[str, ...]] = {
     "stop": tuple(PAIRS),
     "stop-batch": ("left", "taken-back"),
     "ring-reset": ("told",),
+    "in-order": IN_ORDER,
 }
 """Choices of which the invariant speaks, in `hardened`. Where its base holds, so does what else is not violated."""
 
@@ -83,7 +87,7 @@ def out_of_scope(revision: str, choices: Mapping[str, str]) -> str | None:
     """Say why the proof does not speak of a revision, or of one of its readings."""
     if revision != "hardened":
         return f"{revision} breaks the invariant: searches judge it"
-    if (why := stopped.out_of_scope(choices)) is not None:
+    if (why := stopped.out_of_scope(choices, IN_ORDER)) is not None:
         return why
     for gap, choice in choices.items():
         if choice not in SPEAKS_OF.get(gap, ()):
@@ -110,6 +114,7 @@ KIT = Kit(
         triggers=TRIGGERS,
         scope=SCOPE,
         walks=WALKS,
+        otherwise=otherwise,
         mentions=MENTIONS,
         beside=BESIDE,
         cases=CASES,

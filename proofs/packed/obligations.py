@@ -15,7 +15,12 @@ from proofs.packed.words import HEADS, SIZE, in_batch, live
 
 __all__ = ["BESIDE", "CASES", "COUNTS", "MENTIONS", "NO_WRAP", "WALKS", "key", "leaves"]
 
-COUNTS: dict[str, str] = {"packed.position": "proof.live_sum", "packed.counter": "proof.inflight_sum"}
+COUNTS: dict[str, str] = {
+    "packed.position": "proof.live_sum",
+    "packed.counter": "proof.inflight_sum",
+    "packed.fetch.submit": "proof.turn_sum",
+    "packed.reconnect.4.submit": "proof.turn_sum",
+}
 """The array of sums whose element at its limit is the total in a step."""
 
 NO_WRAP = frozenset({
@@ -71,6 +76,11 @@ WALKS: Mapping[str, Walk] = {
 """By step id, or by property: what a walk in a step's history, or in the property's predicate, passes."""
 
 
+def _behind(s: Any) -> list[Term]:
+    here = s.history.seen_pos
+    return [here, here + s.driver.num[s.driver.order[cell(here)]], s.history.avail_pos]
+
+
 def _next_avail(s: Any) -> list[Term]:
     h = s.history
     return [h.avail_pos, h.avail_pos + s.driver.length, h.avail_pos + s.driver.length - 1]
@@ -89,6 +99,7 @@ MENTIONS: Mapping[str, Callable[[Any], list[Term]]] = {
     "driver.make.last": _next_avail, "driver.make.head": _next_avail,
     "driver.use": lambda s: [s.history.seen_pos, s.history.avail_pos,
                              s.history.seen_pos + s.driver.num[s.ring.desc[cell(s.history.seen_pos)].id]],
+    "driver.use.skipped": _behind, "driver.use.last": _behind,
     "packed.fetch.6": lambda s: [s.proof.marked_pos + s.proof.depth - s.proof.fill,
                                  s.proof.marked_pos + s.proof.depth - s.proof.fill + 1],
     "packed.position": lambda s: [s.history.used_pos, s.proof.marked_pos],
@@ -127,6 +138,8 @@ def _of_the_batch(s: Any, i: Term) -> list[Term]:
 
 BESIDE: Mapping[str, Callable[[Any, Term], list[Term]]] = {
     "driver.use": lambda _, q: [cell(q - SIZE)],
+    "driver.use.skipped": lambda _, q: [cell(q - SIZE)],
+    "driver.use.last": lambda _, q: [cell(q - SIZE)],
     "packed.supply.len": lambda s, k: [s.device.state[s.supply.batch[k]]],
     "packed.supply.7": _of_the_batch,
 }

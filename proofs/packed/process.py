@@ -271,7 +271,8 @@ def counters(p: Places) -> list[Conjunct]:
                    lambda e: s.history.got[e], lambda e: s.recover.resubmitted[e]),
         )  # fmt: skip
 
+    group = "base" if p.in_order else "counters"  # which turn it is, is read off the counters
     return [
-        Conjunct("counters by age", by_age, "counters"), Conjunct("counter", counter, "counters"),
+        Conjunct("counters by age", by_age, group), Conjunct("counter", counter, group),
         Conjunct("in order", in_order, "order"),
     ]  # fmt: skip

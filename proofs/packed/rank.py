@@ -12,6 +12,8 @@ from model.both.words import DEAD, RUNNING
 from model.steps import Guard, Table
 from model.terms import Term, all_of, any_of, constant, forall, ite, negate
 from proofs.induction.stopped import owed_first, waiting_link
+from proofs.packed.in_order import first_has_its_turn
+from proofs.packed.in_order import owned as not_back
 from proofs.packed.sleep import driver_sleeps
 from proofs.packed.words import (
     ENTRIES,
@@ -57,14 +59,14 @@ def rank(table: Table) -> list[Guard]:
     which = ["which"] if p.by_index else []
     publishing, called = ["clear", *p.settling], ["notify", *which, "notified"]
     given_back = [*called, *publishing] if p.calls_early else [*publishing, *called]
-    supply = ["off", *given_back, "idle", "more", "element id", "element len", "link", "lead", "used wrap", "flags"]
+    supply = ["off", *given_back, "idle", "more", *p.supplying, *p.closing, "used wrap", "flags"]
     asking = ["asking"] if p.by_index else []
 
     def unread(s: Any) -> Term:
         return s.history.used_pos - s.history.seen_pos  # type: ignore[no-any-return]
 
     def resting(s: Any) -> Term:
-        behind = ["woken", *asking, "checking", "awake", "asleep"]
+        behind = ["woken", *asking, "checking", "awake", "asleep", "taking"]
         caught_up = ["woken", "awake", *asking, "checking", "asleep"]
         return ite(unread(s) > 0, _stage(s.rest.at, behind), _stage(s.rest.at, caught_up))
 
@@ -125,6 +127,8 @@ def stuck(table: Table) -> list[tuple[str, Guard]]:
         return lambda s: forall(HEADS, lambda e: body(s, e), *(lambda e, hint=hint: hint(s, e) for hint in hints))
 
     def not_to_see(s: Any) -> Term:
+        if Places(table).in_order:
+            return forall(HEADS, lambda i: negate(not_back(s, i)), lambda i: s.driver.owns[i])
         seen_before = lambda i: implies(to_see(s, i), s.proof.used_at[i] < s.history.seen_pos)  # noqa: E731
         return forall(HEADS, seen_before, lambda i: s.driver.owns[i])
 
@@ -136,6 +140,7 @@ def stuck(table: Table) -> list[tuple[str, Guard]]:
         ("the back-end rests", lambda s: s.fetch.at == "rest"),
         ("it has not been kicked", lambda s: all_of(s.fetch.available == 0, s.kick == 0)),
         ("there is nothing to fetch", lambda s: s.history.avail_pos == s.proof.marked_pos),
+        *(first_has_its_turn() if Places(table).in_order else ()),
         ("the device does nothing", everywhere(lambda s, e: s.device.state[e] == 0)),
         ("nothing is live", everywhere(lambda s, e: negate(live(s, e)))),
         ("everything is visible", lambda s: s.history.used_pos == s.proof.marked_pos),
@@ -154,7 +159,8 @@ def drains(p: Places) -> list[Conjunct]:
             any_of(s.kick == 0, s.kick == 1), any_of(s.call == 0, s.call == 1),
             implies(s.driver.at == "kick", any_of(s.driver.wants_kick == 0, s.driver.wants_kick == 1)),
             implies(s.supply.at == "notified", any_of(s.supply.wanted == 0, s.supply.wanted == 1)),
-            at(s.rest.at, "awake", "checking", "asleep", "woken", *(["asking"] if p.by_index else [])),
+            at(s.rest.at, "awake", "checking", "asleep", "woken", *(["asking"] if p.by_index else []),
+               *(["taking"] if p.in_order else [])),
         )  # fmt: skip
 
     def back_end_sleeps(s: Any) -> Term:
@@ -167,7 +173,9 @@ def drains(p: Places) -> list[Conjunct]:
 
     def owned(s: Any) -> Term:
         def one(i: Term) -> Term:
-            return any_of(s.driver.owns[i] == 0, in_hand(s, i), outstanding(s, i), to_see(s, i))
+            return any_of(
+                s.driver.owns[i] == 0, in_hand(s, i), outstanding(s, i), (not_back if p.in_order else to_see)(s, i)
+            )
 
         return forall(SIZE, one, lambda i: s.driver.owns[i])
 

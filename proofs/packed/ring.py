@@ -283,5 +283,5 @@ def ring(p: Places) -> list[Conjunct]:
     labels = Conjunct("driver labels", lambda s: at(s.driver.at, *p.labels["driver"]))
     return [
         labels, Conjunct("positions", partial(_positions, p)), Conjunct("places", _places), *_flag_laws(p),
-        *_chain_laws(), *_ids(), *_used(),
+        *_chain_laws(), *_ids(), *([] if p.in_order else _used()),
     ]  # fmt: skip

@@ -24,8 +24,6 @@ from proofs.packed.words import (
 
 __all__ = ["supplying"]
 
-SUPPLYING = ("element id", "element len", "link", "lead")
-
 
 def _device(p: Places, s: Any, e: Term) -> Term:
     state, who = s.device.state[e], s.history.who[e]
@@ -33,7 +31,7 @@ def _device(p: Places, s: Any, e: Term) -> Term:
         all_of(s.supply.open == 1, in_batch(s, e)),
         all_of(s.supply.open == 2, at(s.supply.at, *p.clearing), in_batch(s, e),
                s.proof.batch_place[e] >= s.supply.cursor),
-        all_of(at(s.supply.at, *SUPPLYING), s.supply.head == e),
+        all_of(at(s.supply.at, *p.supplying), s.supply.head == e),
     )  # fmt: skip
     in_hand = all_of(s.fetch.at == "submit", s.fetch.head == e)
     gathering = all_of(s.recover.at == "gather", s.recover.head == e)
@@ -54,6 +52,8 @@ def _device(p: Places, s: Any, e: Term) -> Term:
 
 def _flagged(p: Places, s: Any, k: Term) -> Term:
     """Whether the slot of a request of the batch is marked used, before that of the first is."""
+    if p.one_flag:
+        return any_of()
     if p.others_forwards:
         return all_of(s.supply.at == "flags", k > 0, k + s.supply.cursor <= s.supply.count)
     return all_of(at(s.supply.at, *p.flags), k >= s.supply.cursor)
@@ -61,6 +61,8 @@ def _flagged(p: Places, s: Any, k: Term) -> Term:
 
 def _element(p: Places, s: Any, k: Term) -> list[Term]:
     """Say that the used element of a request of the batch is written: its id and where it is, its len."""
+    if p.gathered:
+        return []
     e, here = s.supply.batch[k], s.history.used_pos + s.supply.offset[k]
     who, slot = s.history.who[e], s.ring.desc[cell(here)]
     id_, len_, place = slot.id == who, slot.len == s.history.content[e], s.proof.used_at[who] == here
@@ -135,14 +137,14 @@ def _supply(p: Places) -> list[Conjunct]:
 
     def batch(s: Any) -> Term:
         open_, count, label = s.supply.open, s.supply.count, s.supply.at
-        built = all_of(open_ == 1, at(label, "more", *SUPPLYING))
+        built = all_of(open_ == 1, at(label, "more", *p.supplying, *p.closing))
         return all_of(
             any_of(open_ == 0, open_ == 1, open_ == 2), implies(open_ == 0, all_of(count == 0, s.supply.slots == 0)),
             count >= 0, count <= s.supply.slots, s.supply.slots <= SIZE, s.supply.slots >= 0,
             implies(open_ == 1, all_of(s.supply.start == cell(s.history.used_pos),
                                        s.supply.start_wrap == lap(s.history.used_pos))),
-            implies(open_ == 1, at(label, "more", "used wrap", *p.flags, *SUPPLYING)),
-            implies(at(label, "more", "used wrap", *SUPPLYING), open_ == 1),
+            implies(open_ == 1, at(label, "more", "used wrap", *p.flags, *p.supplying, *p.closing)),
+            implies(at(label, "more", "used wrap", *p.supplying, *p.closing), open_ == 1),
             implies(at(label, *p.flags, *published), open_ > 0), implies(at(label, *published), open_ == 2),
             implies(open_ == 2, at(label, "flags", *published)),
             implies(at(label, *closed), open_ == 0),
@@ -151,12 +153,12 @@ def _supply(p: Places) -> list[Conjunct]:
             implies(all_of(open_ == 2, at(label, *p.clearing)), phase(s, 3)),
             *(implies(label == name, phase(s, number)) for name, number in p.phases.items()),
             implies(negate(phase(s, 0)), implies(running(s), s.proof.slots == s.supply.slots)),
-            implies(at(label, "more", "used wrap", *p.flags), count > 0),
+            implies(at(label, "more", "used wrap", *p.flags, *p.closing), count > 0),
             implies(open_ == 1, s.proof.top == s.proof.depth + s.supply.slots),
             implies(open_ == 1, listed(s, s.region.free_head, s.proof.top)),
             implies(all_of(at(label, *p.flags), open_ == 1), s.supply.cursor >= 1),
             implies(all_of(at(label, *p.before_clearing), open_ == 2), s.supply.cursor == 0),
-            implies(label == "used wrap", s.supply.cursor == count),
+            implies(label == "used wrap", s.supply.cursor == (1 if p.one_flag else count)),
             implies(at(label, *p.flags, "clear"), s.supply.cursor <= count), s.supply.cursor >= 0,
             implies(at(label, *last), s.supply.cursor == count),
             implies(open_ == 1, s.history.used_pos + s.supply.slots <= s.proof.marked_pos),
@@ -181,13 +183,13 @@ def _supply(p: Places) -> list[Conjunct]:
         e = s.supply.head
         slot = s.ring.desc[cell(s.history.used_pos + s.supply.slots)]
         return implies(
-            at(s.supply.at, *SUPPLYING),
+            at(s.supply.at, *p.supplying),
             all_of(
                 e >= 0, e < ENTRIES, live(s, e), negate(in_batch(s, e)), s.device.state[e] == IN_BATCH,
                 s.supply.batch[s.supply.count] == e, s.supply.offset[s.supply.count] == s.supply.slots,
                 s.device.given[e] == s.history.content[e],
                 s.history.used_pos + s.supply.slots + s.region.desc[e].num <= s.proof.marked_pos,
-                *(() if p.with_flags else written(s, slot, e)),
+                *(() if p.with_flags or p.gathered else written(s, slot, e)),
                 implies(s.supply.at == "lead", s.region.desc[s.region.desc[e].last].next == s.region.free_head),
             ),
         )  # fmt: skip

@@ -8,13 +8,14 @@ from model.both.stopping import TAKEN_BACK
 from model.both.words import RUNNING
 from model.packed.properties import outstanding
 from model.packed.variables import BASE, BASE_WRAP
+from model.record import record
 from model.steps import Table
-from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, parameter
+from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, parameter, walk
 from proofs.induction.words import Conjunct, at, iff, implies
-from proofs.packed.ghosts import counts_inflight
 
 __all__ = [
-    "ENTRIES", "FIRST", "HEADS", "HELD", "SIZE", "Conjunct", "Places", "all_entries", "at", "free", "iff", "implies",
+    "ENTRIES", "FIRST", "HEADS", "HELD", "SIZE", "Conjunct", "Places", "all_entries", "at", "counts_inflight",
+    "free", "iff", "implies",
     "in_batch", "in_hand", "in_progress", "initialised", "listed", "live", "outstanding", "phase", "running", "to_see",
     "waiting", "written_end",
 ]  # fmt: skip
@@ -126,11 +127,28 @@ class Places:
         self.counts_inflight = counts_inflight(table)
         self.at_once = "packed.reconnect.2b" not in table.steps
         self.kept_base = "base.idx" in table.vars
+        self.in_order = "driver.use.last" in table.steps
+        self.gathered = table.step("packed.supply.id").at == ("more",)
+        self.supplying = ["link", "lead"] if self.gathered else ["element id", "element len", "link", "lead"]
+        self.closing = ["element len", "batch"] if self.gathered else []
+        self.one_flag = self.gathered and "supply.count" not in _read_by(table, "packed.supply.6a", "supply.cursor")
         self.others_forwards = "publish others" in table.step("packed.supply.7").tags
 
     def base(self, s: Any) -> tuple[Operand, Operand]:
         """Give slot and wrap counter of SET_VRING_BASE: what the front-end keeps, or where the ring began."""
         return (s.base.idx, s.base.wrap) if self.kept_base else (BASE, BASE_WRAP)
+
+
+def counts_inflight(table: Table) -> bool:
+    """Whether the global counter goes on at the number of inflight entries (gap counter-after-reconnect)."""
+    (assign,) = record(table.vars, table.step("packed.counter").do)
+    return assign.value.op == "count"
+
+
+def _read_by(table: Table, step_id: str, name: str) -> set[str]:
+    """Name what a step reads for what it stores to a variable."""
+    stored = next(a for a in table.record(table.step(step_id)).assigns if a.name == name)
+    return {str(node.args[0]) for node in walk(stored.value) if node.op == "var"}
 
 
 def _settling(table: Table) -> dict[str, int]:

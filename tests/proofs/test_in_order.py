@@ -9,6 +9,9 @@ import pytest
 
 from model import protocol
 from model.both.words import FINISHED
+from model.packed import in_order as packed
+from model.packed.places import moved
+from model.packed.serve import last_entry
 from model.protocol import Subject
 from model.split import in_order as split
 from model.steps import Edit, Replace, Table
@@ -78,6 +81,20 @@ def names_what_comes_next(_: Table) -> list[Edit]:
     return [Replace("split.supply.id", {"do": do})]
 
 
+def flags_before_the_element(_: Table) -> list[Edit]:
+    """Publish a complete batch before its one element has its length."""
+    return [Replace("packed.supply.len", {"do": lambda _: None})]
+
+
+def at_the_next_slot(_: Table) -> list[Edit]:
+    """Write the one element's id behind the batch's first slot."""
+
+    def do(s: Any) -> None:
+        s.ring.desc[moved(s.supply.start, 1)].id = last_entry(s, s.supply.head).id
+
+    return [Replace("packed.supply.id", {"do": do})]
+
+
 SABOTAGES: tuple[tuple[str, str, Edits, str], ...] = (
     ("split", "elements", any_that_is_finished, "intact"),
     ("split", "elements", nobody_moves_up, "drains"),
@@ -94,11 +111,23 @@ SABOTAGES: tuple[tuple[str, str, Edits, str], ...] = (
     ("split", "one-element", split.counted_once, "exactly-once"),
     ("split", "one-element", split.table_order, "order"),
     ("split", "one-element", split.table_order, "intact"),
+    ("packed", "elements", any_that_is_finished, "intact"),
+    ("packed", "elements", nobody_moves_up, "drains"),
+    ("packed", "elements", resubmitted_last_first, "exactly-once"),
+    ("packed", "elements", frees_all, "drains"),
+    ("packed", "one-element", any_that_is_finished, "exactly-once"),
+    ("packed", "one-element", flags_before_the_element, "intact"),
+    ("packed", "one-element", at_the_next_slot, "intact"),
+    ("packed", "one-element-all-flags", frees_all, "drains"),
+    ("packed", "one-element", packed.linked_once, "well-formed"),
+    ("packed", "one-element", packed.cleared_once, "well-formed"),
+    ("packed", "one-element", packed.counted_once, "ring-position"),
+    ("packed", "one-element", packed.table_order, "order"),
 )
 """Wrong steps, and the choices that a run refutes: each with a property that it breaks."""
 
 
-LONG = {split.linked_once, split.cleared_once}
+LONG = {split.linked_once, split.cleared_once, packed.linked_once, packed.cleared_once}
 """What fails late: many goals are tried to the end."""
 
 
