@@ -116,8 +116,8 @@ def journey(queues: int, *left: Left, qemu: str = "10.0.13") -> Any:
     ("drained", "suspended", "said"),
     [
         ({0: 0, 1: 0}, {}, "in move 1 no request was in flight when the guest left"),
-        ({0: 3}, {}, "in move 1 the back-end was not asked to stop ring 1"),
-        ({}, {}, "in move 1 the back-end was not asked to stop ring 0, 1"),
+        ({0: 3}, {}, "in move 1 the back-end said of no stop of ring 1"),
+        ({}, {}, "in move 1 the back-end said of no stop of ring 0, 1"),
         ({0: 0, 1: 1}, {}, None),
         ({}, {0: 2, 1: 0}, None),
     ],
@@ -158,6 +158,36 @@ def test_a_kernel_that_an_old_qemu_crashes_is_no_verdict(
     assert bool(guest.outcome.unjudged) != judged
 
 
+def test_a_back_end_that_somebody_else_kills_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest hangs then, and it is not the back-end's fault."""
+    guest = journey(1)
+    monkeypatch.setattr(guest, "watch", lambda: None)
+    monkeypatch.setattr(guest, "machine", Machine())
+    monkeypatch.setattr(guest, "back_end", Killed())
+    guest.lives_through(guest.gets_on)
+    assert guest.outcome.broken == []
+    assert guest.outcome.unjudged[0].startswith("somebody else killed the back-end")
+    assert list(guest.outcome.verdict()) == [f"not shown: {guest.outcome.unjudged[0]}"]
+
+
+class Machine:
+    """One that says nothing."""
+
+    console: list[str] = []  # noqa: RUF012
+
+    def lines(self) -> list[str]:
+        """Say nothing."""
+        return []
+
+
+class Killed:
+    """A back-end that is dead of SIGKILL."""
+
+    def died(self) -> bool:
+        """Say that it is dead."""
+        return True
+
+
 @pytest.fixture(name="outcome")
 def outcomes(monkeypatch: pytest.MonkeyPatch) -> MovedOutcome:
     """Give what the test comes to."""
@@ -193,6 +223,8 @@ def test_report(outcome: MovedOutcome, tmp_path: Path, capsys: pytest.CaptureFix
     assert not document.keys() & {"at", "steps", "unreached"}
     outcome.left = [Left({}, {0: 5, 1: 2}, 0xB22B | PROTOCOL_GET_VRING_BASE_INFLIGHT)]
     assert any("it accepted 20 of the protocol features 20 and 23" in line for line in outcome.report())
+    outcome.left = [Left({}, {0: 5, 1: 2}, None)]
+    assert any("its back-end did not say what it accepted" in line for line in outcome.report())
 
 
 def test_how_it_ends(outcome: MovedOutcome, capsys: pytest.CaptureFixture[str]) -> None:

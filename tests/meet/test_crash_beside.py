@@ -220,6 +220,34 @@ def test_a_device_that_stops_as_a_whole(
     assert outcome.seconds < 20
 
 
+def forgets_one(backend: Backend, received: Received, *, suspend: bool) -> Payload:
+    """Forget one request of the other ring that the device has finished."""
+    answer = STOP(backend, received, suspend=suspend)
+    for ring in backend.rings[1:]:
+        if ring.blk is not None and ring.blk.held:
+            ring.blk.held.pop(0)
+    return answer
+
+
+def forgets_the_round(backend: Backend, received: Received, *, suspend: bool) -> Payload:
+    """Forget what the other ring has finished of a round."""
+    answer = STOP(backend, received, suspend=suspend)
+    for ring in backend.rings[1:]:
+        if ring.blk is not None:
+            ring.blk.round.clear()
+    return answer
+
+
+@pytest.mark.parametrize("ring", REVISIONS)
+@pytest.mark.parametrize("mistake", [forgets_one, forgets_the_round])
+def test_nothing_of_another_ring_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, ring: str, mistake: Callable[..., Payload]
+) -> None:
+    """What the other ring had is missed while ring 0 is stopped: the next crash would give it back."""
+    monkeypatch.setattr(Backend, "_stop", mistake)
+    assert "others do not go on with " in killed(ring, "skip-drain", "skip-drain", kills=40).properties["drains"].reason
+
+
 @pytest.mark.parametrize("ring", REVISIONS)
 def test_what_others_have_in_flight_is_kept(monkeypatch: pytest.MonkeyPatch, ring: str) -> None:
     """Entries of the other ring are cleared with those of the one that is stopped: its requests are lost.

@@ -67,7 +67,7 @@ class GuestOutcome:
             "rounds": self.rounds, "writes": self.writes, "seconds": round(self.seconds, 1),
             "steps": dict(sorted(self.steps.items())),
             "unreached": {s: UNREACHED[s] for s in stores(self.ring, self.revision) if s in UNREACHED},
-            "disk": self.disk, "broken": self.broken, "console": self.console,
+            "disk": self.disk, "broken": self.broken, "unjudged": self.unjudged, "console": self.console,
         }  # fmt: skip
 
     def report(self) -> Iterator[str]:
@@ -88,8 +88,13 @@ class GuestOutcome:
         for step, reason in UNREACHED.items():
             if not self.steps[step] and step in stores(self.ring, self.revision) and self.at is None:
                 yield f"not reached by this guest: {step} ({reason})"
+        yield from self.verdict()
+
+    def verdict(self) -> Iterator[str]:
+        """Give the last lines of the report."""
         yield from (f"broken: {what}" for what in self.broken)
-        if not self.broken:
+        yield from (f"not shown: {what}" for what in self.unjudged)
+        if not self.broken and not self.unjudged:
             yield "nothing was lost, torn or hung, and the image is what the guest reads"
 
 
@@ -98,12 +103,12 @@ class Left:
     """How a back-end was left by its guest, as it says itself.
 
     ``drained`` and ``suspended``: how many requests each ring that it stopped had in flight when it was asked to, by
-    what became of them; ``accepted``: the protocol features of its front-end, 0 where it does not say.
+    what became of them; ``accepted``: the protocol features of its front-end, None where it does not say.
     """
 
     drained: Mapping[int, int]
     suspended: Mapping[int, int]
-    accepted: int
+    accepted: int | None
 
 
 class Served(Protocol):
@@ -185,7 +190,7 @@ class BackEnd:
         return Left(
             {ring: requests for ring, how, requests in stopped if how.startswith("drained")},
             {ring: requests for ring, how, requests in stopped if how.startswith("suspended")},
-            int(accepted[-1], 16) if accepted else 0,
+            int(accepted[-1], 16) if accepted else None,
         )
 
     def complain(self) -> None:

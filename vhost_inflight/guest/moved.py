@@ -58,7 +58,7 @@ class MovedOutcome(GuestOutcome):
             }
             for left in self.left
         ]
-        return {**told, "moved": moved, "unjudged": self.unjudged}
+        return {**told, "moved": moved}
 
     def report(self) -> Iterator[str]:
         """Give the lines of the report."""
@@ -73,10 +73,7 @@ class MovedOutcome(GuestOutcome):
         if self.left:
             yield f"real: the guest, its driver, QEMU's live migration, and how it stops rings: {_stops(self.left)}"
             yield "not real: the QEMUs run on one machine, with one image; the back-end holds requests back on purpose"
-        yield from (f"broken: {what}" for what in self.broken)
-        yield from (f"not shown: {what}" for what in self.unjudged)
-        if not self.broken and not self.unjudged:
-            yield "nothing was lost, torn or hung, and the image is what the guest reads"
+        yield from self.verdict()
 
 
 def _words(left: Left) -> str:
@@ -86,12 +83,15 @@ def _words(left: Left) -> str:
         for became, rings in (("drained", left.drained), ("suspended", left.suspended))
         for ring, requests in sorted(rings.items())
     ]
-    return "; ".join(told) or "not known, the back-end was not asked to stop a ring"
+    return "; ".join(told) or "not known, the back-end said of no stop of a ring"
 
 
 def _stops(moved: list[Left]) -> str:
     """Say how QEMU had rings stopped, by what it accepted of what would let it leave requests in flight."""
-    accepted = [str(bit) for bit, feature in _NEEDED.items() if any(left.accepted & feature for left in moved)]
+    known = [left.accepted for left in moved if left.accepted is not None]
+    if not known:
+        return "its back-end did not say what it accepted"
+    accepted = [str(bit) for bit, feature in _NEEDED.items() if any(features & feature for features in known)]
     said = f"it accepted {' and '.join(accepted) or 'neither'} of the protocol features 20 and 23, which were offered"
     return said if accepted else f"{said}, so GET_VRING_BASE has to drain them"
 
@@ -167,7 +167,7 @@ class _Journey(Watched):
         silent = set(range(self.outcome.queues)) - {*left.drained, *left.suspended}
         if silent:
             which = ", ".join(map(str, sorted(silent)))
-            self.outcome.unjudged.append(f"in move {number} the back-end was not asked to stop ring {which}")
+            self.outcome.unjudged.append(f"in move {number} the back-end said of no stop of ring {which}")
         elif not any((*left.drained.values(), *left.suspended.values())):
             self.outcome.unjudged.append(
                 f"in move {number} no request was in flight when the guest left, so that it shows nothing; try again"

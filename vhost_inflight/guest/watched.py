@@ -21,6 +21,10 @@ PATIENCE: Final = 20.0
 _COMPLAINTS: Final = ("I/O error", "is not a head", "virtio_blk", "BUG", "Kernel panic")
 
 
+class _KilledError(GuestError):
+    """Somebody else killed a back-end that was to live: nothing follows for what was tested."""
+
+
 class Watched:
     """A guest and its back-end, wherever they are; what it finds goes to ``outcome``.
 
@@ -40,6 +44,8 @@ class Watched:
         started = time.monotonic()
         try:
             run()
+        except _KilledError as error:
+            self.outcome.unjudged.append(str(error))
         except GuestError as error:
             self.outcome.broken.append(f"{error}; the back-end said: {self.back_end.said()}")
         list(self.machine.lines())
@@ -77,7 +83,10 @@ class Watched:
 
     def has_to_live(self) -> None:
         """Raise GuestError when a back-end that nobody kills has ended: it is not the guest that hangs then."""
-        self.back_end.died()
+        if self.back_end.died():
+            raise _KilledError(
+                "somebody else killed the back-end (the system, if memory is short?), so nothing was judged; try again"
+            )
 
     def watch(self) -> None:
         """Read the guest's console. Raises GuestError for what it found wrong, or complains about."""

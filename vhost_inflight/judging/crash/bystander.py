@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from vhost_inflight.judging.crash.guest import Client, Place
@@ -87,10 +87,22 @@ class Bystanders(list[Bystander]):
         """Return how many requests came back, and how many were resubmitted."""
         return sum(one.judge.completed for one in self), sum(one.judge.resubmitted for one in self)
 
-    def make_no_more(self) -> None:
-        """Let nobody make more requests."""
+    def make(self, *, more: bool) -> None:
+        """Let all make more requests, or nobody."""
         for one in self:
-            one.making = False
+            one.making = more
+
+    def begin_watch(self) -> Callable[[], list[bool]]:
+        """Return what says of each whether it has had back since now what it waits for, and something at least."""
+        then = [(one.came_back, set(one.pending.values())) for one in self]
+
+        def had() -> list[bool]:
+            return [
+                one.came_back > came and not waited & set(one.pending.values())
+                for one, (came, waited) in zip(self, then, strict=True)
+            ]
+
+        return had
 
 
 def signalled(fd: int) -> bool:

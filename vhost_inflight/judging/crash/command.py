@@ -139,7 +139,8 @@ def _report(outcome: Outcome) -> Iterator[str]:
         yield outcome.stops.text()
         if beside := outcome.stops.beside_text():
             yield beside
-    missed = [s for s in stores(outcome.ring, outcome.revision, outcome.gaps) if s not in outcome.steps]
+    killed = {step.rpartition(":")[2] for step in outcome.steps}  # of whichever ring
+    missed = [s for s in stores(outcome.ring, outcome.revision, outcome.gaps) if s not in killed]
     if missed and outcome.file is None:
         yield f"never killed at: {', '.join(missed)}"
     if outcome.left:

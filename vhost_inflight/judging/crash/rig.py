@@ -237,7 +237,7 @@ class Rig:
         if self.driver is not None:
             self.tell_driver("free")
             self.driver = None
-        self.beside.make_no_more()
+        self.beside.make(more=False)
         self.tell_driver("drain")
 
     def tell_driver(self, order: str) -> None:

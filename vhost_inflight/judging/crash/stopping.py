@@ -6,7 +6,7 @@ An answer ends what is judged as one life: what comes after it, by whichever pro
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from refimpl.backend.disk_queue import Schedule
@@ -29,6 +29,9 @@ _MOVES = 20_000
 
 _RUNS_ON = 80
 """Moves that rings beside have while ring 0 is stopped, at least, at most: afterwards each has to show something."""
+
+_BUSY = 1000
+"""Moves after which a ring that had all back makes no more, so that the process rests: at rest alone time passes."""
 
 _RECOVERY = ("start", "init", "reconnect", "position", "counter")
 _PARTS = (("supply", "notify"), _RECOVERY, ("fetch",), ())
@@ -148,29 +151,41 @@ class StoppingLives:
         self.stops.answers[self.rig.here.stops_by.name] += 1
 
     def _run_on(self, life: Life, *, ran: bool) -> None:
-        """Let the rings beside run on, until each has brought something back at least. Raises _DiesError.
+        """Let the rings beside run on, until each has had back what it had made, and one at least. Raises _DiesError.
 
         ``ran``: a step was taken since the answer for ring 0, without which no ring runs.
         """
-        rig = self.rig
-        before = [one.came_back for one in rig.beside]
-        least = self.dice.randint(0, _RUNS_ON)
-        for moves in range(_MOVES):
-            came = [one.came_back - count for one, count in zip(rig.beside, before, strict=True)]
-            if moves >= least and all(came):
+        beside = self.rig.beside
+        before = sum(one.came_back for one in beside)
+        try:
+            if self._had_back(life, beside.begin_watch(), ran=ran):
                 self.stops.alone += 1
-                self.stops.ran_on += sum(came)
+                self.stops.ran_on += sum(one.came_back for one in beside) - before
                 return
+        finally:
+            beside.make(more=True)
+        if not self.outcome.lost:
+            wait = "; ".join(f"{counted(len(one.pending), 'request')} of ring {one.queue}" for one in beside)
+            self._violated("drains", "after its answer", f"ring 0 was stopped, and others do not go on with {wait}")
+
+    def _had_back(self, life: Life, had: Callable[[], list[bool]], *, ran: bool) -> bool:
+        """Return whether each ring beside had it all back. Raises _DiesError."""
+        rig, least = self.rig, self.dice.randint(0, _RUNS_ON)
+        for moves in range(_MOVES):
+            served = had()
+            if moves >= least and all(served):
+                return True
+            for one, was in zip(rig.beside, served, strict=True):
+                one.making = moves < _BUSY or not was
             if not ran or (said := rig.move_beside()) is None:
-                break
+                return False
             life.took([said])
             self._suspended(rig.went_on([said.what]), said.what)
             if self.outcome.lost:
-                return
+                return False
             if life.died:
                 raise _DiesError
-        wait = "; ".join(f"{counted(len(one.pending), 'request')} of ring {one.queue}" for one in rig.beside)
-        self._violated("drains", "after its answer", f"ring 0 was stopped, and others do not go on with {wait}")
+        return False
 
     def _stop_all(self, life: Life, kill: Kill) -> None:
         """Stop every ring, and ring 0 again. Raises _DiesError."""
