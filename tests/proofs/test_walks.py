@@ -107,7 +107,8 @@ def shown(step_id: str, walks: dict[str, Walk]) -> dict[str, bool]:
     at = induction._At(work, ((0.3, 0),))
     for goal in at.goals:
         if goal.kind == "walk":
-            known = [work.hypothesis(other.atoms[n]) for n in HINTS.get(induction.hint_key(step_id, goal.name), ())]
+            hinted = HINTS.get(induction.hint_key(step_id, goal.name), ())  # of other tables, too
+            known = [work.hypothesis(other.atoms[n]) for n in hinted if n in other.atoms]
             found[goal.name] = at.proves(known, goal, goal.expr())
     return found
 
