@@ -99,10 +99,15 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         ("packed",),
     ),
     Assumption(
-        "features", "neither IN_ORDER nor RING_RESET is negotiated",
+        "features", "neither IN_ORDER nor RING_RESET is negotiated, but where `in-order` or `ring-reset` is chosen",
         "the text does not say what the region holds with them; the reference offers neither; judged as choices of "
         "their own, `in-order` and `ring-reset`",
         "[errata-2026](errata-2026.md): a request that its batch alone notes, or a region that outlives its ring",
+    ),
+    Assumption(
+        "skipped", "(in-order) what a used element skips was used completely, as virtio has the driver take it",
+        "a back-end that writes less for a request than was asked gives it an element of its own",
+        "the driver takes more for written than was; `len` is judged of the requests that an element names",
     ),
     Assumption(
         "region", "the front-end hands the same region, as it was left, back for the same queue and ring",

@@ -225,6 +225,12 @@ def hypotheses(told: Believed) -> str:
     return f"what goals are shown from is no contradiction: {sets}, each true of a witness's state{_wrong(told.faults)}"
 
 
+def unwitnessed(number: int) -> str:
+    """Say how many tables are proved of which no witness tells that."""
+    tables = "one table with choices of its own" if number == 1 else f"{number} tables with choices of their own"
+    return f"no witness tells that of {tables}: tests play random runs of some (tests/proofs/test_invariant.py)"
+
+
 def several_queues(checked: queues.Checked) -> str:
     """Say what was shown of several queues in one region and one process."""
     if checked.faults:

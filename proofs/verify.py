@@ -159,7 +159,8 @@ def _judge(  # noqa: PLR0917
             result = checked.result()
             found.notes.append(note(result))
             found.good = found.good and result.holds
-        _check_hypotheses(found, [each.result() for each in believed])
+        others = [s for s in proved.asked if s not in witnesses.subjects(ring) and proved.properties(s)]
+        _check_hypotheses(found, [each.result() for each in believed], len(others) if kit(ring).witnessing else 0)
 
 
 def _all_recorded(ring: str) -> list[Verdict]:
@@ -192,14 +193,16 @@ def _check_prover(found: Run, ring: str, proved: Outcome, by: By, counted: Futur
     found.good = found.good and not checked.faults and not lies.faults
 
 
-def _check_hypotheses(found: Run, each: Sequence[hypotheses.Believed]) -> None:
-    """Say of what goals are shown from whether it is true of anything, where there are witnesses to tell by."""
+def _check_hypotheses(found: Run, each: Sequence[hypotheses.Believed], others: int) -> None:
+    """Say of what goals are shown from whether it is true of anything, where there are witnesses; of how many not."""
     told = hypotheses.Believed()
     for one in each:
         told.add(one)
     if each:
         found.notes.append(report.hypotheses(told))
         found.good = found.good and not told.faults
+    if others:
+        found.notes.append(report.unwitnessed(others))
 
 
 def _counted(ring: str, proved: Outcome) -> selfcheck.Checked:

@@ -134,7 +134,8 @@ def stopping(ring: str) -> tuple[Sentence, ...]:
             "in-order",
             "Where in-order use is negotiated and one used element tells of a batch, every request of the batch is "
             "noted all the same: linked, cleared, and counted in the index. Inflight entries are resubmitted from the "
-            "region, in the order of ``counter``, and given back in that order.",
+            "region, in the order of ``counter``, and given back in that order. A request for which the device wrote "
+            "less than was asked for has a used element of its own.",
             *(
                 (f"{ring}.supply.2", f"{ring}.supply.6")
                 if ring == "split"

@@ -129,6 +129,7 @@ class Census:
         self.subject, self.hints = subject, hints
         self.ring: Induction = induction_of(subject.ring)
         self.table = self.ring.with_ghosts(protocol.table(subject) if table is None else table)
+        self.ring = self.ring.of(self.table)
         self.steps = self.table.recorded()
         self.entries_are = subject.choice("region-size")
         self.parts: dict[str, tuple[str, _Part]] = {}

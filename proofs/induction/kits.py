@@ -8,7 +8,7 @@ no record of that kind to check.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
@@ -88,6 +88,11 @@ class Induction:
     """By what is said: that runs which the table does not have are as runs that it has; gives what does not hold."""
     no_wrap: frozenset[str] = field(default=frozenset())
     """Fields whose width is an assumption, said in `proofs.assumptions`."""
+
+    def of(self, table: Table) -> Induction:
+        """Give what induction needs of a table: this, but for what is said `otherwise`."""
+        told = {name: {**getattr(self, name), **others} for name, others in self.otherwise(table).items()}
+        return replace(self, **told) if told else self  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from model import protocol
@@ -41,9 +40,7 @@ class Proof:
             raise ValueError(why)
         self.subject = subject
         self.table = self.ring.with_ghosts(protocol.table(subject) if table is None else table)
-        if more := self.ring.otherwise(self.table):
-            told = {name: {**getattr(self.ring, name), **others} for name, others in more.items()}
-            self.ring = replace(self.ring, **told)  # type: ignore[arg-type]
+        self.ring = self.ring.of(self.table)
         self.steps = self.table.recorded()
         self.entries = subject.choice("region-size")
         self.atoms: dict[str, Atom] = {}

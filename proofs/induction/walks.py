@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from model.record import Vars, record_term
-from model.terms import ModelError, Operand, Term, all_of, any_of, as_term, forall, ite, negate, substitute, walk
+from model.terms import ModelError, Operand, Term, all_of, any_of, as_term, forall, ite, negate, show, substitute, walk
 
-__all__ = ["BOUND", "Along", "Steps", "Walk", "resolve", "walk_goals"]
+__all__ = ["BOUND", "Along", "Steps", "Walk", "resolve", "walk_goals", "written"]
 
 BOUND = ("walk place", "walk number", "walk asked")
 """The names of the bound variables in what is to be shown of a walk; they stand for any number."""
@@ -54,6 +54,20 @@ class Walk:
 
     cases: tuple[Steps, ...] | Along
     named: StateTerm
+
+
+def written(told: Walk | None, variables: Vars) -> str:
+    """Write what is said of a walk as text: goals that speak of two walks are not one goal."""
+    if told is None:
+        return ""
+    place, number = (Term("bound", (name,)) for name in BOUND[:2])
+    if isinstance(told.cases, Along):
+        said = [told.cases.count, told.cases.last]
+        terms = [record_term(variables, told.cases.inv, place, number)]
+    else:
+        said = [part for case in told.cases for part in (case.when, case.count, case.last)]
+        terms = [record_term(variables, case.where, number) for case in told.cases]
+    return " ".join(show(term) for term in (*(record_term(variables, part) for part in said), *terms))
 
 
 def _put(body: Term, name: str, value: Term) -> Term:

@@ -20,7 +20,7 @@ from model.terms import Term, cell, substitute, walk
 from proofs.induction.atoms import Atom, Goal, text_of
 from proofs.induction.proof import Proof
 from proofs.induction.solver import ARRAY, INT, Translator
-from proofs.induction.walks import resolve
+from proofs.induction.walks import resolve, written
 from proofs.induction.words import rests_on
 from proofs.search.judges import UNFAIR
 
@@ -129,7 +129,8 @@ class StepWork(Work):
 
     def __init__(self, proof: Proof, recorded: Recorded) -> None:
         """Take the step as recorded."""
-        super().__init__(proof, recorded.step.id, text_of(recorded))
+        walked = written(proof.ring.walks.get(recorded.step.id), proof.table.vars)
+        super().__init__(proof, recorded.step.id, text_of(recorded) + walked)
         self.recorded, self.step = recorded, recorded.step
 
     @cached_property

@@ -7,17 +7,17 @@ element stands for the requests up to the one that it names: where that ends is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from model.both.words import FINISHED, FIRST, RUNNING, WORKING
 from model.record import State, Var, assign_initial
-from model.steps import Guard
+from model.steps import Guard, Table
 from model.terms import Term, all_of, any_of, forall, ite, negate, place
 from proofs.induction.walks import Steps, Walk
 from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, iff, implies, in_list, live
 
-__all__ = ["GHOSTS", "WALKS", "effects", "first_has_its_turn", "in_order", "owned"]
+__all__ = ["GHOSTS", "effects", "first_has_its_turn", "in_order", "otherwise", "owned"]
 
 GHOSTS: tuple[Var, ...] = (
     Var("proof.begins", "ghost", 0, "the position of the used element in the slot", "size"),
@@ -90,8 +90,12 @@ _WALK = Walk(
     named=lambda _s, _x: all_of(),
 )
 
-WALKS = {"split.supply.5": _WALK, "intact": _WALK, "exactly-once": _WALK}
-"""By step id, or by property, see `Induction.walks`: the elements that are about to be published."""
+
+def otherwise(table: Table) -> Mapping[str, Mapping[str, Any]]:
+    """Give what the kit says otherwise where requests are used in order, see `Induction.otherwise`."""
+    walked = {"split.supply.5": _WALK, "intact": _WALK, "exactly-once": _WALK}
+    return {"walks": walked} if "driver.use.last" in table.steps else {}
+
 
 # What drains, and sentences
 

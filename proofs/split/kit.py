@@ -10,7 +10,7 @@ from proofs.search.bounds import Bounds, Level
 from proofs.split.at_once import at_once
 from proofs.split.bounded import BOUNDED
 from proofs.split.ghosts import with_ghosts
-from proofs.split.in_order import WALKS
+from proofs.split.in_order import otherwise
 from proofs.split.invariant import invariant
 from proofs.split.marks import REVISIONS, WITNESSING
 from proofs.split.mutants import mutants
@@ -72,7 +72,6 @@ KIT = Kit(
         key=key,
         while_idle=while_idle,
         counts=COUNTS,
-        walks=WALKS,
         indexes=INDEXES,
         rewrites=REWRITES,
         axioms=axioms,
@@ -83,6 +82,7 @@ KIT = Kit(
         triggers=TRIGGERS,
         scope=SCOPE,
         reductions={"several requests made available by one store of avail.idx are as one after the other": at_once},
+        otherwise=otherwise,
         no_wrap=NO_WRAP,
         out_of_scope=lambda _, choices: stopped.out_of_scope(choices, ("elements", "one-element")),
     ),

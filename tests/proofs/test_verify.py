@@ -224,12 +224,13 @@ def test_verify_fails_where_what_is_assumed_is_true_of_nothing() -> None:
     """Whatever follows from a contradiction is no proof."""
     found = verify.Run()
     fault = "split merged: crash: not true of a witness's state: size < 1"
-    verify._check_hypotheses(found, [Believed(50, 2000, 9), Believed(7, 300, 2, [fault])])
+    verify._check_hypotheses(found, [Believed(50, 2000, 9), Believed(7, 300, 2, [fault])], 3)
     assert not found.good
     assert found.notes[0].startswith(
         "what goals are shown from is no contradiction: 57 sets of hypotheses, of 2300 goals"
     )
     assert fault in found.notes[0]
+    assert found.notes[1].startswith("no witness tells that of 3 tables with choices of their own")
 
 
 @pytest.mark.usefixtures("alone")
