@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 import z3
 
+from model import protocol
+from model.interpret import Machine
 from model.protocol import Subject
 from proofs.challenges import witnesses
 from proofs.challenges.hypotheses import believable, subjects
+from proofs.induction.kits import induction_of
 from proofs.induction.proof import Proof
 from proofs.induction.solver import Translator
 from proofs.induction.work import StepWork, Work
-from tests.model.runs import name_of
+from tests.model.runs import name_of, random_run
 
 DEFAULTS = [Subject("split", "v6"), Subject("split", "merged"), Subject("packed", "hardened")]
 MERGED = DEFAULTS[1]
@@ -35,6 +38,44 @@ def test_each_set_of_hypotheses_is_true_of_a_state(subject: Subject) -> None:
 def test_those_of_other_forms_too(subject: Subject) -> None:
     """Of the packed ring, and of other revisions: `verify` says so of these in each run."""
     assert believable(subject).faults == []
+
+
+SHAPES = {"split": ((4, 0), (2, 65534)), "packed": ((3, 2), (2, 0), (4, 5))}
+"""By ring: sizes and first indexes of random runs."""
+
+NOWHERE = {
+    "elements": {"driver.use.broken", "driver.use.skipped"},
+    "one-element": {"driver.use.broken", "packed.reconnect.unmark", "packed.supply.7"},
+    "one-element-all-flags": {"driver.use.broken"},
+}
+"""Steps, or cases of them, that no run comes to: of a back-end that goes wrong; of an element that skips something,
+where each has its own; of flags besides the first, where there are none."""
+
+
+@pytest.mark.parametrize(
+    ("ring", "choice"),
+    [
+        ("split", "elements"),
+        ("split", "one-element"),
+        *(pytest.param("packed", choice, marks=pytest.mark.campaign) for choice in NOWHERE),
+    ],
+)
+def test_those_of_in_order_use_are_true_of_runs(monkeypatch: pytest.MonkeyPatch, ring: str, choice: str) -> None:
+    """It has no recorded witnesses: random runs stand for them."""
+    subject, played = Subject.of(ring, "hardened", {"in-order": choice}), []
+    table = induction_of(ring).with_ghosts(protocol.table(subject))
+    for seed in range(60):
+        sizes = protocol.sizes(subject, *SHAPES[ring][seed % len(SHAPES[ring])])
+        run = random_run(Machine(table, sizes), seed, 250, rarely=(0.002, 0.01, 0.05)[seed % 3])
+        events = tuple((step, chosen) if chosen >= 0 else (step,) for step, chosen, _ in run)
+        played.append(witnesses.Witness(subject, f"run {seed}", sizes, events))
+    monkeypatch.setattr(witnesses, "load", lambda _: tuple(played))
+    told = believable(subject)
+    assert all(fault.endswith("true of no witness's state") for fault in told.faults), told.faults
+    left = {fault.split(": ")[1].split(", ")[0] for fault in told.faults}
+    assert left == {
+        step for step in NOWHERE[choice] if not step.startswith(("split", "packed")) or step.startswith(ring)
+    }
 
 
 BELIEVED: dict[str, Callable[[Translator], Any]] = {
