@@ -22,6 +22,7 @@ from model.record import State, Var, Vars, assign_initial
 from model.steps import History, Table
 from model.terms import Operand, Term, all_of, any_of, ite
 from proofs.induction import stopped
+from proofs.induction.ordered import used_in_order
 from proofs.packed import in_order
 from proofs.packed.words import counts_inflight
 
@@ -352,7 +353,7 @@ def with_ghosts(table: Table) -> Table:
             continue
         wanted = effect if step_id in WITH_CHOICE else _ignoring(effect)
         history[step_id] = _both(history[step_id], wanted) if step_id in history else wanted
-    if "driver.use.last" in table.steps:
+    if used_in_order(table):
         more += in_order.GHOSTS
         for step_id, effect in in_order.effects(gathered=table.step("packed.supply.id").at == ("more",)).items():
             history[step_id] = _both(history[step_id], effect) if step_id in history else effect

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from model.both.words import FINISHED, FIRST, WORKING
+from model.both.words import FIRST
 from model.packed.places import is_used
 from model.record import State, Var, assign_initial
-from model.steps import Guard, Table
+from model.steps import Table
 from model.terms import Term, all_of, any_of, cell, forall, ite, lap, negate
+from proofs.induction.ordered import used_in_order
 from proofs.induction.walks import Steps, Walk
 from proofs.packed.words import (
     HEADS,
@@ -30,7 +31,7 @@ from proofs.packed.words import (
 )
 
 __all__ = [
-    "GHOSTS", "effects", "element_begins", "entry_at", "first_has_its_turn", "in_order", "one_begins", "otherwise",
+    "GHOSTS", "effects", "element_begins", "entry_at", "in_order", "one_begins", "otherwise",
     "owned",
 ]  # fmt: skip
 
@@ -103,7 +104,7 @@ def effects(*, gathered: bool) -> dict[str, Callable[..., None]]:
 
 def otherwise(table: Table) -> Mapping[str, Mapping[str, Any]]:
     """Give what the kit says otherwise where requests are used in order, see `Induction.otherwise`."""
-    if "driver.use.last" not in table.steps:
+    if not used_in_order(table):
         return {}
     return {"walks": _walks(table), "beside": {"packed.supply.7": _of_the_batch}}
 
@@ -135,23 +136,6 @@ def _walks(table: Table) -> Mapping[str, Walk]:
     )
     walk = Walk(cases=(now, nothing), named=lambda _s, _x: all_of())
     return {"packed.supply.7": walk, "intact": walk, "exactly-once": walk}
-
-
-# What drains
-
-
-def first_has_its_turn() -> list[tuple[str, Guard]]:
-    """Give the links of the chain to `drains` that say whose turn it would be, if anything were in flight."""
-
-    def first(s: Any) -> Term:
-        e = entry_at(s, s.history.used_pos)
-        its_turn = all_of(s.device.turn[e] == 1, s.device.state[e] == FINISHED)
-        return any_of(s.history.used_pos == s.proof.marked_pos, its_turn)
-
-    def working(s: Any) -> Term:
-        return forall(HEADS, lambda e: negate(s.device.state[e] == WORKING), lambda e: s.device.state[e])
-
-    return [("the device works on nothing", working), ("the first in flight has its turn", first)]
 
 
 def owned(s: Any, i: Term) -> Term:

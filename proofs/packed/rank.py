@@ -11,8 +11,9 @@ from typing import Any
 from model.both.words import DEAD, RUNNING
 from model.steps import Guard, Table
 from model.terms import Term, all_of, any_of, constant, forall, ite, negate
+from proofs.induction.ordered import first_has_its_turn
 from proofs.induction.stopped import owed_first, waiting_link
-from proofs.packed.in_order import first_has_its_turn
+from proofs.packed.in_order import entry_at
 from proofs.packed.in_order import owned as not_back
 from proofs.packed.sleep import driver_sleeps
 from proofs.packed.words import (
@@ -140,7 +141,7 @@ def stuck(table: Table) -> list[tuple[str, Guard]]:
         ("the back-end rests", lambda s: s.fetch.at == "rest"),
         ("it has not been kicked", lambda s: all_of(s.fetch.available == 0, s.kick == 0)),
         ("there is nothing to fetch", lambda s: s.history.avail_pos == s.proof.marked_pos),
-        *(first_has_its_turn() if Places(table).in_order else ()),
+        *(first_has_its_turn(lambda s: entry_at(s, s.history.used_pos)) if Places(table).in_order else ()),
         ("the device does nothing", everywhere(lambda s, e: s.device.state[e] == 0)),
         ("nothing is live", everywhere(lambda s, e: negate(live(s, e)))),
         ("everything is visible", lambda s: s.history.used_pos == s.proof.marked_pos),

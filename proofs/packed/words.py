@@ -11,6 +11,7 @@ from model.packed.variables import BASE, BASE_WRAP
 from model.record import record
 from model.steps import Table
 from model.terms import Operand, Term, all_of, any_of, forall, ite, negate, parameter, walk
+from proofs.induction.ordered import used_in_order
 from proofs.induction.words import Conjunct, at, iff, implies
 
 __all__ = [
@@ -127,7 +128,7 @@ class Places:
         self.counts_inflight = counts_inflight(table)
         self.at_once = "packed.reconnect.2b" not in table.steps
         self.kept_base = "base.idx" in table.vars
-        self.in_order = "driver.use.last" in table.steps
+        self.in_order = used_in_order(table)
         self.gathered = table.step("packed.supply.id").at == ("more",)
         self.supplying = ["link", "lead"] if self.gathered else ["element id", "element len", "link", "lead"]
         self.closing = ["element len", "batch"] if self.gathered else []

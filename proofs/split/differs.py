@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from model.record import record, record_term
 from model.steps import Table
 from model.terms import Term, show, walk, wrap
+from proofs.induction.ordered import used_in_order
 
 __all__ = ["Differs", "stored", "variables_of"]
 
@@ -35,7 +36,7 @@ class Differs:
         """Fetching goes on behind all that is available."""
         self.unsignalled = "resubmit" in table.step("split.reconnect.ready").at
         """Recovery may end without a notification, where nothing is left to resubmit."""
-        self.in_order = "driver.use.last" in steps
+        self.in_order = used_in_order(table)
         """Requests are given back in order, and an element may stand for several."""
         self.gathered = table.step("split.supply.id").at == ("more",)
         """A batch has one used element, written when it is complete."""

@@ -12,12 +12,13 @@ from typing import Any
 
 from model.both.words import FINISHED, FIRST, RUNNING, WORKING
 from model.record import State, Var, assign_initial
-from model.steps import Guard, Table
+from model.steps import Table
 from model.terms import Term, all_of, any_of, forall, ite, negate, place
+from proofs.induction.ordered import used_in_order
 from proofs.induction.walks import Steps, Walk
 from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, iff, implies, in_list, live
 
-__all__ = ["GHOSTS", "effects", "first_has_its_turn", "in_order", "otherwise", "owned"]
+__all__ = ["GHOSTS", "effects", "head_at", "in_order", "otherwise", "owned"]
 
 GHOSTS: tuple[Var, ...] = (
     Var("proof.begins", "ghost", 0, "the position of the used element in the slot", "size"),
@@ -94,27 +95,13 @@ _WALK = Walk(
 def otherwise(table: Table) -> Mapping[str, Mapping[str, Any]]:
     """Give what the kit says otherwise where requests are used in order, see `Induction.otherwise`."""
     walked = {"split.supply.5": _WALK, "intact": _WALK, "exactly-once": _WALK}
-    return {"walks": walked} if "driver.use.last" in table.steps else {}
+    return {"walks": walked} if used_in_order(table) else {}
 
 
-# What drains, and sentences
+# Sentences
 
 
-def first_has_its_turn() -> list[tuple[str, Guard]]:
-    """Give the links of the chain to `drains` that say whose turn it would be, if anything were in flight."""
-
-    def first(s: Any) -> Term:
-        head = _at(s, s.history.used_pos)
-        its_turn = all_of(s.device.turn[head] == 1, s.device.state[head] == FINISHED)
-        return any_of(s.history.used_pos == s.proof.marked_pos, its_turn)
-
-    def working(s: Any) -> Term:
-        return forall(HEADS, lambda h: negate(s.device.state[h] == WORKING), lambda h: s.device.state[h])
-
-    return [("the device works on nothing", working), ("the first in flight has its turn", first)]
-
-
-def _at(s: Any, position: Term) -> Any:
+def head_at(s: Any, position: Term) -> Any:
     """Give the head that was made available at a position."""
     return s.avail.ring[place(position)]
 
@@ -138,7 +125,7 @@ def _requests() -> list[Conjunct]:
         h = s.history
 
         def one(q: Term) -> Term:
-            head = _at(s, q)
+            head = head_at(s, q)
             return all_of(
                 h.made[head] == q, s.proof.marked[head] == q, s.driver.owns[head] == 1, negate(_making(s, head)),
                 ite(q < h.used_pos, h.done[head] == q, h.done[head] < q),
@@ -151,7 +138,7 @@ def _requests() -> list[Conjunct]:
 
         def one(head: Term) -> Term:
             return all_of(
-                implies(h.made[head] >= h.seen_pos, _at(s, h.made[head]) == head),
+                implies(h.made[head] >= h.seen_pos, head_at(s, h.made[head]) == head),
                 iff(live(s, head), s.proof.marked[head] >= h.used_pos), h.done[head] < h.used_pos,
             )  # fmt: skip
 
@@ -163,7 +150,7 @@ def _requests() -> list[Conjunct]:
         def one(q: Term) -> Term:
             end = ends[place(q)]
             return implies(_begins(s, q), all_of(
-                q < end, end <= h.used_pos, s.used.ring[place(q)].id == _at(s, end - 1),
+                q < end, end <= h.used_pos, s.used.ring[place(q)].id == head_at(s, end - 1),
                 implies(end < h.used_pos, _begins(s, end)),
             ))  # fmt: skip
 
@@ -177,7 +164,7 @@ def _requests() -> list[Conjunct]:
         return all_of(
             at(s.rest.at, "awake", "checking", "asleep", "taking"),
             implies(s.rest.at == "taking", all_of(
-                h.seen_pos < end, end <= h.used_pos, s.driver.named == _at(s, end - 1),
+                h.seen_pos < end, end <= h.used_pos, s.driver.named == head_at(s, end - 1),
                 implies(end < h.used_pos, _begins(s, end)),
             )),
         )  # fmt: skip
@@ -227,7 +214,7 @@ def _turns(p: Places) -> list[Conjunct]:
         def one(h: Term) -> Term:
             return implies(live(s, h), iff(s.recover.resubmitted[h] == 1, s.proof.marked[h] < q))
 
-        following = all_of(live(s, _at(s, q)), s.recover.resubmitted[_at(s, q)] == 0)
+        following = all_of(live(s, head_at(s, q)), s.recover.resubmitted[head_at(s, q)] == 0)
         return all_of(
             implies(down, all_of(
                 forall(HEADS, one, lambda h: s.recover.resubmitted[h], lambda h: s.proof.marked[h]),

@@ -13,10 +13,11 @@ from model.both.words import DEAD, RUNNING
 from model.split.properties import outstanding
 from model.steps import Guard, Recorded, Table
 from model.terms import Term, all_of, any_of, constant, forall, ite, negate, place, wrap
+from proofs.induction.ordered import first_has_its_turn
 from proofs.induction.stopped import owed_first, waiting_link
 from proofs.search.judges import UNFAIR
 from proofs.split.differs import Differs
-from proofs.split.in_order import first_has_its_turn
+from proofs.split.in_order import head_at
 from proofs.split.words import HEADS, SIZE, Conjunct, Places, at, implies, live
 
 __all__ = ["drains", "fair_steps", "rank", "stuck"]
@@ -133,7 +134,7 @@ def stuck(table: Table) -> list[tuple[str, Guard]]:
         ("the back-end rests", lambda s: s.fetch.at == "rest"),
         ("it has not been kicked", lambda s: s.kick == 0),
         ("there is nothing to fetch", lambda s: s.history.avail_pos == s.proof.marked_pos),
-        *(first_has_its_turn() if Differs(table).in_order else ()),
+        *(first_has_its_turn(lambda s: head_at(s, s.history.used_pos)) if Differs(table).in_order else ()),
         ("the device does nothing", everywhere(lambda s, h: s.device.state[h] == 0)),
         ("nothing is live", everywhere(lambda s, h: negate(live(s, h)))),
         ("everything is visible", lambda s: s.history.used_pos == s.proof.marked_pos),
