@@ -14,12 +14,15 @@ from model import protocol
 from model.interpret import Machine, StateTuple
 from model.protocol import Subject
 from model.record import State, Var, Vars, record_term
+from model.steps import Table
 from model.terms import ModelError, Term, all_of, constant, follow, met, negate, substitute, variable, walk
+from proofs.challenges.census import Census
 from proofs.induction import show as induction
 from proofs.induction.kits import induction_of
 from proofs.induction.proof import Proof
 from proofs.induction.walks import Along, Steps, Walk, resolve, walk_goals
 from proofs.induction.work import StepWork
+from proofs.packed import in_order
 from proofs.packed.obligations import FREE, PUBLISHED, WALKS
 from tests.model.runs import random_run
 
@@ -227,3 +230,37 @@ def test_what_is_resolved_has_no_walks_left() -> None:
     assert names.count("case 1, the walk starts") == 2
     assert names.count("case 1, what is named is met") == 1
     assert names.count("there is no other case") == 2
+
+
+def test_goals_of_two_walks_are_two_goals() -> None:
+    """What is judged at publishing reads alike for two tables whose driver walks otherwise: no result is shared."""
+
+    def keys(choice: str) -> set[str]:
+        told = Proof(Subject.of("packed", "hardened", {"in-order": choice}))
+        alike = {
+            induction.hint_key("packed.supply.7", f"{name}:0"): ["positions:0"] for name in ("intact", "exactly-once")
+        }
+        asked = [q for q in induction.queries(told, alike) if (q.work, q.kind) == ("packed.supply.7", "judged")]
+        return {q.key for q in asked if q.name.endswith(":0")}
+
+    several, one, all_flags = (keys(choice) for choice in ("elements", "one-element", "one-element-all-flags"))
+    assert len(several) == 2
+    assert not several & one
+    assert one == all_flags
+
+
+def test_the_census_knows_what_is_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts the goals of the walk that a table's proof speaks of: of one case, there are fewer."""
+    told = in_order._walks
+
+    def one_case(table: Table) -> dict[str, Walk]:
+        both = told(table)["intact"]
+        assert not isinstance(both.cases, Along)
+        return dict.fromkeys(told(table), replace(both, cases=both.cases[:1]))
+
+    monkeypatch.setattr(in_order, "_walks", one_case)
+    subject = Subject.of("packed", "hardened", {"in-order": "one-element"})
+    there = {place for place in Census(subject, {}).entries if place[:2] == ("packed.supply.7", "walk")}
+    asked = {q.name for q in induction.queries(Proof(subject), {}) if (q.work, q.kind) == ("packed.supply.7", "walk")}
+    assert {place[2] for place in there} == asked
+    assert not any("case 2" in name for name in asked)
