@@ -1,6 +1,7 @@
 """What the tests of the wire share: strategies for messages, a served back-end in a thread, and processes."""
 
 import contextlib
+import json
 import random
 import subprocess
 import sys
@@ -173,3 +174,22 @@ def spawning(directory: Path, *common: str) -> Iterator[Spawn]:
                 assert process.wait(20) == 0
             assert process.stderr is not None
             process.stderr.close()
+
+
+@contextlib.contextmanager
+def killed_and_next(directory: Path, *common: str) -> Iterator[Spawn]:
+    """As ``spawning``; eight requests are held back, and finished from the last to the first, three at a time.
+
+    A back-end that is to die at a step waits for all eight, however slow the driver is; any other finishes what there
+    is after a moment.
+    """
+    plan = {"hold": 8, "order": "reverse", "batch": 3}
+    for name, idle in (("patient", 3600.0), ("brisk", 0.1)):
+        (directory / name).write_text(json.dumps({**plan, "idle": idle}))
+    with spawning(directory, *common) as spawned:
+
+        def start(*arguments: str) -> subprocess.Popen[str]:
+            name = "patient" if "--crash-at" in arguments else "brisk"
+            return spawned("--schedule", str(directory / name), *arguments)
+
+        yield start

@@ -19,10 +19,7 @@ from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.guest import Guest, check
 from refimpl.frontend.memory import GuestRam
 from refimpl.hooks import BACKEND_STORES
-from tests.refimpl.wire_rig import Spawn, make_image, spawning
-
-# Eight are made available at once; a slow machine has half a second for that.
-SCHEDULE = {"hold": 8, "order": "reverse", "batch": 3, "idle": 0.5}
+from tests.refimpl.wire_rig import Spawn, killed_and_next, make_image
 
 PUBLISHED = {
     f"split.supply.{step}:{number}"
@@ -36,10 +33,8 @@ PUBLISHED = {
 
 @pytest.fixture(name="start")
 def starter(tmp_path: Path) -> Iterator[Spawn]:
-    """Start back-ends on one image."""
-    schedule = tmp_path / "schedule"
-    schedule.write_text(json.dumps(SCHEDULE))
-    with spawning(tmp_path, "--trace", str(tmp_path / "trace"), "--schedule", str(schedule)) as start:
+    """Start back-ends on one image, which write to one trace."""
+    with killed_and_next(tmp_path, "--trace", str(tmp_path / "trace")) as start:
         yield start
 
 

@@ -14,6 +14,7 @@ from refimpl.errors import BackEndError, UsageError
 from refimpl.frontend.connection import FrontEnd
 from refimpl.frontend.guest import Guest, check
 from refimpl.frontend.memory import GuestRam
+from tests.refimpl.stopping_rig import asked
 from tests.refimpl.wire_rig import open_fds, serving
 
 DEVIATIONS = [(gap, choice) for gap, choices in GAPS.items() for choice in choices[1:]]
@@ -83,6 +84,7 @@ def test_stop_drains(tmp_path: Path) -> None:
         guest = Guest(front_end)
         for sector in range(4):
             guest.submit(WRITE, sector, pattern(sector))
+        asked(front_end)
         with pytest.raises(BackEndError, match="4 of 4 requests did not come back"):
             guest.wait(timeout=0.1)
         front_end.stop()
@@ -104,6 +106,7 @@ def test_disconnect_of_the_front_end(tmp_path: Path) -> None:
         guest = Guest(front_end)
         for sector in range(3):
             guest.submit(WRITE, sector, pattern(sector))
+        asked(front_end)
         with pytest.raises(BackEndError):
             guest.wait(timeout=0.1)
         front_end.reconnect()

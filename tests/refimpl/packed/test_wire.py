@@ -18,6 +18,7 @@ from refimpl.frontend.memory import GuestRam
 from refimpl.hooks import PACKED_BACKEND_STORES
 from refimpl.wire.features import EVENT_IDX, INDIRECT_DESC, PROTOCOL_INFLIGHT_SHMFD, WANTED, WANTED_PROTOCOL
 from refimpl.wire.transport import Disconnected
+from tests.refimpl.backend.test_server import wait_for
 from tests.refimpl.wire_rig import Spawn, open_fds, serving, spawning
 
 PACKED = Choices(revision="hardened", ring="packed")
@@ -104,7 +105,7 @@ def test_base_of_a_ring_that_did_not_run(tmp_path: Path) -> None:
             front_end.start()
             with pytest.raises(BackEndError):
                 Guest(front_end).wait(1, timeout=0.2)
-            assert words in served.log[-1]
+            wait_for(lambda words=words: any(words in line for line in served.log))
             front_end.bases = [PACKED_BASE]
 
 
@@ -158,6 +159,7 @@ def test_region_of_the_other_ring(tmp_path: Path) -> None:
         front_end.start()
         with pytest.raises(BackEndError):
             Guest(front_end).wait(1, timeout=0.2)
+        wait_for(lambda: len(served.log) > 1)
         assert "too few" in served.log[0]
         assert "the shared buffer is for split rings" in served.log[1]
 
