@@ -2,11 +2,14 @@
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from refimpl.backend.ring import Vring
+from refimpl.backend.server import Server
 from refimpl.choices import Choices
 from refimpl.errors import UsageError
 from refimpl.memory import store
@@ -15,6 +18,7 @@ from vhost_inflight.judging.crash.command import run
 from vhost_inflight.judging.crash.guest import Record
 from vhost_inflight.judging.crash.judge_split import CrashJudge
 from vhost_inflight.judging.crash.plan import Kill, Plan, stores
+from vhost_inflight.judging.crash.stops import Pair
 from vhost_inflight.judging.play.split.world import SplitMemory as Memory
 
 
@@ -48,6 +52,28 @@ def test_v6_breaks_the_order(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "order was violated" in printed
     assert f"to run it again: {answer['again']}" in printed
     assert "--revision v6" in answer["again"]
+
+
+LOST = "nobody has anything to do, and the driver waits for its requests"
+HANGS: dict[str, tuple[type, str, Callable[..., None], str]] = {
+    "no kick is heeded": (
+        Server, "_watch_kicks", lambda *_: None, "the back-end rests, and does not heed a kick"
+    ),
+    "a kick is taken and forgotten": (Vring, "woken", Vring._take_kick, LOST),
+    "nobody is notified": (Vring, "_call", lambda *_: None, LOST),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ring", ["split", "packed"])
+@pytest.mark.parametrize("pair", [None, Pair("drain", "drain"), Pair("skip-drain", "skip-drain")])
+@pytest.mark.parametrize("what", HANGS)
+def test_a_life_that_hangs(monkeypatch: pytest.MonkeyPatch, ring: str, pair: Pair | None, what: str) -> None:
+    """It is seen at once, where it happens, though the next life would make it good."""
+    owner, name, broken, said = HANGS[what]
+    monkeypatch.setattr(owner, name, broken)
+    outcome = crash_test(ring=ring, revision="hardened", kills=40, seed=3, pair=pair)
+    assert [(broken.property, broken.reason) for broken in outcome.broken] == [("drains", said)]
+    assert outcome.kills < 30
 
 
 @pytest.mark.parametrize(

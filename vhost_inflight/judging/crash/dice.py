@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from refimpl.backend.reins import Order
 from vhost_inflight.judging.crash.bystander import signalled
+from vhost_inflight.judging.crash.faults import GaveUpError
 from vhost_inflight.judging.crash.plan import Kill
 from vhost_inflight.judging.crash.rig import Rig
 from vhost_inflight.judging.crash.steering import WORDS, BackEndReins, DriverReins
@@ -21,7 +22,7 @@ def live(rig: Rig, kill: Kill, dice: random.Random, happened: Callable[[Order], 
     """Let both processes move, one at a time, until the back-end is to die; return whether it came to its step.
 
     ``happened`` is called with each step that was taken. A life without the step ends after as many moves as serve
-    several rounds of requests, or when nobody can move.
+    several rounds of requests. Raises GaveUpError where nobody can move, or a kick is not heeded.
     """
     rig.start_steered(rig.seed, stops_of(kill))
     life = Life(rig, kill, dice, happened)
@@ -77,7 +78,7 @@ class Life:
         return 400 + 200 * self.rig.size if kill.seconds is None else int(kill.seconds * _A_SECOND)
 
     def go_on(self, moment: Moment | None = None) -> None:
-        """Let both move until it is to die, until nobody can move, or until the moment."""
+        """Let both move until it is to die, or until the moment. Raises GaveUpError where nobody ever will."""
         assert self.rig.reins is not None
         assert self.rig.driver is not None
         back_end, driver, beside = self.rig.reins, self.rig.driver, self.rig.beside
@@ -90,8 +91,12 @@ class Life:
             movers = _movers(self.rig, back_end, driver)
             if beside.move(idle=not movers):
                 movers = _movers(self.rig, back_end, driver)
-            if not (self._left and self._moves > end and (movers or back_end.at.choice)):
+            if not (self._left and self._moves > end):
                 break
+            if not (movers or back_end.at.choice):
+                if driver.at.choice:
+                    break  # it has found the back-end wrong, and the judge says so
+                raise GaveUpError("nobody has anything to do, and the driver waits for its requests")
             if moment is not None and said[-1].what == moment.step and begin - self._moves >= moment.least:
                 break
             most = beside.until(self._moves - end)

@@ -1,11 +1,11 @@
 """The driver of the crash test, steered: it stops after each of its steps until it is told to go on.
 
-Each report is a pair, a step's id and its choice, or ``("turn", None)``: which step comes next? and ``("rest", None)``:
-it sleeps, or has found the back-end wrong. It sends reports, in one list, where it waits, and is answered by an order:
-``go``; a number, that is ``go`` so many times in advance, though it waits at ``rest`` and at a kick in any case, since
-the back-end may move then; ``record`` and ``move``, after which it waits on; ``free``, after which it goes on unsteered
-and makes nothing more; and to ``turn`` a step's id, with the head and the length of the chain where it is the first of
-a request.
+Each report is a pair, a step's id and its choice, or ``("turn", None)``: which step comes next? ``("rest", 0)``: it
+sleeps, and ``("rest", 1)``: it has found the back-end wrong. It sends reports, in one list, where it waits, and is
+answered by an order: ``go``; a number, that is ``go`` so many times in advance, though it waits at ``rest`` and at a
+kick in any case, since the back-end may move then; ``record`` and ``move``, after which it waits on; ``free``, after
+which it goes on unsteered and makes nothing more; and to ``turn`` a step's id, with the head and the length of the
+chain where it is the first of a request.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SteeredGuest(CrashGuest):
         if self.free:
             return super().wait()
         if self.driver.asleep or self.broken:
-            self.pause("rest")
+            self.pause("rest", int(self.broken))
             if not (self.free or self.broken):
                 self.wake()
         return True
@@ -81,7 +81,7 @@ class ScriptedGuest(SteeredGuest):
     def loop(self) -> None:
         """Do what is ordered; then, when free, end what was begun and go on as others do."""
         while not self.free:
-            order = self.ask("rest" if self.broken else "turn")
+            order = self.ask(*(("rest", 1) if self.broken else ("turn", None)))
             if order != "go":
                 with contextlib.suppress(UsageError):
                     self._take(*order)

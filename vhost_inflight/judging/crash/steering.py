@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from refimpl.backend.reins import PACKET, Order, packet, unpacked
 from vhost_inflight.judging.crash.bystander import signalled
-from vhost_inflight.judging.crash.faults import CrashTestError
+from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError
 
 __all__ = ["PATIENCE", "WORDS", "BackEndReins", "DriverReins", "Reins", "answers"]
 
@@ -61,6 +61,7 @@ class BackEndReins:
         self._poll.register(self._ours, select.POLLIN)
         self._connection: set[int] = set()
         self._more: set[int] = set()
+        self._kicked: list[int] = []
         self._owed = False
         self.at = Order("", None)
 
@@ -122,8 +123,11 @@ class BackEndReins:
 
     def can_move(self, kicks: Iterable[int]) -> bool:
         """Return whether it has something to do: it does not rest, or was kicked, or has not read every message."""
-        if self.at.what != "rest" or any(signalled(kick) for kick in kicks):
-            return True
+        self._kicked = [kick for kick in kicks if signalled(kick)] if self.at.what == "rest" else []
+        return self.at.what != "rest" or bool(self._kicked) or self._unread()
+
+    def _unread(self) -> bool:
+        """Return whether there are messages that it has not read."""
         return any(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)) != bytes(4) for fd in self._connection)
 
     def settled(self) -> bool:
@@ -137,9 +141,20 @@ class BackEndReins:
         return self._ours.fileno() in answers(poll, "the back-end")
 
     def run(self, moves: int) -> list[Order]:
-        """Let it make so many moves, or fewer (refimpl.backend.reins); return what it said after each."""
-        self.tell("run", moves)
-        return self.hear()
+        """Let it make so many moves, or fewer (refimpl.backend.reins); return what it said after each.
+
+        One that rests and was kicked (`can_move` has seen it) is not made to wait for that: it looks. Raises
+        GaveUpError where the kick is there still, unless messages were to be read, which may say where kicks come.
+        """
+        if not self._kicked:
+            self.tell("run", moves)
+            return self.hear()
+        unread = self._unread()
+        self.tell("look")
+        said = self.hear()
+        if not unread and all(signalled(kick) for kick in self._kicked):
+            raise GaveUpError("the back-end rests, and does not heed a kick")
+        return said
 
     def close(self) -> None:
         """Let go."""
