@@ -138,9 +138,11 @@ def test_deaths_in_a_pause(tmp_path: Path, parts: Parts, qemu: Path) -> None:
             machine.say("load verify /dev/vda 8")
             machine.wait_for("LOAD", 30)
             machine.monitor("stop")
+            assert machine.is_served()
             for _ in range(2):
                 back_end.kill()
                 back_end.wait()
+                assert not machine.is_served()
                 back_end = serve(tmp_path, "--mem-slots", "0", "--log-level", "info")
                 wait_for(lambda: "a front-end connected" in (tmp_path / "log").read_text())
                 time.sleep(0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from vhost_inflight.guest import crash
 from vhost_inflight.guest.machine import GuestError
 from vhost_inflight.guest.prepare import MissingError
 from vhost_inflight.guest.sides import Side
+from vhost_inflight.judging.crash.plan import Kill
 
 
 def outcome(asked: Asked) -> TheirOutcome:
@@ -139,3 +141,30 @@ def test_a_back_end_that_ended_by_itself_is_not_called_a_guest_that_hangs(tmp_pa
     with pytest.raises(GuestError, match="ended with exit status 5"):
         campaign._has_to_move()
     back_end.kill()
+
+
+def test_nobody_dies_at_a_random_time_before_it_serves() -> None:
+    """QEMU 7.2 hangs after a death among its first messages: that would be said of the back-end."""
+    happened: list[str] = []
+
+    class Machine:
+        def lines(self) -> Iterator[str]:
+            return iter(())
+
+        def is_served(self) -> bool:
+            happened.append("looked")
+            return len(happened) > 5
+
+    class Served:
+        def died(self) -> bool:
+            return False
+
+        def kill(self) -> None:
+            happened.append("killed")
+
+    side: Any = Side(Machine(), Served())  # type: ignore[arg-type]  # what is used of them
+    plan: Any = under_guest._Deaths({}, at=False, dice=Random(1))
+    nowhere: Any = None
+    campaign = crash._Campaign(side, plan, TheirOutcome("split", "merged", 16, 1, 0), nowhere, 1)
+    campaign._live(Kill(seconds=0.0), lambda _what: None)
+    assert happened == ["looked"] * 6 + ["killed"]

@@ -41,12 +41,6 @@ __all__ = ["Asked", "TheirOutcome", "run", "tried"]
 _STARTS: Final = 10.0
 """Seconds in which a back-end listens."""
 
-_COMES: Final = 3.0
-"""Seconds that QEMU is waited for: it comes back within one."""
-
-_TALKS: Final = 0.3
-"""Seconds from then on: QEMU 7.2 never speaks again to any back-end after one that died in its first messages."""
-
 _OCCURRENCES: Final = (1, 2, 5, 20)
 _TRIES: Final = 3
 """How often an instruction is tried that is never done under this guest."""
@@ -147,7 +141,7 @@ class _BackEnd:
         self._said = ""
 
     def start(self, kill: Kill | None = None) -> None:
-        """Start one, and wait until it listens; with a time to die at, until QEMU has come, too."""
+        """Start one, and wait until it listens."""
         self.kill()
         self.socket.unlink(missing_ok=True)
         self._process = Process(self._words, self._log)
@@ -157,9 +151,6 @@ class _BackEnd:
         if kill is not None and kill.step:
             self._tracer = Tracer(self._process.pid, replace(self._aims[kill.step], occurrence=kill.occurrence))
             self._tracer.start([])
-        elif kill is not None:
-            self._wait(self._connected, _COMES)
-            time.sleep(_TALKS)
 
     def died(self) -> bool:
         """Return whether it was killed at its store. Raises GuestError when it ended by itself."""
@@ -209,11 +200,6 @@ class _BackEnd:
         deadline = time.monotonic() + seconds
         while not come() and time.monotonic() < deadline and not self._ended():
             time.sleep(0.002)
-
-    def _connected(self) -> bool:
-        """Return whether somebody is connected to the socket: its name is there a second time."""
-        told = Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()
-        return sum(line.endswith(f" {self.socket}") for line in told) > 1
 
 
 def tried(asked: Asked, progress: Callable[[str], None] = lambda _what: None) -> TheirOutcome:

@@ -28,7 +28,10 @@ from vhost_inflight.telling import STDIO, write_json
 __all__ = ["GuestOutcome", "endure", "guest_crash_test", "outcome_of", "run", "with_a_bar"]
 
 LIFE: Final = 5.0
-"""Seconds after which a back-end that did not come to its step is killed from outside; QEMU comes back within one."""
+"""Seconds of service after which a back-end that did not come to its step is killed from outside."""
+
+FIRST_LIFE: Final = 20.0
+"""Likewise where the step is one that the next to serve comes to for sure, however slow the machine is."""
 
 APART: Final = 10
 """Kills of a guest that is served, at least, before it takes the device anew, so that the region is fresh again."""
@@ -80,9 +83,17 @@ class _Campaign(Watched):
         self.moved = time.monotonic()
         self._live(side.arrival or Kill(seconds=0.0), progress)
 
-    def _live(self, kill: Kill, progress: Callable[[str], None]) -> None:
-        """Wait for a death, and kill it when none comes."""
-        deadline = time.monotonic() + (LIFE if kill.seconds is None else kill.seconds)
+    def _served(self) -> None:
+        """Wait until the back-end serves, or is dead, or nobody comes to it: QEMU does within a second of its own."""
+        deadline = time.monotonic() + PATIENCE
+        while not (self.back_end.died() or self.machine.is_served()) and time.monotonic() < deadline:
+            self.watch()
+            time.sleep(0.01)
+
+    def _live(self, kill: Kill, progress: Callable[[str], None], life: float = LIFE) -> None:
+        """Wait for a death, and kill it when none comes in its time, which begins when it serves."""
+        self._served()
+        deadline = time.monotonic() + (life if kill.seconds is None else kill.seconds)
         while not self.back_end.died() and time.monotonic() < deadline:
             self.watch()
             time.sleep(0.002)
@@ -110,12 +121,12 @@ class _Campaign(Watched):
         self.stop()
         self.back_end.kill()
         self.back_end.start(kills[0])
-        time.sleep(2.0)  # QEMU is back within a second: the guest resets a device that is there
+        self._served()  # the guest resets a device that is there
         self.machine.say("rebind")
-        self._live(kills[0], progress)
+        self._live(kills[0], progress, FIRST_LIFE)
         for kill in kills[1:]:
             self.back_end.start(kill)
-            self._live(kill, progress)
+            self._live(kill, progress, FIRST_LIFE)
         self.back_end.start()
         self.machine.wait_for("DISK", 60.0, self.has_to_live)
         self.back_end.kill()

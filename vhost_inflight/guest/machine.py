@@ -125,6 +125,17 @@ class Machine:
                 self.console.append(line)
                 yield line
 
+    def is_served(self) -> bool:
+        """Return whether another process has the guest's memory mapped: a back-end that QEMU has told of it.
+
+        QEMU is past its first messages then: 7.2 never speaks again after a death among those (docs/peers.md).
+        """
+        memory = next((_file(line) for line in _maps(self.process.pid) if b"memory-backend-memfd" in line), None)
+        others = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+        return memory is not None and any(
+            memory == _file(line) for pid in others if pid != self.process.pid for line in _maps(pid)
+        )
+
     def booted(self, meanwhile: Callable[[], None] = lambda: None) -> str:
         """Wait until the guest has its disk, and return what it says of it."""
         return self.wait_for("DISK", BOOT, meanwhile)
@@ -155,6 +166,19 @@ class Machine:
         self._errors.seek(0)
         told = [*self.console[-5:], *self._errors.read().decode("utf-8", "replace").splitlines()[-3:]]
         return GuestError(f"{what}; the end of the console: {' | '.join(told) or 'nothing'}")
+
+
+def _maps(pid: int) -> list[bytes]:
+    """Return what a process has mapped, a line each; nothing of one that is gone, or may not be seen."""
+    try:
+        return Path(f"/proc/{pid}/maps").read_bytes().splitlines()
+    except OSError:
+        return []
+
+
+def _file(line: bytes) -> list[bytes]:
+    """Return the device and the number of the file that is mapped."""
+    return line.split(None, 5)[3:5]
 
 
 def is_packed(disk: str) -> bool:
