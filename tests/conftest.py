@@ -1,4 +1,7 @@
-"""What holds for every test: what it needs is there or it says so, and it leaves nothing in the temporary directory."""
+"""What holds for every test: what it needs is there or it says so, it leaves nothing in the temporary directory.
+
+How long an example of hypothesis takes says nothing of it: the machine may have other things to do.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("any machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 IN_CI = os.environ.get("CI") == "true"
 """Whether nothing may be missing: a test whose needs are not met fails there, elsewhere it is skipped."""
