@@ -20,6 +20,7 @@ from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.under_guest import Asked, TheirOutcome, tried
 from vhost_inflight.guest import crash
 from vhost_inflight.guest.machine import GuestError
+from vhost_inflight.guest.plan import GuestPlan
 from vhost_inflight.guest.prepare import MissingError
 from vhost_inflight.guest.sides import Side
 from vhost_inflight.judging.crash.plan import Kill
@@ -143,28 +144,67 @@ def test_a_back_end_that_ended_by_itself_is_not_called_a_guest_that_hangs(tmp_pa
     back_end.kill()
 
 
+class _FakeGuest:
+    """A guest that is always well, served once it was looked at five times."""
+
+    def __init__(self) -> None:
+        self.happened: list[str] = []
+
+    def lines(self) -> Iterator[str]:
+        return iter(())
+
+    def is_served(self) -> bool:
+        self.happened.append("looked")
+        return self.happened.count("looked") > 5
+
+    def say(self, line: str) -> None:
+        self.happened.append(line)
+
+    def wait_for(self, start: str, *_: object) -> str:
+        return f"{start} ok 1 rounds 1 writes"
+
+
+class _FakeBackEnd:
+    """It dies as soon as it is to, if told so."""
+
+    def __init__(self, happened: list[str], *, dies: bool) -> None:
+        self.happened, self.dies = happened, dies
+
+    def start(self, kill: Kill | None = None) -> None:
+        self.happened.append(f"started {kill.step if kill is not None else 'to live'}")
+
+    def died(self) -> bool:
+        return self.dies
+
+    def kill(self) -> None:
+        self.happened.append("killed")
+
+
+def faked(*, dies: bool) -> tuple[crash._Campaign, list[str]]:
+    """Give a campaign of them, and what happens to them."""
+    guest = _FakeGuest()
+    side: Any = Side(guest, _FakeBackEnd(guest.happened, dies=dies))  # type: ignore[arg-type]  # what is used of them
+    plan = GuestPlan("split", "merged", Random(1))
+    nowhere: Any = None
+    return crash._Campaign(side, plan, TheirOutcome("split", "merged", 16, 1, 0), nowhere, 1), guest.happened
+
+
 def test_nobody_dies_at_a_random_time_before_it_serves() -> None:
     """QEMU 7.2 hangs after a death among its first messages: that would be said of the back-end."""
-    happened: list[str] = []
-
-    class Machine:
-        def lines(self) -> Iterator[str]:
-            return iter(())
-
-        def is_served(self) -> bool:
-            happened.append("looked")
-            return len(happened) > 5
-
-    class Served:
-        def died(self) -> bool:
-            return False
-
-        def kill(self) -> None:
-            happened.append("killed")
-
-    side: Any = Side(Machine(), Served())  # type: ignore[arg-type]  # what is used of them
-    plan: Any = under_guest._Deaths({}, at=False, dice=Random(1))
-    nowhere: Any = None
-    campaign = crash._Campaign(side, plan, TheirOutcome("split", "merged", 16, 1, 0), nowhere, 1)
+    campaign, happened = faked(dies=False)
     campaign._live(Kill(seconds=0.0), lambda _what: None)
     assert happened == ["looked"] * 6 + ["killed"]
+
+
+def test_a_guest_without_a_load_does_not_have_to_get_on() -> None:
+    """While it takes the device anew it writes nothing, however long that takes; at its load it has to."""
+    campaign, happened = faked(dies=True)
+    campaign.moved = -1e9
+    campaign._rebind(lambda _what: None)
+    assert [what for what in happened if what != "killed"] == [
+        "started to live", "stop", "started split.init.1", "rebind", "started split.init.2", "started split.init.3",
+        "started to live", "load verify /dev/vda 1",
+    ]  # fmt: skip
+    campaign.moved = -1e9
+    with pytest.raises(GuestError, match="somebody else killed the back-end"):
+        campaign._gets_on_at_times()

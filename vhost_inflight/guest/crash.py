@@ -63,6 +63,7 @@ class _Campaign(Watched):
             for kill in self.plan.next():
                 self.back_end.start(kill)
                 self._live(kill, progress)
+                self._gets_on_at_times()
         self.back_end.start()
         self.stop()
         self.compare()
@@ -82,6 +83,7 @@ class _Campaign(Watched):
         self.outcome.moves += 1
         self.moved = time.monotonic()
         self._live(side.arrival or Kill(seconds=0.0), progress)
+        self._gets_on_at_times()
 
     def _served(self) -> None:
         """Wait until the back-end serves, or is dead, or nobody comes to it: QEMU does within a second of its own."""
@@ -103,6 +105,9 @@ class _Campaign(Watched):
         self.outcome.steps[at] += 1
         self.plan.deaths[at] += 1
         progress(f"killed at {kill.text()}")
+
+    def _gets_on_at_times(self) -> None:
+        """Leave a back-end alone if no write came back for long: a guest at its load may not have had the time."""
         if time.monotonic() - self.moved > PATIENCE:
             self._has_to_move()
             self.back_end.kill()
@@ -114,7 +119,10 @@ class _Campaign(Watched):
         self.gets_on()
 
     def _rebind(self, progress: Callable[[str], None]) -> None:
-        """Let the guest reset the device and take it anew, and kill at each step of initialising the region."""
+        """Let the guest reset the device and take it anew, and kill at each step of initialising the region.
+
+        It has no load meanwhile.
+        """
         kills = list(self.plan.of_fresh())
         self._rebound += 1
         self.back_end.start()
