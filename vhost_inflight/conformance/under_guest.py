@@ -30,6 +30,7 @@ from vhost_inflight.conformance.process import Command, Process
 from vhost_inflight.conformance.ptrace import TracingError
 from vhost_inflight.conformance.symbols import symbols
 from vhost_inflight.conformance.tracer import Aim, Tracer
+from vhost_inflight.forked import held_signals
 from vhost_inflight.guest.back_end import GuestOutcome
 from vhost_inflight.guest.crash import endure, outcome_of, with_a_bar
 from vhost_inflight.guest.machine import GuestError
@@ -91,9 +92,7 @@ class TheirOutcome(GuestOutcome):
             yield f"killed at random times alone: {self.untraced}"
         if self.unreached:
             yield f"never done under this guest: {', '.join(self.unreached)}"
-        yield from (f"broken: {what}" for what in self.broken)
-        if not self.broken:
-            yield "nothing was lost, torn or hung, and the image is what the guest reads"
+        yield from self.verdict()
 
 
 class _Deaths:
@@ -144,7 +143,8 @@ class _BackEnd:
         """Start one, and wait until it listens."""
         self.kill()
         self.socket.unlink(missing_ok=True)
-        self._process = Process(self._words, self._log)
+        with held_signals():  # what ends this program finds the process here
+            self._process = Process(self._words, self._log)
         self._wait(self.socket.exists, _STARTS)
         if not self.socket.exists():
             raise GuestError(f"the back-end {self._how()} and does not listen")
@@ -166,12 +166,12 @@ class _BackEnd:
 
     def kill(self) -> None:
         """Kill it with all that it started."""
-        process, tracer, self._process, self._tracer = self._process, self._tracer, None, None
-        if process is not None:
-            self._said = process.said()
-            process.close()
-        if tracer is not None:
-            tracer.join()
+        if self._process is not None:
+            self._said = self._process.said()
+            self._process.close()
+        if self._tracer is not None:
+            self._tracer.join()
+        self._process = self._tracer = None
 
     def complain(self) -> None:
         """Raise UsageError when it has ended."""

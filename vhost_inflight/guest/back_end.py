@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from refimpl.errors import UsageError
 from refimpl.names import counted
+from vhost_inflight.forked import held_signals
 from vhost_inflight.guest.machine import GuestError
 from vhost_inflight.guest.plan import EACH, UNREACHED
 from vhost_inflight.judging.crash.plan import Kill, stores
@@ -36,7 +37,8 @@ _RESUBMITTED: Final = ('"split.reconnect.2"', '"packed.reconnect.4.submit"')
 class GuestOutcome:
     """What a guest was put through, and what it found.
 
-    ``broken``: what was lost, torn or hung, in its own words; ``unjudged``: what was to be shown and was not, and why.
+    ``broken``: what was lost, torn or hung, in its own words; ``unjudged``: what was to be shown and was not, and why;
+    ``interrupted``: Ctrl-C ended it.
     """
 
     ring: str
@@ -56,6 +58,7 @@ class GuestOutcome:
     disk: str = ""
     broken: list[str] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
+    interrupted: bool = False
     console: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
@@ -67,7 +70,8 @@ class GuestOutcome:
             "rounds": self.rounds, "writes": self.writes, "seconds": round(self.seconds, 1),
             "steps": dict(sorted(self.steps.items())),
             "unreached": {s: UNREACHED[s] for s in stores(self.ring, self.revision) if s in UNREACHED},
-            "disk": self.disk, "broken": self.broken, "unjudged": self.unjudged, "console": self.console,
+            "disk": self.disk, "broken": self.broken, "unjudged": self.unjudged,
+            "interrupted": self.interrupted, "console": self.console,
         }  # fmt: skip
 
     def report(self) -> Iterator[str]:
@@ -94,7 +98,9 @@ class GuestOutcome:
         """Give the last lines of the report."""
         yield from (f"broken: {what}" for what in self.broken)
         yield from (f"not shown: {what}" for what in self.unjudged)
-        if not self.broken and not self.unjudged:
+        if self.interrupted:
+            yield "interrupted: this is what was found so far"
+        elif not self.broken and not self.unjudged:
             yield "nothing was lost, torn or hung, and the image is what the guest reads"
 
 
@@ -157,11 +163,11 @@ class BackEnd:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, kill: Kill | None = None) -> None:
-        """Start one that dies at a step, or lives on."""
+        """Start one that dies at a step, or lives on; Ctrl-C at a terminal does not reach it."""
         command = [*self._command, "--seed", str(self.outcome.seed + self.outcome.kills)]
         command += ["--crash-at", kill.text()] if kill is not None and kill.step else []
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL)
+        with self.log.open("ab") as log, held_signals():
+            self.process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL, process_group=0)
 
     def died(self) -> bool:
         """Return whether it is dead. Raises GuestError when it was not a SIGKILL that it died of."""

@@ -23,7 +23,7 @@ from vhost_inflight.guest.qemu import RING_MAX, program, ring_size, version
 from vhost_inflight.guest.sides import WRITERS, Side, sides
 from vhost_inflight.guest.watched import PATIENCE, Watched
 from vhost_inflight.judging.crash.plan import Kill, stores
-from vhost_inflight.telling import STDIO, write_json
+from vhost_inflight.telling import STDIO, Ending, write_json
 
 __all__ = ["GuestOutcome", "endure", "guest_crash_test", "outcome_of", "run", "with_a_bar"]
 
@@ -260,20 +260,27 @@ def run(
 def with_a_bar(asked: Callable[[Callable[[str], None]], GuestOutcome], times: int, json_file: Path | None) -> bool:
     """Do what is asked for, with a progress bar on a terminal; print what came, and return whether all was right.
 
-    Raises InflightError where nothing was wrong, and not everything that was to be shown was; OSError for the file.
+    Raises InflightError where nothing was wrong, and not everything that was to be shown was; OSError for the file;
+    after Ctrl-C KeyboardInterrupt, when all is printed; after SIGTERM or SIGHUP SystemExit, when all is ended.
     """
     from rich.console import Console  # noqa: PLC0415  # what prints needs it, what imports this may not
     from rich.progress import Progress  # noqa: PLC0415
 
     terminal = Console(stderr=True)
-    with Progress(console=terminal, disable=not terminal.is_terminal) as bar:
-        task = bar.add_task("a guest boots", total=times)
-        outcome = asked(lambda what: bar.update(task, advance=1, description=what))
+    ending = Ending()
+    with ending.heard():
+        with Progress(console=terminal, disable=not terminal.is_terminal) as bar:
+            task = bar.add_task("a guest boots", total=times)
+            outcome = asked(lambda what: bar.update(task, advance=1, description=what))
+        if not outcome.interrupted:
+            ending.again()
     if json_file != STDIO:
         for line in outcome.report():
             print(line)
     if json_file is not None:
         write_json(json_file, outcome.document())
+    if outcome.interrupted:
+        raise KeyboardInterrupt
     if outcome.unjudged and not outcome.broken:
         raise InflightError(f"no verdict: {outcome.unjudged[0]}")
     return not outcome.broken

@@ -70,8 +70,9 @@ class Machine:
         with contextlib.ExitStack() as stack:
             self._errors = stack.enter_context((folder / "qemu.log").open("w+b"))
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0
-            )
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0,
+                process_group=0,  # Ctrl-C at a terminal does not reach it
+            )  # fmt: skip
             stack.pop_all()  # it runs: the block that it is used in closes the file
         self._monitor = monitor
         threading.Thread(target=self._read, daemon=True).start()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
+from vhost_inflight.forked import held_signals
 from vhost_inflight.guest.back_end import GuestOutcome, Served
 from vhost_inflight.guest.machine import Machine
 from vhost_inflight.guest.prepare import prepared
@@ -70,10 +71,11 @@ def sides(
             incoming = folder / "incoming" if number else None
             if number:
                 back_end.start(kill)
-            machine = Machine(
-                parts, folder, back_end.socket, packed=outcome.ring == "packed", queues=outcome.queues,
-                queue_size=outcome.queue_size, qemu=runs, incoming=incoming,
-            )  # fmt: skip
-            return Side(stack.enter_context(machine), back_end, incoming, kill)
+            with held_signals():  # what ends this program finds the machine here
+                machine = stack.enter_context(Machine(
+                    parts, folder, back_end.socket, packed=outcome.ring == "packed", queues=outcome.queues,
+                    queue_size=outcome.queue_size, qemu=runs, incoming=incoming,
+                ))  # fmt: skip
+            return Side(machine, back_end, incoming, kill)
 
         yield side

@@ -40,7 +40,7 @@ class Watched:
         self._writes, self._steps = 0, 0
 
     def lives_through(self, run: Callable[[], None]) -> None:
-        """Run a test, and note in the outcome what it broke, and what the guest said last."""
+        """Run a test, and note in the outcome what it broke, that it was interrupted, and what the guest said last."""
         started = time.monotonic()
         try:
             run()
@@ -48,6 +48,8 @@ class Watched:
             self.outcome.unjudged.append(str(error))
         except GuestError as error:
             self.outcome.broken.append(f"{error}; the back-end said: {self.back_end.said()}")
+        except KeyboardInterrupt:
+            self.outcome.interrupted = True
         list(self.machine.lines())
         self.outcome.console = self.machine.console[-12:]
         self.outcome.seconds = time.monotonic() - started
