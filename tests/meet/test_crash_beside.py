@@ -75,6 +75,30 @@ def test_more_rings(ring: str) -> None:
     assert any(step.startswith("3:") for step, *_ in outcome.events)
 
 
+@pytest.mark.parametrize(("ring", "queues"), [("split", 4), ("packed", 3)])
+def test_a_driver_that_had_all_back_makes_more_later(monkeypatch: pytest.MonkeyPatch, ring: str, queues: int) -> None:
+    """It sleeps, and nobody is to notify it: it is no back-end's fault that nothing comes back then."""
+    monkeypatch.setattr(stopping, "_BUSY", 0)
+    monkeypatch.setattr(stopping, "WAYS", WAYS[:1])
+    outcome = killed(ring, "skip-drain", "skip-drain", queues=queues, revision="hardened")
+    assert (outcome.kills, outcome.broken) == (25, [])
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(("ring", "size", "back", "queues"), [
+    ("split", 256, "drain", 2), ("split", 128, "skip-drain", 4), ("packed", 32, "skip-drain", 4),
+    ("packed", 2048, "drain", 1), ("packed", 256, "may-suspend", 2),
+])  # fmt: skip
+def test_large_rings(ring: str, size: int, back: str, queues: int) -> None:
+    """They take long to finish, and are waited for."""
+    pair = Pair(back, back)
+    for seed in (1, 2):
+        outcome = crash_test(
+            ring=ring, revision="hardened", queue_size=size, kills=3, seed=seed, pair=pair, queues=queues
+        )
+        assert (outcome.kills, outcome.broken) == (3, [])
+
+
 @pytest.mark.parametrize("ring", REVISIONS)
 @pytest.mark.parametrize(("back", "front"), list(product(GENERATIONS, GENERATIONS)))
 @pytest.mark.parametrize("queues", [2, 4])

@@ -23,7 +23,7 @@ from refimpl.frontend.memory import USER_BASE
 from refimpl.wire.codec import Request
 from refimpl.wire.features import GENERATIONS
 from refimpl.wire.transport import Received
-from vhost_inflight.judging.crash import stopping
+from vhost_inflight.judging.crash import stopping, stopping_rig
 from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.command import run
 from vhost_inflight.judging.crash.outcome import Outcome
@@ -279,5 +279,16 @@ def test_a_back_end_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
         return 0
 
     monkeypatch.setattr(SteeredVring, "stop", never)
-    monkeypatch.setattr(stopping, "_MOVES", 300)
+    monkeypatch.setattr(stopping_rig, "_MOVES", 300)
     assert "does not answer GET_VRING_BASE" in killed("split", "drain", "drain").properties["drains"].reason
+
+
+@pytest.mark.parametrize("ring", REVISIONS)
+def test_a_large_ring_has_more_to_drain(monkeypatch: pytest.MonkeyPatch, ring: str) -> None:
+    """How many moves are waited for is by how many requests there can be."""
+    monkeypatch.setattr(stopping_rig, "_MOVES", 0)
+    outcome = crash_test(ring=ring, revision="hardened", queue_size=64, kills=3, seed=1, pair=Pair("drain", "drain"))
+    assert (outcome.kills, outcome.broken) == (3, [])
+    monkeypatch.setattr(stopping_rig, "_FOR_EACH", 1)
+    outcome = crash_test(ring=ring, revision="hardened", queue_size=64, kills=3, seed=1, pair=Pair("drain", "drain"))
+    assert "does not answer" in outcome.properties["drains"].reason

@@ -13,6 +13,7 @@ from refimpl.backend.server import Server
 from refimpl.choices import Choices
 from refimpl.errors import UsageError
 from refimpl.memory import store
+from refimpl.split import fetch as split_fetch
 from vhost_inflight.judging.crash.campaign import crash_test
 from vhost_inflight.judging.crash.command import run
 from vhost_inflight.judging.crash.guest import Record
@@ -62,6 +63,22 @@ HANGS: dict[str, tuple[type, str, Callable[..., None], str]] = {
     "a kick is taken and forgotten": (Vring, "woken", Vring._take_kick, LOST),
     "nobody is notified": (Vring, "_call", lambda *_: None, LOST),
 }  # fmt: skip
+
+
+def test_a_kick_that_is_asked_for_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A back-end that asks to be kicked for the request after the next one waits while one comes alone."""
+    arm = split_fetch.arm
+
+    def late(state: Any) -> None:
+        state.last_avail += 1
+        try:
+            arm(state)
+        finally:
+            state.last_avail -= 1
+
+    monkeypatch.setattr(split_fetch, "arm", late)
+    outcome = crash_test(revision="merged", kills=60, seed=3)
+    assert [(broken.property, broken.reason) for broken in outcome.broken] == [("drains", LOST)]
 
 
 @pytest.mark.parametrize("ring", ["split", "packed"])

@@ -34,10 +34,14 @@ class Bystander(Client):
         return len(self.record.used)
 
     def moves(self, *, idle: bool) -> bool:
-        """Take a turn if it is time, or others are ``idle``; return whether it did: asleep, it has to be notified."""
+        """Take a turn if it is time, or others are ``idle``; return whether it did.
+
+        Asleep, it has to be notified; with nothing on the way it has not, and goes on if it is to make requests.
+        """
         if self.left > 0 and not idle:
             return False
-        can = not self.broken and (not self.driver.asleep or signalled(self.places[0].call))
+        asleep = self.driver.asleep and (bool(self.pending) or not self.making)
+        can = not self.broken and (not asleep or signalled(self.places[0].call))
         if can or self.left <= 0:
             self.left = self.dice.randint(1, _BETWEEN)
         if not can:

@@ -131,10 +131,13 @@ class Client:
         return taken
 
     def _make(self) -> None:
-        """Make requests of most of the free heads, in any order, as long as there is room."""
+        """Make requests of most of the free heads, in any order, as long as there is room; of all, of one at times.
+
+        One alone is what a back-end that waits for more, or for another one, is not kicked for.
+        """
         free = list(self.driver.free)
         self.dice.shuffle(free)
-        spared = self.dice.choice((0, 0, 1)) if len(free) < self.ram.queue_size else 0
+        spared = self.dice.choice((0, 0, 1) if len(free) < self.ram.queue_size else (0, 0, 0, len(free) - 1))
         for head in free[spared:]:
             length = self._length()
             if length:

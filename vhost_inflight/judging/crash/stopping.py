@@ -24,9 +24,6 @@ from vhost_inflight.judging.crash.stops import WAYS, Stops
 
 __all__ = ["StoppingLives"]
 
-_MOVES = 20_000
-"""Moves after which a back-end that was asked to stop will not answer: far more than it takes to finish all it has."""
-
 _RUNS_ON = 80
 """Moves that rings beside have while ring 0 is stopped, at least, at most: afterwards each has to show something."""
 
@@ -171,14 +168,14 @@ class StoppingLives:
     def _had_back(self, life: Life, had: Callable[[], list[bool]], *, ran: bool) -> bool:
         """Return whether each ring beside had it all back. Raises _DiesError."""
         rig, least = self.rig, self.dice.randint(0, _RUNS_ON)
-        for moves in range(_MOVES):
+        for moves in range(self.rig.patience):
             served = had()
             if moves >= least and all(served):
                 return True
             for one, was in zip(rig.beside, served, strict=True):
                 one.making = moves < _BUSY or not was
             if not ran or (said := rig.move_beside()) is None:
-                return False
+                return all(had())
             life.took([said])
             self._suspended(rig.went_on([said.what]), said.what)
             if self.outcome.lost:
@@ -203,7 +200,7 @@ class StoppingLives:
         """Let both move until there is an answer. Raises _DiesError when it is to die, GaveUpError if none comes."""
         driver, rig = self.rig.driver, self.rig
         assert driver is not None
-        for _ in range(_MOVES):
+        for _ in range(self.rig.patience):
             rig.beside.move(idle=False, stopped=rig.stopped)
             awake = driver.at.what != "rest" or signalled(rig.here.calls[0])
             if not rig.stopped and awake and self.dice.random() < 0.3:

@@ -33,8 +33,9 @@ __all__ = ["Seen", "StoppingFrontEnd", "StoppingRig"]
 _LOOK_ON = 200
 """Steps of a back-end that goes on though it has answered, at most: enough to finish and publish all that it has."""
 
-_PATIENCE = 20_000
-"""Steps of rings that run in which a message is answered: far more than a turn of the main loop has."""
+_MOVES, _FOR_EACH = 20_000, 100
+"""Moves, and more for each entry of each ring, after which what did not come will not: an answer of a back-end, or what
+rings beside made. It is far more than it takes to finish all that there can be."""
 
 _P = TypeVar("_P", bound=Payload)
 
@@ -188,6 +189,11 @@ class StoppingRig(Rig):
         return self.here.stopped
 
     @property
+    def patience(self) -> int:
+        """Moves after which what is waited for will not come."""
+        return _MOVES + _FOR_EACH * self.size * self.shape.queues
+
+    @property
     def some_run(self) -> bool:
         """Whether a ring runs."""
         return len(self.stopped) < self.shape.queues
@@ -282,7 +288,7 @@ class StoppingRig(Rig):
             steps.append(said.what)
             if len(steps) == _LOOK_ON and not self.some_run:
                 raise _GoesOnError
-            if len(steps) == _PATIENCE:
+            if len(steps) == self.patience:
                 raise GaveUpError("the back-end does not answer GET_FEATURES")
             said = self.steered().go_or_answer("later" if said.what == "rest" and said.choice else "go")
 
