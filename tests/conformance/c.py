@@ -32,11 +32,16 @@ def command(folder: Path, mistake: str = "", *, sanitized: bool = False) -> str:
     return f"{built(folder, mistake, sanitized=sanitized)} {{socket}} {{image}}"
 
 
-def changed(folder: Path, old: str, new: str) -> str:
-    """Build it from another source, in which ``new`` is in the place of ``old``; give the command that starts it."""
+def changed(folder: Path, *pairs: str) -> str:
+    """Build it from another source, in which, of each two, the second is in the place of the first; give the command.
+
+    It is the one that starts the program.
+    """
     text = SOURCE.read_text(encoding="utf-8")
-    assert old in text
-    text = text.replace(old, new, 1).replace('"../vectors/', f'"{SOURCE.parents[1]}/vectors/')
+    for old, new in zip(pairs[::2], pairs[1::2], strict=True):
+        assert old in text
+        text = text.replace(old, new, 1)
+    text = text.replace('"../vectors/', f'"{SOURCE.parents[1]}/vectors/')
     source, program = folder / "changed.c", folder / "changed"
     source.write_text(text, encoding="utf-8")
     subprocess.run(["cc", *_FLAGS[:1], "-g", "-O1", "-o", program, source], check=True)

@@ -13,7 +13,7 @@ from refimpl.choices import Choices
 from refimpl.frontend.memory import DATA_AT, STATUS_AT
 from refimpl.layout import EVENT_DESC, EVENT_ENABLE, region_at
 from refimpl.memory import SharedMemory
-from refimpl.wire.features import EVENT_IDX, WANTED
+from refimpl.wire.features import EVENT_IDX
 from refimpl.wire.payload import Inflight
 from vhost_inflight.conformance.driver import SECTOR, Request
 from vhost_inflight.conformance.judge import judge_memory, state_of
@@ -28,7 +28,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     """Give a rig with a split ring and a region, without a back-end."""
     setup = Setup(Command("nobody {socket} {image}"), Choices())
     with Rig(setup, LOADS["mixed"], tmp_path) as made:
-        made.front_end.features = WANTED
+        made.front_end.features = made.front_end.wanted
         held = made.front_end.held
         held.memory, held.described = SharedMemory.create(4096, "region"), Inflight(4096, 0, 1, QUEUE_SIZE)
         made.client.begin()
@@ -101,6 +101,16 @@ def test_what_is_right_is_not_wrong(rig: Rig) -> None:
     region(rig).used_idx = 2
     assert (left(rig), seen(rig), left(rig)) == ([], [], [])
     assert rig.client.outstanding == []
+
+
+def test_a_region_that_serves_is_not_fresh(rig: Rig) -> None:
+    """Whoever comes next would begin anew, and forget what is in flight."""
+    region(rig).version = 0
+    write, _ = made(rig, "write", "read")
+    assert left(rig) == []
+    do(rig, write)
+    give_back(rig, write.head)
+    assert left(rig) == ["well-formed"]
 
 
 def test_a_used_request_that_is_done_again_is_seen_on_the_disk(rig: Rig) -> None:

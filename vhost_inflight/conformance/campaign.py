@@ -11,13 +11,14 @@ import signal
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 from refimpl.errors import InflightError
 from vhost_inflight.conformance.life import Setup
 from vhost_inflight.conformance.load import LOADS, Load
 from vhost_inflight.conformance.points import ENDS, Case, Deaths, Point
-from vhost_inflight.conformance.trying import Verdict, stores_after, try_case
+from vhost_inflight.conformance.trying import Verdict, stores_after, stride_of, try_case
 from vhost_inflight.telling import Ending
 
 __all__ = ["Campaign"]
@@ -40,6 +41,24 @@ class Campaign:
         self.setup = setup
         self._points: dict[tuple[str, Deaths], list[Point]] = {}
         self._seconds: dict[str, float] = {}
+        self._strides: dict[str, int | None] = {}
+
+    def setup_for(self, load: Load) -> Setup:
+        """Give the setup of a load: of several queues with what is known of where their regions lie."""
+        if load.queues == 1:
+            return self.setup
+        if load.name not in self._strides:
+            self._strides[load.name] = stride_of(self.setup, load)
+        return replace(self.setup, stride=self._strides[load.name])
+
+    def unseen(self, load: Load) -> str | None:
+        """Say which regions were not found, so that they are not judged; None: all were."""
+        if load.queues == 1 or self.setup_for(load).stride is not None:
+            return None
+        return (
+            f"{self.setup.ring} {load.name}: only the first queue's region was found in the shared buffer, as no other "
+            "has the same version and desc_num: what a death leaves in the others is not judged"
+        )
 
     # What there is to try
 
@@ -49,7 +68,7 @@ class Campaign:
         if key not in self._points:
             case = self._case(load, *deaths)
             aims = self.aims(case)
-            self._points[key] = [] if aims is None else stores_after(self.setup, case, aims)
+            self._points[key] = [] if aims is None else stores_after(self.setup_for(load), case, aims)
         return self._points[key]
 
     def cases(self, load: Load) -> list[Case]:
@@ -107,7 +126,7 @@ class Campaign:
         if aims is None:
             why = f"there are fewer stores in this life: {self._in_short_life(case)}"
             return Verdict(case, "skip", why=why)
-        return try_case(self.setup, case, aims, self._time_of(case))
+        return try_case(self.setup_for(LOADS[case.load]), case, aims, self._time_of(case))
 
     def run_all(self, cases: Iterable[Case], jobs: int) -> Generator[Verdict, None, None]:
         """Try cases in so many processes at once, and give the verdicts in the order of the cases."""
@@ -123,7 +142,7 @@ class Campaign:
                 for case in itertools.islice(left, _AHEAD * jobs - len(begun)):
                     aims = self.aims(case)
                     if aims is not None:
-                        told = self.setup, case, aims, self._time_of(case)
+                        told = self.setup_for(LOADS[case.load]), case, aims, self._time_of(case)
                         begun.append(pool.submit(_tried, *told))
                 if not begun:
                     return

@@ -174,6 +174,8 @@ def _at(campaign: Campaign, ring: Ring, case: Case) -> None:
     ring.verdicts.append(verdict)
     if verdict.word == "skip":
         ring.unjudged.append(f"{case} was not tried: {verdict.why}")
+    elif unseen := campaign.unseen(LOADS[case.load]):
+        ring.unjudged.append(unseen)
 
 
 def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], told: Callable[[str, int], None]) -> None:
@@ -205,6 +207,8 @@ def _on(campaign: Campaign, ring: Ring, asked: Asked, loads: Sequence[Load], tol
                     break
         if not killed:
             ring.unjudged.append(_none_killed(ring, load))
+        if unseen := campaign.unseen(load):
+            ring.unjudged.append(unseen)
 
 
 def _serves(campaign: Campaign, ring: Ring, load: Load) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from refimpl.packed.driver import PackedDriver
 from refimpl.packed.ring import is_used
 from refimpl.split.chain import Buffer
 from refimpl.split.driver import SplitDriver
-from refimpl.wire.features import INDIRECT_DESC
+from refimpl.wire.features import BLK_FLUSH, INDIRECT_DESC
 from vhost_inflight.conformance.load import Ask, Load
 
 __all__ = ["SECTOR", "Client", "Disk", "Request", "next_place"]
@@ -52,6 +52,13 @@ class Disk:
         """Return what is in a sector."""
         with self.path.open("rb") as image:
             return os.pread(image.fileno(), SECTOR, number * SECTOR)
+
+    def changed(self) -> Iterator[int]:
+        """Give the numbers of the sectors that something was written to."""
+        image = self.path.read_bytes()
+        for number in range(_SECTORS):
+            if image[number * SECTOR : (number + 1) * SECTOR] != content(b"initial", number):
+                yield number
 
 
 @dataclass(eq=False, slots=True)
@@ -129,6 +136,8 @@ class Client:
 
     def _make(self, ask: Ask) -> None:
         driver = self.drivers[ask.queue]
+        if ask.kind == "flush" and not self.front_end.features & BLK_FLUSH:
+            ask = replace(ask, kind="write")
         indirect = ask.indirect and bool(self.front_end.features & INDIRECT_DESC)
         needed = 1 if indirect else 2 if ask.kind == "flush" else 3
         room = driver.room if isinstance(driver, PackedDriver) else len(driver.free)
@@ -227,6 +236,10 @@ class Client:
                 _, slot = self.ram.slot(request.ask.queue, request.head)
                 if bytes(slot[DATA_AT : DATA_AT + SECTOR]) != content(b"poison", request.number):
                     self._again(request)
+        asked = {request.sector for request in self.requests if request.ask.kind == "write"}
+        if unasked := sorted(set(disk.changed()) - asked):
+            more = f", and {len(unasked) - 1} more," if len(unasked) > 1 else ""
+            self.wrong.append(("intact", f"sector {unasked[0]}{more} was written to, and no request asks for that"))
 
     def _judge_write(self, request: Request, found: bytes) -> None:
         if found == content(b"written", request.number):

@@ -103,11 +103,16 @@ def judge_memory(rig: Rig, choices: Choices) -> Iterator[Broken]:
     """Judge the memory that a death left: what a right recovery makes of it, held against what the driver made."""
     for queue in range(rig.ram.queues):
         region = rig.region(queue)
-        if len(region) < 16 or not rig.client.drivers or not any(region[8:10]):
-            continue  # there is no region yet, or it is fresh: nothing is told by it
+        if len(region) < 16 or not rig.client.drivers:
+            continue  # there is no region yet
         where = f"queue {queue}: " if rig.ram.queues > 1 else ""
         visible = set(rig.client.visible(queue))
         mine = [request for request in rig.client.requests if request.ask.queue == queue]
+        if not any(region[8:10]):  # it is fresh: nothing is told by it, unless it should not be
+            if visible or any(request.used for request in mine):
+                text = "requests have come back, and by its version, 0, the region is fresh: what is in flight is lost"
+                yield Broken("well-formed", "memory", where + text)
+            continue
         recovery = recover(given_of(rig, queue, choices), recorded=False)
         judged = _refused(recovery) if recovery.refused is not None else _judge(rig, queue, recovery, mine, visible)
         for property_, text in judged:

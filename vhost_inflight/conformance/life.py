@@ -23,6 +23,7 @@ from refimpl.frontend.memory import GuestRam
 from refimpl.packed.ring import packed_ring_bytes
 from refimpl.split.ring import ring_bytes
 from refimpl.wire.features import (
+    BLK_FLUSH,
     EVENT_IDX,
     PROTOCOL_INFLIGHT_SHMFD,
     RING_PACKED,
@@ -33,6 +34,7 @@ from vhost_inflight.conformance.driver import SECTOR, Client, Disk
 from vhost_inflight.conformance.load import QUEUE_SIZE, Load
 from vhost_inflight.conformance.process import Command, Process, had_time, resting, served_by, wants_to_run
 from vhost_inflight.conformance.ptrace import TracingError
+from vhost_inflight.conformance.regions import stride_in
 from vhost_inflight.conformance.tracer import Aim, Area, Tracer
 from vhost_inflight.forked import held_signals
 
@@ -62,7 +64,8 @@ class Setup:
 
     ``in_order``: its device finishes requests in the order in which it gets them. ``event_index``: on a packed ring the
     driver says of which used element it wants to be notified, as on a split one, where the back-end offers that.
-    ``successor`` is the command of each life but the first, where that is another program's.
+    ``successor`` is the command of each life but the first, where that is another program's. ``stride`` is how many
+    bytes lie between two queues' regions in its shared buffer, None where that is not known.
     """
 
     command: Command
@@ -71,6 +74,7 @@ class Setup:
     in_order: bool = False
     successor: Command | None = None
     event_index: bool = False
+    stride: int | None = None
 
     @property
     def ring(self) -> str:
@@ -120,7 +124,7 @@ class Rig:
         packed = setup.ring == "packed"
         with contextlib.ExitStack() as stack:
             self.ram = stack.enter_context(GuestRam(load.queues, QUEUE_SIZE, SECTOR, packed=packed))
-            features = WANTED & ~EVENT_IDX if packed and not setup.event_index else WANTED
+            features = (WANTED & ~EVENT_IDX if packed and not setup.event_index else WANTED) | BLK_FLUSH
             self.front_end = stack.enter_context(
                 FrontEnd(folder / "socket", self.ram, timeout=_STARTS, features=features)
             )
@@ -157,26 +161,37 @@ class Rig:
             Area(f"ring {queue}", memory.fd, place.ring, memory.view(place.ring, ring))
             for queue, place in enumerate(self.ram.places)
         ]
-        held = self.front_end.inflight
+        held, stride = self.front_end.inflight, self._stride
         if held is not None:
-            stride = held.size // self.ram.queues
             found += [
                 Area(f"region {queue}", held.fd, held.offset + queue * stride, held.view(queue * stride, stride))
                 for queue in range(self.ram.queues)
             ]
         return found
 
+    @property
+    def _stride(self) -> int:
+        """How far apart regions are taken to be."""
+        held = self.front_end.inflight
+        return self.setup.stride or (held.size // self.ram.queues if held is not None else 0)
+
+    def found_stride(self) -> int | None:
+        """Return how far apart they are, as the back-end that has served shows; None where it does not."""
+        held, choices = self.front_end.inflight, self.setup.choices
+        if held is None:
+            return None
+        return stride_in(bytes(held.view()), self.ram.queues, choices.ring, choices.revision, QUEUE_SIZE)
+
     def ring_memory(self, queue: int) -> dict[str, bytes]:
         """Return the bytes of each part of a ring."""
         return ring_parts(self.ram.packed_rings[queue] if self.ram.packed else self.ram.rings[queue])
 
     def region(self, queue: int) -> bytes:
-        """Return the bytes of a queue's region; of none, where there is no shared buffer."""
+        """Return the bytes of a queue's region; none, where there is no shared buffer, or it is not known where."""
         held = self.front_end.inflight
-        if held is None:
+        if held is None or (queue and self.setup.stride is None):
             return b""
-        stride = held.size // self.ram.queues
-        return bytes(held.view(queue * stride, stride))
+        return bytes(held.view(queue * self._stride, self._stride))
 
     def _watch(self) -> None:
         if self.tracer is not None:
@@ -316,14 +331,14 @@ class Rig:
         active, rests, had = time.monotonic(), 0, had_time(self.serving)
         while True:
             waiting = bool(self.client.outstanding) and not self.client.wrong
-            events = poll.poll(_LOOK * 1000 if waiting else 0)
-            for fd, _ in events:
+            left = len(self.client.outstanding)
+            for fd, _ in poll.poll(_LOOK * 1000 if waiting else 0):
                 if fd not in calls:
                     return self._lost("it closed the connection")
                 with self.tracer.looking if self.tracer is not None else contextlib.nullcontext():
                     self.client.drivers[calls[fd]].wake()
                     self.client.collect(calls[fd])
-            if events:
+            if len(self.client.outstanding) < left:  # a notification without anything new gives no more time
                 active, rests, had = time.monotonic(), 0, had_time(self.serving)
                 continue
             rests = rests + 1 if self._rests() else 0
@@ -333,7 +348,7 @@ class Rig:
             if not waiting:
                 time.sleep(0.0001)
             # looks are counted, not time alone: on a busy machine this process may get no look for a while
-            elif (rests * _LOOK > self.setup.patience and idle > self.setup.patience) or idle > _BUSY:
+            elif idle > self.setup.patience and (rests * _LOOK > self.setup.patience or idle > _BUSY):
                 return self._hung()
 
     def _rests(self) -> bool:
@@ -350,7 +365,8 @@ class Rig:
         shown = [str(r) for queue in range(self.ram.queues) for r in self.client.visible(queue)]
         if shown:
             return Ending("hung", f"{shown[0]} is visible as used, and the driver was not notified")
-        return Ending("hung", f"the back-end rests, and did not give back {left}")
+        how = "rests" if self._rests() else "goes on"
+        return Ending("hung", f"the back-end {how}, and did not give back {left}")
 
     def _lost(self, why: str) -> Ending:
         """Say how a back-end ended that is gone or does not answer as it should."""

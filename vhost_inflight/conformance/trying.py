@@ -16,7 +16,7 @@ from vhost_inflight.conformance.life import Ending, Rig, Setup
 from vhost_inflight.conformance.load import LOADS, Load
 from vhost_inflight.conformance.points import Case, Point, points
 
-__all__ = ["LastLife", "Verdict", "last_life", "stores_after", "try_case"]
+__all__ = ["LastLife", "Verdict", "last_life", "stores_after", "stride_of", "try_case"]
 
 _AGAIN: Final = 3
 """How often a case is tried that came otherwise than expected."""
@@ -87,6 +87,16 @@ def _tried(setup: Setup, case: Case, aims: Sequence[Point], seconds: float) -> V
         broken.append(Broken("drains", "life", ending.why))
     told = word(ending, broken)
     return Verdict(case, told, tuple(aims), broken, ending.why, state=state, served=ending.seconds)
+
+
+def stride_of(setup: Setup, load: Load) -> int | None:
+    """Return how far apart regions lie in the shared buffer, as a life without a crash shows; None where it does not.
+
+    Raises InflightError where it cannot be started, or lacks what it takes.
+    """
+    with _Housed(setup, load) as rig:
+        rig.live()
+        return rig.found_stride()
 
 
 def stores_after(setup: Setup, case: Case, aims: Sequence[Point]) -> list[Point]:

@@ -31,6 +31,7 @@
 #define PACKED (1ull << 34)
 #define VERSION_1 (1ull << 32)
 #define PROTOCOL (1ull << VHOST_USER_F_PROTOCOL_FEATURES)
+#define FLUSH (1ull << VIRTIO_BLK_F_FLUSH)
 #define CONFIG (1ull << 9)
 #define INFLIGHT_SHMFD (1ull << 12)
 #define GET_CONFIG 24
@@ -101,6 +102,8 @@ static uint32_t perform(struct work *work)
         done = preadv(image, data, pieces, at);
     else if (header->type == VIRTIO_BLK_T_OUT)
         done = pwritev(image, data, pieces, at);
+    else if (header->type == VIRTIO_BLK_T_FLUSH)
+        done = length + (fdatasync(image) != 0);
     else
         done = length = 0;
     *status = done == length ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
@@ -400,7 +403,7 @@ int main(int argc, char **argv)
 {
     static char *eal[] = {"dpdk", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry", "-m", "64", "-l", "0",
                           "--log-level=error"};
-    uint64_t features = PACKED | VERSION_1 | PROTOCOL, protocol;
+    uint64_t features = PACKED | VERSION_1 | PROTOCOL | FLUSH, protocol;
 
     if (argc != 3 && argc != 4) {
         fputs("usage: dpdk SOCKET IMAGE [HOLD]\n", stderr);
