@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from refimpl.backend.blk import WRITE
+from refimpl.backend.disk import Disk
 from refimpl.backend.disk_queue import Schedule
 from refimpl.choices import Choices
 from refimpl.errors import BackEndError
@@ -15,8 +16,10 @@ from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
 from refimpl.wire.codec import Request
 from refimpl.wire.features import PROTOCOL_INFLIGHT_SHMFD
+from refimpl.wire.payload import VringState
 from tests.refimpl.backend.test_server import wait_for
-from tests.refimpl.wire_rig import serving
+from tests.refimpl.wire_peer import Peer
+from tests.refimpl.wire_rig import make_image, serving
 
 HELD = Schedule(hold=4, order="fifo", batch=4, idle=3600)
 """Nothing is finished before there are four."""
@@ -98,3 +101,42 @@ def test_a_buffer_that_is_kept(
         assert "ring 0 stops: the driver: " in said
     else:
         assert "starts with the region that it left: 3 requests resubmitted" in said
+
+
+@pytest.mark.parametrize("request_", [Request.RESET_DEVICE, Request.RESET_OWNER])
+def test_every_ring_stops(tmp_path: Path, request_: Request) -> None:
+    """Both of two rings that run, one that is stopped already, and what was said of where they go on: nothing stays."""
+    with Disk(make_image(tmp_path), queues=3) as disk:
+        peer = Peer(disk)
+        try:
+            peer.negotiate()
+            for queue in range(2):
+                peer.describe(queue)
+                peer.say(Request.SET_VRING_BASE, VringState(queue, 5 + queue))
+                peer.start(queue)
+            peer.say(Request.SET_VRING_BASE, VringState(2, 7))
+            assert [ring.queue is not None for ring in peer.backend.rings] == [True, True, False]
+            peer.say(request_)
+            for queue in range(3):
+                ring = peer.backend.rings[queue]
+                assert (ring.queue, ring.blk, ring.kick_fd, ring.enabled) == (None, None, None, False)
+                assert peer.ask(Request.GET_VRING_BASE, VringState(queue, 0)).message.payload == VringState(queue, 0)
+        finally:
+            peer.close()
+
+
+@pytest.mark.parametrize("request_", [Request.RESET_DEVICE, Request.RESET_OWNER])
+def test_a_ring_begins_anew(tmp_path: Path, request_: Request) -> None:
+    """A base that was given before a reset is none: fetching begins at the ring's begin, if no other one is given."""
+    with Disk(make_image(tmp_path), queues=2) as disk:
+        peer = Peer(disk)
+        try:
+            peer.negotiate()
+            peer.describe()
+            peer.say(Request.SET_VRING_BASE, VringState(0, 5))
+            peer.start()
+            peer.say(request_)
+            peer.start()
+            assert peer.ask(Request.GET_VRING_BASE, VringState(0, 0)).message.payload == VringState(0, 0)
+        finally:
+            peer.close()

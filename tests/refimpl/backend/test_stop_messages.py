@@ -11,6 +11,7 @@ from refimpl.errors import FrontEndError
 from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
 from refimpl.memory import SharedMemory
+from refimpl.packed.driver import PackedDriver
 from refimpl.split.chain import Buffer
 from refimpl.split.driver import SplitDriver
 from refimpl.wire.codec import Request
@@ -67,15 +68,26 @@ def serving(peer: Peer, *, tracked: bool = True) -> SharedMemory | None:
     if tracked:
         memory = SharedMemory.create(192, "region")
         peer.say(Request.SET_INFLIGHT_FD, Inflight(192, 0, 1, QUEUE_SIZE), memory.fd)
-    peer.describe()
-    driver = SplitDriver(peer.ram.rings[0], event_index=True)
+    busy(peer)
+    return memory
+
+
+def busy(peer: Peer, queue: int = 0) -> SplitDriver | PackedDriver:
+    """Run a ring with three requests that the device holds back; return its driver."""
+    peer.describe(queue)
+    ram = peer.ram
+    driver = (
+        PackedDriver(ram.packed_rings[queue], event_index=True)
+        if ram.packed
+        else SplitDriver(ram.rings[queue], event_index=True)
+    )
     for head in (0, 2, 4):
-        address, slot = peer.ram.slot(0, head)
+        address, slot = ram.slot(queue, head)
         slot[:16] = bytes(16)
         driver.make([Buffer(address, 16), Buffer(address + 16, 1, writable=True)], head)
-    peer.start()
-    peer.backend.rings[0].turn()
-    return memory
+    peer.start(queue)
+    peer.backend.rings[queue].turn()
+    return driver
 
 
 def marks(memory: SharedMemory) -> int:
@@ -154,16 +166,37 @@ def test_bit_20_without_bit_12_suspends_nothing(make_peer: Callable[..., Peer]) 
     assert peer.ram.rings[0].used.idx == 3
 
 
-@pytest.mark.parametrize(("generation", "request_"), [("may-suspend", GET), ("skip-drain", SKIP)])
+@pytest.mark.parametrize("queue", [0, 1])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("generation", "request_", "told"),
+    [
+        ("drain", GET, False),
+        ("may-suspend", GET, True),
+        ("skip-drain", GET, False),
+        ("skip-drain", SKIP, True),
+    ],
+)
 def test_a_ring_without_a_region_is_drained(
-    make_peer: Callable[..., Peer], caplog: pytest.LogCaptureFixture, generation: str, request_: Request
+    *,
+    make_peer: Callable[..., Peer],
+    caplog: pytest.LogCaptureFixture,
+    generation: str,
+    request_: Request,
+    told: bool,
+    packed: bool,
+    queue: int,
 ) -> None:
-    """All is negotiated, and no region was handed over: nothing would tell of the requests, so they are finished."""
-    peer = make_peer(generation)
-    serving(peer, tracked=False)
-    peer.ask(request_, VringState(0, 0))
-    assert peer.ram.rings[0].used.idx == 3
-    assert "ring 0 has no region to leave its requests in, so it is drained" in caplog.messages
+    """All is negotiated, and no region was handed over: nothing would tell of the requests, so they are finished.
+
+    Whichever ring it is, by whichever message; it is told of where the message asks for something else.
+    """
+    peer = make_peer(generation, packed=packed)
+    driver = busy(peer, queue)
+    peer.ask(request_, VringState(queue, 0))
+    assert sorted(head for head, _ in driver.use_all()) == [0, 2, 4]
+    warned = f"ring {queue} has no region to leave its requests in, so it is drained" in caplog.messages
+    assert warned == told
 
 
 @pytest.mark.parametrize("generation", ["may-suspend", "skip-drain"])
