@@ -10,12 +10,21 @@ import logging
 from typing import Final, TypeVar
 
 from refimpl.errors import FrontEndError
-from refimpl.wire.codec import Request
-from refimpl.wire.features import MORE_FEATURES, PROTOCOL_GET_VRING_BASE_INFLIGHT
+from refimpl.wire.codec import Message, Request
+from refimpl.wire.features import (
+    GENERATIONS,
+    MORE_FEATURES,
+    PROTOCOL_GET_VRING_BASE_INFLIGHT,
+    VHOST_USER_PROTOCOL_FEATURES,
+)
 from refimpl.wire.payload import Number, Payload, VringState
+from refimpl.wire.status import STATUS_MAX
 from refimpl.wire.transport import Received
 
 _LOG: Final = logging.getLogger(__name__)
+
+_GOES_ON: Final = frozenset({Request.GET_STATUS, Request.SET_INFLIGHT_FD})
+"""What a front-end says after SET_FEATURES that goes on where it was with a back-end before this one."""
 
 _P = TypeVar("_P", bound=Payload)
 
@@ -35,6 +44,33 @@ def accepted(received: Received, offered: int) -> int:
         asked = f" (an earlier back-end may have done so: --offer {wrong:#x})" if more else ""
         raise FrontEndError(f"{received.message} accepts {wrong:#x}, which was not offered{asked}")
     return value
+
+
+def status_given(received: Received) -> int:
+    """Return the device status of a message. Raises FrontEndError for more than eight bits."""
+    value = payload_of(received, Number).value
+    if value > STATUS_MAX:
+        raise FrontEndError(f"{received.message} sets {value:#x}; a device status is {STATUS_MAX:#x} at most")
+    return value
+
+
+def assumed(message: Message, missing: int, features: int, offered: int) -> int:
+    """Return the protocol features that a front-end which negotiated none has, going on where it was.
+
+    QEMU 7.2 does so when a back-end dies in a pause: it accepts protocol features (a bit of ``features``, which
+    SET_FEATURES gave), says nothing of which, and asks for the device status or hands over a region. So what is offered
+    is taken as negotiated; what it cannot know (GENERATIONS) is not among that. Raises FrontEndError for anything else.
+    """
+    goes_on = message.request in _GOES_ON and features & VHOST_USER_PROTOCOL_FEATURES
+    if not goes_on or missing & ~offered:
+        bits = " and ".join(str(bit) for bit in range(64) if missing >> bit & 1)
+        raise FrontEndError(f"{message} came though bit {bits} was not negotiated")
+    taken = offered & ~GENERATIONS["skip-drain"]
+    _LOG.warning(
+        "%s came with nothing negotiated on this connection, as QEMU 7.2 sends it when a back-end dies while the "
+        "machine is paused: what is offered, %#x, is taken as negotiated", message, taken,
+    )  # fmt: skip
+    return taken
 
 
 def base_given(received: Received, kind: str, protocol_features: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from refimpl.backend.asked import accepted, base_given, payload_of, ring_to_stop
+from refimpl.backend.asked import accepted, assumed, base_given, payload_of, ring_to_stop, status_given
 from refimpl.backend.device import Device
 from refimpl.backend.dirty import DirtyLog
 from refimpl.backend.disk import WCE_OFFSET
@@ -25,7 +25,6 @@ from refimpl.wire.codec import KINDS, Message, Request
 from refimpl.wire.features import (
     EVENT_IDX,
     NEEDS,
-    PROTOCOL_FEATURES,
     PROTOCOL_REPLY_ACK,
     RING_PACKED,
     SUSPEND,
@@ -56,6 +55,7 @@ class Backend:
         self.device = device
         self.features = 0
         self.protocol_features = 0
+        self.status = 0
         self._negotiated = False
         self.last: Request | None = None
         self.memory = MappedMemory(device.mem_slots)
@@ -77,33 +77,14 @@ class Backend:
             _LOG.debug("%s %s, %d file descriptors", message, message.payload, len(received.fds))
             missing = NEEDS.get(message.request, 0) & ~self.protocol_features
             if missing:
-                self._take_as_negotiated(message, missing)
-            handler = _HANDLERS.get(message.request)
-            if handler is None:
-                raise FrontEndError(f"{message} came, which needs a feature that is not offered")
-            reply = handler(self, received)
+                features = 0 if self._negotiated else self.features
+                self.protocol_features = assumed(message, missing, features, self.device.protocol_features)
+            reply = _HANDLERS[message.request](self, received)
             ack = message.need_reply and KINDS[message.request].reply is None
             if ack and self.protocol_features & PROTOCOL_REPLY_ACK:
                 reply = Number(0)
             if reply is not None:
                 self.connection.send(Message(message.request, reply, reply=True))
-
-    def _take_as_negotiated(self, message: Message, missing: int) -> None:
-        """Take what is offered as negotiated, if the front-end goes on where it was with a back-end before this one.
-
-        QEMU 7.2 does so when a back-end dies in a pause: it accepts protocol features (a bit of SET_FEATURES), says
-        nothing of which, and hands over a region. What it cannot know (GENERATIONS) is not among them. Raises
-        FrontEndError for anything else.
-        """
-        goes_on = message.request is Request.SET_INFLIGHT_FD and self.features & VHOST_USER_PROTOCOL_FEATURES
-        if self._negotiated or not goes_on or missing & ~self.device.protocol_features:
-            bits = " and ".join(str(bit) for bit in range(64) if missing >> bit & 1)
-            raise FrontEndError(f"{message} came though bit {bits} was not negotiated")
-        self.protocol_features = self.device.protocol_features & PROTOCOL_FEATURES
-        _LOG.warning(
-            "%s came with nothing negotiated on this connection, as QEMU 7.2 sends it when a back-end dies while the "
-            "machine is paused: what is offered, %#x, is taken as negotiated", message, self.protocol_features,
-        )  # fmt: skip
 
     def close(self) -> None:
         """Close the connection, and everything that it brought. What is inflight stays so in the region."""
@@ -287,24 +268,38 @@ class Backend:
         ring.enable(enabled=state.num == 1)
         self._start(ring)
 
+    def set_status(self, received: Received) -> None:
+        """Take the device status; 0 resets the device, as RESET_DEVICE does."""
+        self.status = status_given(received)
+        if not self.status:
+            self.reset_device(received)
+
     def reset_device(self, _received: Received) -> None:
-        """Stop and disable every ring without finishing anything, and forget the shared buffer: so has the driver."""
-        self._stop_rings()
+        """Stop and disable every ring without finishing anything, and forget the shared buffer: so has the driver.
+
+        It is a step only where a ring runs: of one that was stopped, the next start takes nothing from this process.
+        """
+        self.status = 0
+        ran = self._stop_rings()
         if self.device.choices_of(self._kind).reset != "kept-alive":
             self._drop_inflight()
-        self.device.hook("connection.reset", None)
+        if ran:
+            self.device.hook("connection.reset", None)
 
     def reset_owner(self, _received: Received) -> None:
         """Stop and disable every ring without finishing anything. The driver knows nothing of it: the buffer stays."""
         self._stop_rings()
 
-    def _stop_rings(self) -> None:
-        """Stop and disable every ring without finishing anything."""
+    def _stop_rings(self) -> bool:
+        """Stop and disable every ring without finishing anything; return whether one ran."""
+        ran = any(ring.queue is not None for ring in self.rings)
         for ring in self.rings:
             ring.drop()
             ring.enable(enabled=False)
             ring.base = None
-        _LOG.info("reset: every ring is stopped, and nothing finished")
+        if ran:
+            _LOG.info("reset: every ring is stopped, and nothing finished")
+        return ran
 
     def _start(self, ring: Vring) -> None:
         """Start a ring that has all it needs and does not run."""
@@ -381,6 +376,8 @@ _HANDLERS: Final[Mapping[Request, Handler]] = MappingProxyType(
         Request.GET_MAX_MEM_SLOTS: lambda backend, _: Number(backend.device.mem_slots),
         Request.ADD_MEM_REG: Backend.add_mem_reg,
         Request.REM_MEM_REG: Backend.rem_mem_reg,
+        Request.SET_STATUS: Backend.set_status,
+        Request.GET_STATUS: lambda backend, _: Number(backend.status),
         Request.GET_VRING_BASE_SKIP_DRAIN: Backend.get_vring_base_skip_drain,
     },
 )

@@ -17,6 +17,7 @@ from refimpl.wire.features import (
     GENERATIONS,
     PROTOCOL_CONFIGURE_MEM_SLOTS,
     PROTOCOL_FEATURES,
+    PROTOCOL_STATUS,
     RING_PACKED,
 )
 
@@ -27,8 +28,8 @@ class Device:
 
     ``dump`` is a folder for what the rings find when they start (see dump_state), ``mem_slots`` how many regions of
     memory may be given one by one (ADD_MEM_REG); 0: they come as one table (SET_MEM_TABLE). ``stride`` is how far the
-    regions of a shared buffer are apart (STRIDES), ``generation`` how rings are stopped (GENERATIONS), ``reins`` who
-    steers this process.
+    regions of a shared buffer are apart (STRIDES), ``generation`` how rings are stopped (GENERATIONS), ``status``
+    whether the device status is offered (PROTOCOL_STATUS), ``reins`` who steers this process.
     With ``choices`` of the packed ring, packed rings are offered; split ones, which firmware uses, are served still,
     with the choices ``beside``, or the defaults. Of rings of a kind that is ``loose``, memory safety alone is checked
     (see SplitState, ``strict``).
@@ -46,6 +47,7 @@ class Device:
     mem_slots: int = MEM_SLOTS
     stride: str = "64"
     generation: str = "drain"
+    status: bool = False
     reins: Reins | None = None
 
     @property
@@ -72,5 +74,5 @@ class Device:
     @property
     def protocol_features(self) -> int:
         """The protocol features that are offered."""
-        features = PROTOCOL_FEATURES | GENERATIONS[self.generation]
+        features = PROTOCOL_FEATURES | GENERATIONS[self.generation] | (PROTOCOL_STATUS if self.status else 0)
         return features & ~(0 if self.mem_slots else PROTOCOL_CONFIGURE_MEM_SLOTS)

@@ -60,6 +60,7 @@ def run_backend(
     stride: str = "64",
     offer: int = 0,
     generation: str = "drain",
+    status: bool = False,
     reins: Reins | None = None,
 ) -> None:
     """Serve ``image`` as a vhost-user-blk device at ``socket`` until SIGTERM or SIGINT.
@@ -68,10 +69,10 @@ def run_backend(
     Schedule) fixes what is held back, ``seed`` what the schedule leaves to chance; ``trace`` is a file to append to
     (see Trace); ``log_level`` is one of LOG_LEVELS: what is told on standard error; ``dump`` is a folder, made if it is
     not there, for what the rings find when they start; ``mem_slots`` and ``stride`` as in Device;
-    ``offer`` has more virtio features to offer, of MORE_FEATURES; ``generation`` is one of GENERATIONS. With choices of
-    the packed ring, packed rings are offered, and ``beside`` has those of the split ones. When a choice of a ring
-    deviates from the default, the engine checks memory safety alone there, for the deviation to show what it leads to.
-    Must be called in the main thread.
+    ``offer`` has more virtio features to offer, of MORE_FEATURES; ``generation`` is one of GENERATIONS; ``status`` as
+    in Device. With choices of the packed ring, packed rings are offered, and ``beside`` has those of the split ones.
+    When a choice of a ring deviates from the default, the engine checks memory safety alone there, for the deviation to
+    show what it leads to. Must be called in the main thread.
 
     Raises UsageError for an argument that is not allowed, InflightError for a missing image, a socket path that another
     back-end listens at or that is no socket, and a schedule or trace file of no use.
@@ -113,6 +114,7 @@ def run_backend(
             reins=reins,
             stride=stride,
             generation=generation,
+            status=status,
         )
         with Server(socket, device, log) as server:
             _serve_until_signal(server, lambda: _ready(device, socket, image))
@@ -199,6 +201,9 @@ def parser(prog: str, log_level: str) -> argparse.ArgumentParser:
     add("--stop", default="drain", metavar="GENERATION",
         help="how rings are stopped: drain (all is finished first), may-suspend (GET_VRING_BASE leaves requests in the "
         "region) or skip-drain (GET_VRING_BASE_SKIP_DRAIN does); drain if left out (docs/stopping.md)")  # fmt: skip
+    add("--status", action="store_true",
+        help="offer the device status (SET_STATUS, GET_STATUS): 0 resets the device; not for QEMU 7.2, which says "
+        "0 before it stops its rings, so that what is in flight is lost in a move (docs/peers.md)")  # fmt: skip
     return made
 
 
@@ -222,6 +227,7 @@ def serve(arguments: Sequence[str], prog: str, log_level: str = "info") -> None:
         stride=given.stride,
         offer=given.offer,
         generation=given.stop,
+        status=given.status,
     )
 
 

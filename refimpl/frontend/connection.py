@@ -38,7 +38,6 @@ from refimpl.wire.features import (
     VHOST_LOG_ALL,
     WANTED,
     WANTED_PROTOCOL,
-    in_effect,
 )
 from refimpl.wire.payload import (
     NOTHING,
@@ -305,9 +304,7 @@ class FrontEnd(Asking):
         self.offered = self._ask_number(Request.GET_FEATURES)
         if self.needed & ~self.offered:
             raise BackEndError(f"the features {self.needed & ~self.offered:#x} are not offered")
-        offered_protocol = self._ask_number(Request.GET_PROTOCOL_FEATURES)
-        self.protocol_features = in_effect(offered_protocol & self.wanted_protocol)
-        self._send(Request.SET_PROTOCOL_FEATURES, Number(self.protocol_features))
+        self._negotiate_protocol(self.wanted_protocol)
         if self.has(PROTOCOL_MQ):
             queues = self._ask_number(Request.GET_QUEUE_NUM)
             if queues < self.ram.queues:
@@ -328,8 +325,9 @@ class FrontEnd(Asking):
                 raise BackEndError(f"{len(self.config)} bytes of configuration, {CONFIG_BYTES} were asked for")
 
     def _start(self) -> None:
-        """Say what QEMU says at each start: 2, 31 without a buffer, 32, 13, 2, 37 or 5, 8, 10, 9, 12, [6,] 18."""
-        self._send(Request.SET_FEATURES, Number(self._accepted))
+        """Say what QEMU says: 2, 40, 39, 31 without a buffer, 32, 13, 2, 40, 37 or 5, 8, 10, 9, 12, [6,] 18, 39."""
+        self._begins_anew()
+        self._give_features(self._accepted)
         if self.has(PROTOCOL_INFLIGHT_SHMFD):
             if self.inflight is None:
                 self.held.get(self._connected(), self.ram.queues, self.region_entries)
@@ -337,7 +335,7 @@ class FrontEnd(Asking):
             if handed is not None:
                 self._send(Request.SET_INFLIGHT_FD, handed[0].payload, handed[1])
         self._give_calls()
-        self._send(Request.SET_FEATURES, Number(self._accepted))
+        self._give_features(self._accepted)
         self._give_memory()
         self.complete = False
         for queue in range(self.ram.queues):
@@ -345,6 +343,7 @@ class FrontEnd(Asking):
         self._give_log()
         for queue in range(self.ram.queues):
             self._send(Request.SET_VRING_ENABLE, VringState(queue, 1))
+        self._runs()
 
     def _give_ring(self, queue: int) -> None:
         """Say how large a ring is, where it goes on and where it is, and give its kick eventfd."""

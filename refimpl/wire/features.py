@@ -14,6 +14,7 @@ PROTOCOL_CONFIG: Final = 1 << 9
 PROTOCOL_INFLIGHT_SHMFD: Final = 1 << 12
 PROTOCOL_RESET_DEVICE: Final = 1 << 13
 PROTOCOL_CONFIGURE_MEM_SLOTS: Final = 1 << 15
+PROTOCOL_STATUS: Final = 1 << 16
 PROTOCOL_GET_VRING_BASE_INFLIGHT: Final = 1 << 20
 PROTOCOL_GET_VRING_BASE_SKIP_DRAIN: Final = 1 << 23
 
@@ -27,7 +28,7 @@ PROTOCOL_FEATURES: Final = (
     | PROTOCOL_RESET_DEVICE
     | PROTOCOL_CONFIGURE_MEM_SLOTS
 )
-"""The protocol features that the back-end offers, whatever its generation."""
+"""The protocol features that the back-end offers, whatever its generation; PROTOCOL_STATUS too, on demand."""
 
 SUSPEND: Final = PROTOCOL_GET_VRING_BASE_INFLIGHT | PROTOCOL_INFLIGHT_SHMFD
 """What has to be negotiated before a stopped ring may leave requests in flight, recorded in the region."""
@@ -87,7 +88,7 @@ WANTED: Final = EVENT_IDX | INDIRECT_DESC | VERSION_1 | VHOST_USER_PROTOCOL_FEAT
 NEEDED: Final = VERSION_1 | VHOST_USER_PROTOCOL_FEATURES
 """The features that it cannot do without; RING_PACKED too, when the guest's rings are packed."""
 
-WANTED_PROTOCOL: Final = PROTOCOL_FEATURES
+WANTED_PROTOCOL: Final = PROTOCOL_FEATURES | PROTOCOL_STATUS
 """The protocol features that the front-end accepts when they are offered, whatever its generation."""
 
 NEEDS: Final[Mapping[Request, int]] = MappingProxyType(
@@ -103,6 +104,8 @@ NEEDS: Final[Mapping[Request, int]] = MappingProxyType(
         Request.GET_MAX_MEM_SLOTS: PROTOCOL_CONFIGURE_MEM_SLOTS,
         Request.ADD_MEM_REG: PROTOCOL_CONFIGURE_MEM_SLOTS,
         Request.REM_MEM_REG: PROTOCOL_CONFIGURE_MEM_SLOTS,
+        Request.SET_STATUS: PROTOCOL_STATUS,
+        Request.GET_STATUS: PROTOCOL_STATUS,
         Request.GET_VRING_BASE_SKIP_DRAIN: SKIP_DRAIN,
     },
 )

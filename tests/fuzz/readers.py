@@ -22,7 +22,7 @@ from refimpl.frontend.inflight import HeldInflight
 from refimpl.frontend.migration import BUFFER, DEVICE, header
 from refimpl.frontend.migration import load as load_subsection
 from refimpl.wire.codec import Message, Request, encode
-from refimpl.wire.features import FEATURES, PROTOCOL_FEATURES, RING_PACKED
+from refimpl.wire.features import FEATURES, PROTOCOL_FEATURES, PROTOCOL_STATUS, RING_PACKED
 from refimpl.wire.payload import (
     ConfigSpace,
     Inflight,
@@ -44,7 +44,7 @@ def _replies(source: Source, features: int, *, again: bool) -> list[tuple[bytes,
     asked = Message(Request.GET_INFLIGHT_FD, Inflight(size, offset, source.number(2), source.number(2)), reply=True)
     numbers = (
         (Request.GET_FEATURES, features),
-        (Request.GET_PROTOCOL_FEATURES, PROTOCOL_FEATURES),
+        (Request.GET_PROTOCOL_FEATURES, PROTOCOL_FEATURES | PROTOCOL_STATUS),
         (Request.GET_QUEUE_NUM, 2),
         (Request.GET_MAX_MEM_SLOTS, source.number() % 3),
         (Request.SET_BACKEND_REQ_FD, 0),
@@ -53,7 +53,11 @@ def _replies(source: Source, features: int, *, again: bool) -> list[tuple[bytes,
     said: list[tuple[Message, list[str]]] = [(Message(r, Number(n), reply=True), []) for r, n in numbers]
     if not again:
         said.append((Message(Request.GET_CONFIG, ConfigSpace(0, 0, bytes(60)), reply=True), []))
-    said += [(asked, ["buffer"]), (Message(Request.ADD_MEM_REG, Number(0), reply=True), [])]
+    statuses = [
+        (Message(Request.GET_STATUS, Number(source.pick((status, status, source.number(8)))), reply=True), list[str]())
+        for status in (0, 8)
+    ]
+    said += [statuses[0], (asked, ["buffer"]), statuses[1], (Message(Request.ADD_MEM_REG, Number(0), reply=True), [])]
     spoiled = []
     for message, files in said:
         data = bytearray(encode(message))

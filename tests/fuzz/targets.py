@@ -17,7 +17,7 @@ from refimpl.choices import Choices
 from refimpl.errors import BackEndError, DriverError, FrontEndError, RegionError
 from refimpl.frontend.memory import GuestRam
 from refimpl.wire.codec import Message, Parser, Request, encode
-from refimpl.wire.features import FEATURES, GENERATIONS, PROTOCOL_FEATURES, RING_PACKED
+from refimpl.wire.features import FEATURES, GENERATIONS, PROTOCOL_FEATURES, PROTOCOL_STATUS, RING_PACKED
 from refimpl.wire.payload import (
     NOTHING,
     ConfigSpace,
@@ -64,7 +64,7 @@ def codec(data: bytes) -> int:
 
 # The connection
 
-_NEGOTIATED = PROTOCOL_FEATURES | GENERATIONS["skip-drain"]
+_NEGOTIATED = PROTOCOL_FEATURES | PROTOCOL_STATUS | GENERATIONS["skip-drain"]
 _STOPS = (Request.GET_VRING_BASE, Request.GET_VRING_BASE_SKIP_DRAIN)
 
 
@@ -95,6 +95,8 @@ def _message(source: Source, ram: GuestRam, features: int) -> tuple[bytes, list[
         (Message(Request.SET_BACKEND_REQ_FD, NOTHING), ["pipe"]),
         *((Message(request, NOTHING), []) for request in (Request.GET_FEATURES, Request.GET_QUEUE_NUM)),
         (Message(Request.RESET_DEVICE, NOTHING), []),
+        (Message(Request.SET_STATUS, Number(number)), []),
+        (Message(Request.GET_STATUS, NOTHING), []),
     )
     message, files = source.pick(requests)
     data = bytearray(encode(message))
@@ -132,7 +134,7 @@ def connection(data: bytes) -> int:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     choices = Choices(ring="packed", revision="hardened") if packed else None
-    device = make_device(disk, choices, Schedule(hold=2, keep=1, idle=0), "skip-drain")
+    device = make_device(disk, choices, Schedule(hold=2, keep=1, idle=0), "skip-drain", status=True)
     backend = Backend(Connection(theirs, replies=False), device)
     said = _prefix(ram, features) if started else []
     count = 0

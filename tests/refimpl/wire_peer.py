@@ -7,6 +7,7 @@ from refimpl.backend.connection import Backend
 from refimpl.backend.disk import Disk
 from refimpl.choices import Choices
 from refimpl.frontend.memory import GuestRam
+from refimpl.hooks import Hook, silent
 from refimpl.wire.codec import Message, Request
 from refimpl.wire.features import FEATURES, PROTOCOL_FEATURES
 from refimpl.wire.payload import NOTHING, Number, Payload, SingleRegion, VringFd, VringState
@@ -19,11 +20,20 @@ QUEUE_SIZE = 8
 class Peer:
     """A back-end with two queues, driven message by message."""
 
-    def __init__(self, disk: Disk, choices: Choices | None = None, generation: str = "drain") -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        choices: Choices | None = None,
+        generation: str = "drain",
+        *,
+        hook: Hook = silent,
+        status: bool = False,
+    ) -> None:
         """Connect it."""
         ours, theirs = socket.socketpair()
         self.ours = Connection(ours, replies=True, timeout=5)
-        self.backend = Backend(Connection(theirs, replies=False), make_device(disk, choices, generation=generation))
+        device = make_device(disk, choices, generation=generation, hook=hook, status=status)
+        self.backend = Backend(Connection(theirs, replies=False), device)
         self.ram = GuestRam(2, QUEUE_SIZE, 512)
 
     def say(self, request: Request, payload: Payload = NOTHING, *fds: int, need_reply: bool = False) -> None:

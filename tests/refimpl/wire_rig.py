@@ -78,18 +78,25 @@ def make_image(directory: Path, sectors: int = 256) -> Path:
 
 
 def make_device(
-    disk: Disk, choices: Choices | None = None, schedule: Schedule | None = None, generation: str = "drain"
+    disk: Disk,
+    choices: Choices | None = None,
+    schedule: Schedule | None = None,
+    generation: str = "drain",
+    *,
+    hook: Hook = silent,
+    status: bool = False,
 ) -> Device:
     """Return a device on a disk, without trace."""
     choices = choices or Choices()
     return Device(
         disk=disk,
         choices=choices,
-        hook=silent,
+        hook=hook,
         schedule=schedule or Schedule(),
         trace=Trace(None),
         rng=random.Random(1),
         generation=generation,
+        status=status,
     )
 
 

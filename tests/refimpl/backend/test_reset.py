@@ -15,11 +15,14 @@ from refimpl.frontend.guest import Guest, check
 from refimpl.frontend.memory import GuestRam
 from refimpl.layout import region_at
 from refimpl.wire.codec import Request
-from refimpl.wire.features import PROTOCOL_INFLIGHT_SHMFD
-from refimpl.wire.payload import VringState
+from refimpl.wire.features import PROTOCOL_INFLIGHT_SHMFD, PROTOCOL_STATUS
+from refimpl.wire.payload import NOTHING, Number, Payload, VringState
 from tests.refimpl.backend.test_server import wait_for
 from tests.refimpl.wire_peer import Peer
 from tests.refimpl.wire_rig import make_image, serving
+
+RESETS = [(Request.RESET_DEVICE, NOTHING), (Request.RESET_OWNER, NOTHING), (Request.SET_STATUS, Number(0))]
+"""What stops every ring, and finishes nothing."""
 
 HELD = Schedule(hold=4, order="fifo", batch=4, idle=3600)
 """Nothing is finished before there are four."""
@@ -103,20 +106,20 @@ def test_a_buffer_that_is_kept(
         assert "starts with the region that it left: 3 requests resubmitted" in said
 
 
-@pytest.mark.parametrize("request_", [Request.RESET_DEVICE, Request.RESET_OWNER])
-def test_every_ring_stops(tmp_path: Path, request_: Request) -> None:
+@pytest.mark.parametrize(("request_", "payload"), RESETS)
+def test_every_ring_stops(tmp_path: Path, request_: Request, payload: Payload) -> None:
     """Both of two rings that run, one that is stopped already, and what was said of where they go on: nothing stays."""
     with Disk(make_image(tmp_path), queues=3) as disk:
-        peer = Peer(disk)
+        peer = Peer(disk, status=True)
         try:
-            peer.negotiate()
+            peer.negotiate(PROTOCOL_STATUS)
             for queue in range(2):
                 peer.describe(queue)
                 peer.say(Request.SET_VRING_BASE, VringState(queue, 5 + queue))
                 peer.start(queue)
             peer.say(Request.SET_VRING_BASE, VringState(2, 7))
             assert [ring.queue is not None for ring in peer.backend.rings] == [True, True, False]
-            peer.say(request_)
+            peer.say(request_, payload)
             for queue in range(3):
                 ring = peer.backend.rings[queue]
                 assert (ring.queue, ring.blk, ring.kick_fd, ring.enabled) == (None, None, None, False)
@@ -125,17 +128,17 @@ def test_every_ring_stops(tmp_path: Path, request_: Request) -> None:
             peer.close()
 
 
-@pytest.mark.parametrize("request_", [Request.RESET_DEVICE, Request.RESET_OWNER])
-def test_a_ring_begins_anew(tmp_path: Path, request_: Request) -> None:
+@pytest.mark.parametrize(("request_", "payload"), RESETS)
+def test_a_ring_begins_anew(tmp_path: Path, request_: Request, payload: Payload) -> None:
     """A base that was given before a reset is none: fetching begins at the ring's begin, if no other one is given."""
     with Disk(make_image(tmp_path), queues=2) as disk:
-        peer = Peer(disk)
+        peer = Peer(disk, status=True)
         try:
-            peer.negotiate()
+            peer.negotiate(PROTOCOL_STATUS)
             peer.describe()
             peer.say(Request.SET_VRING_BASE, VringState(0, 5))
             peer.start()
-            peer.say(request_)
+            peer.say(request_, payload)
             peer.start()
             assert peer.ask(Request.GET_VRING_BASE, VringState(0, 0)).message.payload == VringState(0, 0)
         finally:

@@ -21,8 +21,8 @@ from tests.refimpl.wire_rig import open_fds, serving
 ALL = 0xFFFF_FFFF_FFFF_FFFF
 FIRST = [1, 15, 16, 17, 36, 21, 3, 1, 13, 14, 24]
 AGAIN = FIRST[:-1]
-START = [2, 31, 32, 13, 2, 37, 8, 10, 9, 12, 18]
-START_AGAIN = [2, 32, 13, 2, 37, 8, 10, 9, 12, 18]
+START = [2, 40, 39, 31, 32, 13, 2, 40, 37, 8, 10, 9, 12, 18, 39]
+START_AGAIN = [number for number in START if number != 31]
 
 Answer = tuple[Request, Payload, list[int]]
 
@@ -37,7 +37,9 @@ class Scripted:
         self.listener.listen(1)
         self.seen: list[Received] = []
         self.overrides: dict[Request, Callable[[], Answer]] = {}
+        self.status = self.first_status = 0
         self.close_after: Request | None = None
+        self.closed = threading.Event()
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()
 
@@ -50,9 +52,11 @@ class Scripted:
                 return
             with Connection(sock, replies=False) as connection:
                 self._connection(connection)
+            self.closed.set()
 
     def _connection(self, connection: Connection) -> None:
         """Answer one connection until it ends."""
+        self.status = self.first_status
         with contextlib.suppress(Disconnected):
             while self._answer(connection):
                 pass
@@ -66,6 +70,11 @@ class Scripted:
         if self.close_after == request:
             self.close_after = None
             return False
+        if isinstance(said := received.message.payload, Number) and request is Request.SET_STATUS:
+            self.status = said.value
+        if request is Request.GET_STATUS and request not in self.overrides:
+            connection.send(Message(request, Number(self.status), reply=True))
+            return True
         override = self.overrides.get(request)
         answer = default(received.message) if override is None else override()
         if answer is not None:
@@ -132,6 +141,10 @@ def test_order_of_messages(scripted: Scripted, front_end: FrontEnd) -> None:
     front_end.stop()
     assert scripted.ids == [*AGAIN, *START_AGAIN, 18, 11]
     said = {received.message.request: received.message.payload for received in scripted.seen}
+    scripted.seen.clear()
+    front_end.start()  # on the same connection: the device is reset first, and given everything again
+    front_end.stop()
+    assert scripted.ids == [39, *START_AGAIN, 18, 11]
     assert said[Request.SET_VRING_BASE] == VringState(0, 0x1234)
     assert said[Request.SET_INFLIGHT_FD] == Inflight(192, 0, 1, 8)
     os.close(fd)

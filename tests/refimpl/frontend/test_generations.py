@@ -62,7 +62,7 @@ def test_stop(scripted: Scripted, tmp_path: Path, generation: str, offered: int,
         front_end.start()
         assert not front_end.complete
         front_end.stop()
-        assert scripted.ids[-3:] == [18, 18, message]
+        assert scripted.ids[-4:] == [18, 39, 18, message]
         assert scripted.seen[-1].message.payload == VringState(0, 0)
         assert (front_end.bases, front_end.complete) == ([5], complete)
         stream = io.BytesIO()
