@@ -56,6 +56,18 @@ def test_conformance_does_a_file_again(programs: Path, case: Path, tmp_path: Pat
     assert "broken" not in inflight("replay", str(other)).stdout
 
 
+@pytest.mark.parametrize("name", ["split-mixed-900-after", "split-mixed-3-after-900-after"])
+def test_a_case_whose_store_there_is_not_is_no_file(programs: Path, tmp_path: Path, name: str) -> None:
+    """What is said is the same as without a file, and none is written."""
+    file = tmp_path / "case.json"
+    asked = ["conformance", "--backend-cmd", c.command(programs), "--at", name]
+    for ran in (inflight(*asked), inflight(*asked, "--case", str(file), "--html", str(tmp_path / "report.html"))):
+        assert ran.returncode == 2
+        assert ran.stderr.startswith(f"vhost-inflight: no verdict: {name} was not tried: there are fewer stores")
+        assert len(ran.stderr.splitlines()) == 1
+    assert not file.exists()
+
+
 def test_the_memory_of_a_case_is_a_state_for_recover(case: Path, tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     assert inflight("replay", str(case), "--dump-at", "crash", "--json", str(state)).returncode == 0

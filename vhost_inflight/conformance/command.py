@@ -25,6 +25,7 @@ from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.ptrace import TracingError
 from vhost_inflight.conformance.report import Report, Ring, as_json, as_junit, lines
 from vhost_inflight.conformance.symbols import symbols
+from vhost_inflight.conformance.trying import Verdict
 from vhost_inflight.telling import Ending, write_json
 
 __all__ = ["Asked", "run", "tried"]
@@ -72,7 +73,8 @@ def run(
     """Try a back-end, tell what came of it, and return whether it passed. Raises InflightError where it cannot be.
 
     Where nothing counts against it, and something that was to be tried could not be judged, that is raised, too.
-    ``state`` and ``case`` are of the shortest failure, or of the case that was asked for, and written if there is one.
+    ``state`` and ``case`` are of the shortest failure, or of the case that was asked for, and written if there is one
+    that was tried.
     """
     ending = Ending()
     with ending.heard():
@@ -85,7 +87,7 @@ def run(
         junit.write_text(as_junit(report), encoding="utf-8")
     if html is not None:
         html.write_text(as_html(report), encoding="utf-8")
-    first = report.bad or (report.verdicts if asked.at is not None else [])
+    first = _shown(report, asked)
     if state is not None:
         found = next((verdict.state for verdict in first if verdict.state is not None), None)
         if found is not None:
@@ -142,13 +144,18 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
                 ring.unjudged.append(f"{name}: {error}")
             finally:
                 ring.seconds = time.monotonic() - begin
-        for verdict in (report.bad or (report.verdicts if case is not None else []))[: asked.shown]:
+        for verdict in _shown(report, asked)[: asked.shown]:
             campaigns[verdict.case.ring].look_at(verdict)
     except KeyboardInterrupt:
         report.interrupted = True
     found = (p for v in report.verdicts for points in (v.points, *v.lives, v.after) for p in points)
     report.symbols = symbols(point.instruction for point in found)
     return report
+
+
+def _shown(report: Report, asked: Asked) -> list[Verdict]:
+    """Give what is shown store by store: what is bad, the shortest first, or the case that was asked for, if tried."""
+    return report.bad or [one for one in report.verdicts if asked.at is not None and one.word != "skip"]
 
 
 def _named(name: str, asked: Asked) -> Case:
