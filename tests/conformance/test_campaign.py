@@ -112,6 +112,14 @@ def test_a_name_is_read_as_it_is_written(name: str) -> None:
         "split-mixed-1",
         "split-mixed-0-after",
         "split-mixed-1-during",
+        "split-mixed-٣-after",
+        "split-mixed-03-after",
+        "split-mixed-³-after",
+        "split-mixed-3-after-03-after",
+        "split-mixed-random-٣",
+        "split-mixed-random-01",
+        "split-mixed-random-0",
+        pytest.param(f"split-mixed-{'9' * 5000}-after", id="too long for a number"),
     ],
 )
 def test_what_is_no_name_is_refused(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,9 @@ CALM: Final = "calm"
 
 RANDOM: Final = "random"
 """Cases that die at a random time."""
+
+_NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
+"""A number in a name: each case has one name, so no leading zeros, and no digits of other scripts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +106,12 @@ class Case:
         load = next((load for load in LOADS if rest.startswith(f"{load}-")), None)
         words = rest[len(load or "") + 1 :].split("-")
         ends = list(zip(words[::2], words[1::2], strict=False))
-        known = all(number.isdecimal() and int(number) and end in ENDS for number, end in ends)
+        known = all(_NUMBER.fullmatch(number) and end in ENDS for number, end in ends)
         if ring not in {"split", "packed"} or load is None:
             raise UsageError(f"{name} is no case: a name is like split-mixed-23-after; loads are {', '.join(LOADS)}")
         if words == [CALM]:
             return cls(ring, load)
-        if len(words) == 2 and words[0] == RANDOM and words[1].isdecimal():
+        if len(words) == 2 and words[0] == RANDOM and _NUMBER.fullmatch(words[1]):
             return cls.drawn(ring, load, int(words[1]))
         if len(words) % 2 or not known:
             raise UsageError(f"{name} is no case: wanted is a store's number and {', '.join(ENDS)}, like 23-after")
