@@ -10,7 +10,7 @@ from typing import Final
 
 import vhost_inflight.conformance
 
-__all__ = ["SOURCE", "built", "changed", "command", "inflight"]
+__all__ = ["SOURCE", "built", "changed", "command", "inflight", "stores_to_padding"]
 
 SOURCE: Final = Path(vhost_inflight.conformance.__file__).with_name("backend.c")
 
@@ -46,6 +46,12 @@ def changed(folder: Path, *pairs: str) -> str:
     source.write_text(text, encoding="utf-8")
     subprocess.run(["cc", *_FLAGS[:1], "-g", "-O1", "-o", program, source], check=True)
     return f"{program} {{socket}} {{image}}"
+
+
+def stores_to_padding(folder: Path) -> str:
+    """Build one that stores to its region's padding, behind the last entry, too; give the command that starts it."""
+    place = "q->split = (void *)(region + number * region_stride(region_entries));"
+    return changed(folder, place, f"{place} ((volatile uint8_t *)q->split)[180] = 7;")
 
 
 def inflight(*arguments: str) -> subprocess.CompletedProcess[str]:

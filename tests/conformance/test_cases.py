@@ -11,12 +11,20 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from refimpl.choices import Choices
+from refimpl.split.ring import ring_bytes
 from tests.conformance import c
 from tests.conformance.c import inflight
-from vhost_inflight.conformance import html
+from vhost_inflight.conformance import html, under_guest
+from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.command import Asked, tried
+from vhost_inflight.conformance.life import Setup
+from vhost_inflight.conformance.load import QUEUE_SIZE
 from vhost_inflight.conformance.picture import picture
+from vhost_inflight.conformance.points import Case, stores
+from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.showing import load
+from vhost_inflight.conformance.tracer import Change
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -66,6 +74,36 @@ def test_a_case_whose_store_there_is_not_is_no_file(programs: Path, tmp_path: Pa
         assert ran.stderr.startswith(f"vhost-inflight: no verdict: {name} was not tried: there are fewer stores")
         assert len(ran.stderr.splitlines()) == 1
     assert not file.exists()
+
+
+def test_a_store_in_no_field_is_named_by_where_it_is(tmp_path: Path) -> None:
+    """In the report, in its file, in `replay`, in HTML, and where a guest's back-end is to die."""
+    told, files = c.stores_to_padding(tmp_path), [tmp_path / "case.json", tmp_path / "report.html"]
+    named = ["--at", "split-mixed-1-after", "--case", str(files[0]), "--html", str(files[1])]
+    ran = inflight("conformance", "--backend-cmd", told, "--load", "mixed", *named)
+    assert ran.returncode == 0
+    shown = inflight("replay", str(files[0])).stdout
+    assert "     1 region+0xb4 (no field) := 7 (was 0), by start (changed.c:" in shown
+    assert "<code>after region+0xb4 (no field) := 7</code>" in files[1].read_text(encoding="utf-8")
+    case = Case.read("split-mixed-1-after")
+    campaign = Campaign(Setup(Command(told), Choices()))
+    (name,) = under_guest._aims(campaign, case)
+    assert name.startswith("after region+0xb4 (no field) by start (changed.c:")
+    assert any("(no field)" in name for name in under_guest._aims(campaign, None))
+
+
+def test_what_is_in_no_field_is_told_in_pieces_with_its_queue() -> None:
+    """Padding of a region, and of a ring between two of its parts; a change that is in a field too has that name."""
+    region = Change("region 1", bytes(192), bytes(150) + b"\1" * 10 + bytes(32))
+    assert [str(said) for said in stores([region], "split", "merged")] == [
+        "queue 1: region+0x96 (no field) := 72340172838076673", "queue 1: region+0x9e (no field) := 257",
+    ]  # fmt: skip
+    both = Change("region 0", bytes(192), b"\1" * 192)
+    assert all(said.in_a_field for said in stores([both], "split", "merged"))
+    size = ring_bytes(QUEUE_SIZE)
+    ring = Change("ring 0", bytes(size), bytes(150) + b"\2" + bytes(size - 151))
+    (said,) = stores([ring], "split", "merged")
+    assert (str(said), said.in_a_field) == ("ring+0x96 (no field) := 2", False)
 
 
 def test_the_memory_of_a_case_is_a_state_for_recover(case: Path, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from model.packed.revisions import REVISIONS, V6
 from model.protocol import Subject
 from model.steps import Replace, Table
 from tools.follow import HELD, Held
+from vhost_inflight.conformance.points import Point, Said
 from vhost_inflight.following.follower import LOOSE, follow
-from vhost_inflight.following.trace import Life, Trace
+from vhost_inflight.following.trace import Life, Trace, _stores
 
 NAMED = {held.name: held for held in HELD}
 
@@ -144,3 +145,12 @@ def test_a_program_that_lacks_a_store_or_has_two_turned_round_goes_astray(name: 
 def test_a_trace_is_read_as_it_was_written() -> None:
     trace = HELD[0].recorded()
     assert Trace.read(trace.text()) == trace
+
+
+def test_what_is_in_no_field_is_not_held_against_a_table() -> None:
+    """It has no name there, as it has none in a record of before."""
+    nowhere = Said(0, "region+0x130 (no field)", 0, 1)
+    assert _stores([Point(1, 1, "x", 0, (nowhere,)), Point(2, 1, "x", 4, (nowhere, Said(0, "used.idx", 0, 1)))]) == (
+        (),
+        (("used.idx", 1),),
+    )

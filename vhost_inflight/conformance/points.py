@@ -33,18 +33,29 @@ CALM: Final = "calm"
 RANDOM: Final = "random"
 """Cases that die at a random time."""
 
+_NOWHERE: Final = " (no field)"
+"""What is said of a place that is in no field: padding, or behind the last one."""
+
 _NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
 """A number in a name: each case has one name, so no leading zeros, and no digits of other scripts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One field that was changed: ``region.desc[3].inflight`` of a queue, and its value before and after."""
+    """One field that was changed: ``region.desc[3].inflight`` of a queue, and its value before and after.
+
+    Of what is in no field it is the place, in bytes: ``region+0xb4 (no field)``.
+    """
 
     queue: int
     field: str
     old: int
     new: int
+
+    @property
+    def in_a_field(self) -> bool:
+        """Whether it is in one that has a name."""
+        return not self.field.endswith(_NOWHERE)
 
     def __str__(self) -> str:
         """Say it as an assignment."""
@@ -130,15 +141,29 @@ def points(seen: Sequence[Seen], ring: str, revision: str, entries: int = QUEUE_
 
 
 def stores(changes: Sequence[Change], ring: str, revision: str, entries: int = QUEUE_SIZE) -> Iterator[Said]:
-    """Give the fields that an instruction changed."""
+    """Give the fields that an instruction changed; where it changed none, the place: ``region+0xb4 (no field)``."""
     layout = structures(ring, revision, QUEUE_SIZE, entries)
     for change in changes:
         area, _, queue = change.area.partition(" ")
         whole = {"region": (0, len(change.new))}
         places = whole if area == "region" else _ring_places(ring, len(change.new))
-        for part, (start, end) in places.items():
-            kind = layout.get(part)
-            yield from _fields(kind, part, int(queue), change.old[start:end], change.new[start:end])
+        told = [
+            said
+            for part, (start, end) in places.items()
+            for said in _fields(layout.get(part), part, int(queue), change.old[start:end], change.new[start:end])
+        ]
+        yield from told or _outside(area, int(queue), change)
+
+
+def _outside(area: str, queue: int, change: Change) -> Iterator[Said]:
+    """Give what was changed in no field, padding or what lies behind the last one: pieces of up to eight bytes."""
+    differ = [at for at, (a, b) in enumerate(zip(change.old, change.new, strict=True)) if a != b]
+    end = differ[-1] + 1
+    for start in range(differ[0], end, 8):
+        before, after = (content[start : min(start + 8, end)] for content in (change.old, change.new))
+        if before != after:
+            numbers = (int.from_bytes(content, sys.byteorder) for content in (before, after))
+            yield Said(queue, f"{area}+{start:#x}{_NOWHERE}", *numbers)
 
 
 def _ring_places(ring: str, length: int) -> Mapping[str, tuple[int, int]]:

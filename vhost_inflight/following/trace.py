@@ -125,10 +125,13 @@ def _requests(made: Sequence[Request]) -> tuple[Made, ...]:
 
 
 def _stores(points: Sequence[Point]) -> tuple[Store, ...]:
-    """Give the stores; those to one used element as one, since a compiler puts its two fields in any order."""
+    """Give the stores; those to one used element as one, since a compiler puts its two fields in any order.
+
+    What is in no field has no name in a table either.
+    """
     found: list[Store] = []
     for point in points:
-        store = tuple((said.field, said.new) for said in point.said)
+        store = tuple((said.field, said.new) for said in point.said if said.in_a_field)
         both = (*found[-1], *store) if found else store
         if len(both) > len(store) and len({_USED.sub("", field) for field, _ in both}) == 1 and _is_used(both):
             found[-1] = both
