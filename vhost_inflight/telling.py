@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from refimpl.documents import STDIO
 from refimpl.errors import InflightError, UsageError
 
-__all__ = ["STDIO", "Ending", "ended", "refuse", "write_json"]
+__all__ = ["STDIO", "Ending", "ended", "printable", "refuse", "write_json"]
 
 
 def write_json(file: Path, document: Any) -> None:
@@ -29,6 +29,15 @@ def write_json(file: Path, document: Any) -> None:
         sys.stdout.write(text)
     else:
         file.write_text(text, encoding="utf-8")
+
+
+def printable(said: str) -> str:
+    r"""Write what is no letter of a line (NUL, ESC, a line's end ...) as Python does, ``\x1b``; a tab may stay."""
+    if said.isprintable():
+        return said
+    return "".join(
+        one if one.isprintable() or one == "\t" else one.encode("unicode_escape").decode("ascii") for one in said
+    )
 
 
 class Ending:

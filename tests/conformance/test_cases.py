@@ -158,6 +158,29 @@ def test_a_store_before_which_it_died_is_drawn_as_not_done(programs: Path, tmp_p
     assert ", not done\n       SIGKILL before this store" in text
 
 
+def test_no_terminal_obeys_what_a_back_end_says(tmp_path: Path) -> None:
+    """Nor a browser, nor who shows a file of somebody else."""
+    says = r'fprintf(stderr, "first\n\033[31m<b>&\v\001\xc2\x85\xff\n"); exit(1);'
+    told = c.changed(tmp_path, "ring->started = 1;", f"ring->started = 1; if (q->split->version) {{ {says} }}")
+    told = str((tmp_path / "changed").rename(tmp_path / "is\x1b[31mred")) + " {socket} {image}"
+    files = {form: tmp_path / f"report.{form}" for form in ("case", "html", "junit", "json")}
+    options = [word for form, file in files.items() for word in (f"--{form}", str(file))]
+    ran = inflight("conformance", "--backend-cmd", told, "--at", "split-mixed-3-after", *options[:-2])
+    assert ran.returncode == 1
+    shown = r"it says: \x1b[31m<b>&\x0b\x01\x85�"
+    files["case"].write_text(files["case"].read_text().replace("split_fetch", r"split\u001b[31mfetch"))
+    replayed = inflight("replay", str(files["case"])).stdout
+    assert r"by split\x1b[31mfetch" in replayed
+    assert all(shown in text for text in (ran.stdout, replayed)), ran.stdout
+    drawn = files["html"].read_text(encoding="utf-8")
+    assert shown.replace("&", "&amp;").replace("<b>", "&lt;b&gt;") in drawn
+    for text in (ran.stdout, replayed, drawn, files["junit"].read_text(encoding="utf-8")):
+        assert all(one.isprintable() or one in "\n\u00a0" for one in text)
+    never = "/bin/sh -c 'printf \"\\033[31m\\vso\" >&2; exit 1' {socket} {image}"
+    refused = inflight("conformance", "--backend-cmd", never)
+    assert (refused.returncode, refused.stderr.endswith("before it listened; \\x1b[31m\\x0bso\n")) == (2, True), refused
+
+
 @pytest.mark.parametrize("ring", ["split", "packed"])
 @pytest.mark.parametrize("mistake", ["", "RESUBMITTED_BACKWARDS"])
 def test_the_order_that_a_device_gets_is_seen_in_what_comes_back(programs: Path, ring: str, mistake: str) -> None:

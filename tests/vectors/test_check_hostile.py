@@ -21,6 +21,7 @@ import pytest
 from tests.refimpl.backend.test_server import wait_for
 from tests.vectors import handmade
 from tests.vectors.test_check import check, fake, verdicts
+from vhost_inflight import telling
 from vhost_inflight.vectors.checking import asking, words
 from vhost_inflight.vectors.checking.process import Adapter, WedgedError
 
@@ -209,7 +210,7 @@ def test_no_terminal_obeys_an_adapter_that_does_not_start() -> None:
     ],
 )
 def test_what_is_shown_of_words(said: str, shown: str) -> None:
-    assert words.printable(said) == shown
+    assert telling.printable(said) == shown
 
 
 def test_the_end_of_what_was_written() -> None:

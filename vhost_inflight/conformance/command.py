@@ -26,7 +26,7 @@ from vhost_inflight.conformance.ptrace import TracingError
 from vhost_inflight.conformance.report import Report, Ring, as_json, as_junit, lines
 from vhost_inflight.conformance.symbols import symbols
 from vhost_inflight.conformance.trying import Verdict
-from vhost_inflight.telling import Ending, write_json
+from vhost_inflight.telling import Ending, printable, write_json
 
 __all__ = ["Asked", "run", "tried"]
 
@@ -96,7 +96,7 @@ def run(
         write_json(case, as_case(report, first[0]))
     if json_file != STDIO:
         for line in lines(report):  # last: who reads no more than the first lines has the files all the same
-            print(line)
+            print(printable(line))
     return _came_of(report)
 
 

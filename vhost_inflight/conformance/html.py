@@ -10,6 +10,7 @@ from vhost_inflight.conformance.lives import as_case, title
 from vhost_inflight.conformance.picture import picture
 from vhost_inflight.conformance.report import CANNOT, HOW, Report, case_lines, lines, where
 from vhost_inflight.conformance.trying import Verdict
+from vhost_inflight.telling import printable
 
 __all__ = ["SHOWN", "as_html"]
 
@@ -28,19 +29,24 @@ SHOWN: Final = 30
 def as_html(report: Report) -> str:
     """Give the report as HTML."""
     body = [
-        f"<h1>Killed at each store</h1><p><code>{escape(report.command)}</code></p>",
-        "<pre>" + escape("\n".join(line for line in lines(report))) + "</pre>",
+        f"<h1>Killed at each store</h1><p><code>{_shown(report.command)}</code></p>",
+        "<pre>" + "\n".join(map(_shown, lines(report))) + "</pre>",
         "<h2>Failures</h2>" if report.bad else "<h2>No failure</h2>",
         *_left_out(len(report.bad)),
         *(_failure(report, verdict, drawn=number < SHOWN) for number, verdict in enumerate(report.bad)),
         "<h2>All cases</h2><table><tr><th>case<th>verdict<th>severity<th>killed<th>by<th>rule</tr>",
         *(_row(report, verdict) for verdict in report.verdicts),
         "</table><h2>What it cannot do</h2><ul>",
-        *(f"<li>{escape(text)}</li>" for text in CANNOT),
+        *(f"<li>{_shown(text)}</li>" for text in CANNOT),
         "</ul>",
     ]
     head = f'<meta charset="utf-8"><title>Killed at each store</title><style>{_STYLE}</style>'
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(body) + "\n</body></html>\n"
+
+
+def _shown(said: str) -> str:
+    """Write what anybody said, so that neither a browser nor who copies it obeys."""
+    return escape(printable(said))
 
 
 def _left_out(failures: int) -> list[str]:
@@ -54,12 +60,12 @@ def _left_out(failures: int) -> list[str]:
 
 def _row(report: Report, verdict: Verdict) -> str:
     deaths = zip(verdict.points, verdict.case.deaths, strict=False)
-    killed = "<br>".join(escape(HOW[end].format(point)) for point, (_, end) in deaths)
-    by = "<br>".join(escape(where(report, point)) for point in verdict.points)
+    killed = "<br>".join(_shown(HOW[end].format(point)) for point, (_, end) in deaths)
+    by = "<br>".join(_shown(where(report, point)) for point in verdict.points)
     rules = "<br>".join(
-        escape(f"{name}: {SECTIONS[name]}") for name in dict.fromkeys(b.property for b in verdict.broken)
+        _shown(f"{name}: {SECTIONS[name]}") for name in dict.fromkeys(b.property for b in verdict.broken)
     )
-    cells = (escape(str(verdict.case)), verdict.word, verdict.severity, f"<code>{killed}</code>", by, rules)
+    cells = (_shown(str(verdict.case)), verdict.word, verdict.severity, f"<code>{killed}</code>", by, rules)
     return f'<tr class="{verdict.word}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
@@ -68,9 +74,9 @@ def _failure(report: Report, verdict: Verdict, *, drawn: bool) -> str:
     shown = (
         picture(as_case(report, verdict))
         if drawn
-        else f"<pre>{escape(chr(10).join(case_lines(report, verdict)))}</pre>"
+        else f"<pre>{chr(10).join(map(_shown, case_lines(report, verdict)))}</pre>"
     )
     return (
-        f'<details><summary class="{verdict.word}">{escape(title(as_case(report, verdict)))}</summary>{shown}'
-        f"<p>Again: <code>{escape(report.again(verdict))}</code></p></details>"
+        f'<details><summary class="{verdict.word}">{_shown(title(as_case(report, verdict)))}</summary>{shown}'
+        f"<p>Again: <code>{_shown(report.again(verdict))}</code></p></details>"
     )

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from vhost_inflight.conformance.lives import title
 from vhost_inflight.conformance.report import HOW
+from vhost_inflight.telling import printable
 
 __all__ = ["picture"]
 
@@ -56,7 +57,7 @@ def picture(document: Mapping[str, Any]) -> str:
     width = _BAR + sum(widths)
     body = [*_bars(rows), *_heading(fields, widths), *_lines(rows, fields, widths, width)]
     height = _LINE * (len(rows) + 2) + 8
-    name = escape(f"timeline of {title(document)}")
+    name = escape(printable(f"timeline of {title(document)}"))
     size = f'viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}"'
     font = f'font-family="DejaVu Sans Mono,Menlo,Consolas,monospace" font-size="{_SIZE}"'
     return f'<svg {size} role="img" {font}><title>{name}</title>{"".join(body)}</svg>'
@@ -179,5 +180,5 @@ def _lines(rows: Sequence[_Row], fields: Sequence[str], widths: Sequence[float],
 
 def _text(x: float, y: float, text: str, colour: str, *, bold: bool = False, struck: bool = False) -> str:
     more = (' font-weight="bold"' if bold else "") + (' text-decoration="line-through"' if struck else "")
-    kept = escape(text).replace("  ", "\u00a0\u00a0")
+    kept = escape(printable(text)).replace("  ", "\u00a0\u00a0")
     return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}"{more}>{kept}</text>' if text else ""

@@ -17,6 +17,7 @@ from typing import Final
 from refimpl.backend.process import main
 from refimpl.errors import InflightError, UsageError
 from vhost_inflight.forked import fork, held_signals
+from vhost_inflight.telling import printable
 
 __all__ = ["Command", "Process", "had_time", "resting", "served_by", "threads_of", "wants_to_run"]
 
@@ -109,10 +110,10 @@ class Process:
         return f"ended with exit status {os.waitstatus_to_exitcode(self.status)}"
 
     def said(self) -> str:
-        """Return the last line that it said, "" if there is none."""
+        """Return the last line that it said, "" if there is none; as it can be shown: no terminal obeys it."""
         with contextlib.suppress(OSError):
-            said = self.log.read_bytes()[-_LAST_WORDS:].decode(errors="replace").strip().splitlines()
-            return said[-1] if said else ""
+            said = self.log.read_bytes()[-_LAST_WORDS:].decode(errors="replace").strip()
+            return printable(said.rpartition("\n")[2].strip())
         return ""
 
 

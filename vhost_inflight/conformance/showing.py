@@ -12,7 +12,7 @@ from refimpl.errors import InflightError, UsageError
 from vhost_inflight.conformance.lives import CASE_FORMAT, case_text
 from vhost_inflight.recover.asking import Question, stories
 from vhost_inflight.reports import shipped_schema
-from vhost_inflight.telling import write_json
+from vhost_inflight.telling import printable, write_json
 
 __all__ = ["CaseError", "case_of", "is_case", "load", "run"]
 
@@ -65,7 +65,7 @@ def run(file: Path, dump_at: str | None = None, json_file: Path | None = None) -
         write_json(json_file, document)
     if json_file != STDIO:
         for line in case_text(document):
-            print(line)
+            print(printable(line))
         if document["state"] is not None:
             print("\nWhat has to be made of the memory that the last death left (queue 0):\n")
             print(stories(Question().ask(document["state"])))

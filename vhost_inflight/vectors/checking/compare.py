@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from vhost_inflight.telling import printable
 from vhost_inflight.vectors.checking import places, stores
-from vhost_inflight.vectors.checking.words import printable
 from vhost_inflight.vectors.form import Outcome, Recovered, Refused, Vector
 from vhost_inflight.vectors.messages import Answered
 

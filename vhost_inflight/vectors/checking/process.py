@@ -16,8 +16,9 @@ from typing import IO, Any, Final, Self
 
 from refimpl.documents import DocumentError, read_json
 from refimpl.errors import InflightError
+from vhost_inflight.telling import printable
 from vhost_inflight.vectors import messages, text
-from vhost_inflight.vectors.checking.words import Tail, printable
+from vhost_inflight.vectors.checking.words import Tail
 from vhost_inflight.vectors.form import Vector
 from vhost_inflight.vectors.messages import Answered, MessageError, Ready
 
