@@ -64,6 +64,40 @@ def test_conformance_does_a_file_again(programs: Path, case: Path, tmp_path: Pat
     assert "broken" not in inflight("replay", str(other)).stdout
 
 
+def test_a_file_is_done_again_as_it_was_found(programs: Path, tmp_path: Path) -> None:
+    """With its options, which may be said once more, and not otherwise; a file of before says the revision alone."""
+    told, right, file = c.command(programs, "RESUBMITTED_BACKWARDS"), c.command(programs), tmp_path / "case.json"
+    found = ["--in-order", "--event-index", "--patience", "0.75", "--revision", "merged", "--successor-cmd"]
+    found.append(f"{told} 4 in-order")
+    options = ["--backend-cmd", f"{right} 4 in-order", "--at", "split-mixed-30-after"]
+    first = inflight("conformance", *options, *found, "--case", str(file))
+    assert (first.returncode, "order (driver)" in first.stdout) == (1, True), first.stdout + first.stderr
+    assert "--patience 0.75 --at" in first.stdout
+    options[-1] = str(file)
+    for more in ([], found, ["--patience", "0.75"]):
+        again = inflight("conformance", *options, *more)
+        assert (again.returncode, again.stdout.splitlines()[-1]) == (1, first.stdout.splitlines()[-1]), again.stderr
+    for more, said in (
+        (["--patience", "2"], "found with --patience 0.75, not with --patience 2.0"),
+        (["--revision", "hardened"], "found with --revision merged, not with --revision hardened"),
+        (["--successor-cmd", "x"], f"found with --successor-cmd {found[-1]}, not with --successor-cmd x"),
+    ):
+        refused = inflight("conformance", *options, *more)
+        assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+        assert "to try its case otherwise, name it (--at split-mixed-30-after)" in refused.stderr
+    document = json.loads(file.read_text())
+    file.write_text(json.dumps({name: value for name, value in document.items() if name != "options"}))
+    old = inflight("conformance", *options, "--patience", "2", *found[:2])
+    assert old.returncode == 0, old.stderr  # what was resubmitted backwards was the successor's
+    assert "not with" in inflight("conformance", *options, "--revision", "hardened").stderr
+
+
+def test_an_option_that_a_file_was_found_without_contradicts_it(case: Path) -> None:
+    for option, more in (("--in-order", []), ("--event-index", []), ("--successor-cmd", ["x {socket} {image}"])):
+        ran = inflight("conformance", "--backend-cmd", "x {socket} {image}", "--at", str(case), option, *more)
+        assert (ran.returncode, f"{case} was found without {option}, not with {option}" in ran.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("name", ["split-mixed-900-after", "split-mixed-3-after-900-after"])
 def test_a_case_whose_store_there_is_not_is_no_file(programs: Path, tmp_path: Path, name: str) -> None:
     """What is said is the same as without a file, and none is written."""
@@ -119,6 +153,7 @@ def test_the_memory_of_a_case_is_a_state_for_recover(case: Path, tmp_path: Path)
     [
         ({"verdict": "good"}, "is no case: verdict: 'good' is not one of"),
         ({"lives": []}, "is no case: lives: "),
+        ({"options": {"patience": 1}}, "is no case: options: "),
         ({"more": 1}, "is no case: Additional properties"),
     ],
 )

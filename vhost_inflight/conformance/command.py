@@ -23,7 +23,7 @@ from vhost_inflight.conformance.load import LOADS, Load
 from vhost_inflight.conformance.points import Case
 from vhost_inflight.conformance.process import Command
 from vhost_inflight.conformance.ptrace import TracingError
-from vhost_inflight.conformance.report import Report, Ring, as_json, as_junit, lines
+from vhost_inflight.conformance.report import PATIENCE, Report, Ring, as_json, as_junit, lines
 from vhost_inflight.conformance.symbols import symbols
 from vhost_inflight.conformance.trying import Verdict
 from vhost_inflight.telling import Ending, printable, write_json
@@ -52,7 +52,7 @@ class Asked:
     second: int = 400
     random: bool = False
     kills: int = 100
-    patience: float = 0.5
+    patience: float = PATIENCE
     failures: int = 50
     jobs: int = 0
     shown: int = 0
@@ -120,7 +120,12 @@ def tried(asked: Asked, told: Callable[[str, int], None] = lambda _what, _left: 
         case = None
         rings, loads = [asked.ring] if asked.ring else list(RINGS), list(asked.loads or LOADS)
     report = Report(
-        asked.command, [], in_order=asked.in_order, successor=asked.successor, event_index=asked.event_index
+        asked.command,
+        [],
+        in_order=asked.in_order,
+        successor=asked.successor,
+        event_index=asked.event_index,
+        patience=asked.patience,
     )
     campaigns: dict[str, Campaign] = {}
     try:

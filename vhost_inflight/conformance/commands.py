@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,8 +59,9 @@ def conformance(
         ),
     ] = False,
     patience: Annotated[
-        float, typer.Option(min=0.05, metavar="SECONDS", help="that it may rest while it owes something")
-    ] = 0.5,
+        float | None,
+        typer.Option(min=0.05, metavar="SECONDS", help="that it may rest while it owes something", show_default="0.5"),
+    ] = None,
     failures: Annotated[int, typer.Option(min=0, metavar="N", help="leave a load after so many; 0: never")] = 50,
     jobs: Annotated[int, typer.Option(min=0, metavar="N", help="how many cases at a time; 0: one for each core")] = 0,
     junit: Annotated[
@@ -97,26 +98,30 @@ def conformance(
 
     from vhost_inflight.conformance.command import Asked, run
     from vhost_inflight.conformance.html import SHOWN
-    from vhost_inflight.conformance.showing import case_of
+    from vhost_inflight.conformance.report import PATIENCE
+    from vhost_inflight.conformance.showing import as_found
 
-    named = None if at is None else case_of(at)
-    shown = SHOWN if html is not None else int(case is not None)
+    given: dict[str, Any] = {
+        "revision": revision, "patience": patience, "in_order": in_order or None, "event_index": event_index or None,
+        "successor": successor,
+    }  # fmt: skip
+    named, told = (None, given) if at is None else as_found(at, given)
     asked = Asked(
         command,
         ring,
-        revision or "",
-        load or (),
-        named,
-        second,
-        random,
-        kills,
-        patience,
-        failures,
-        jobs,
-        shown,
-        in_order,
-        successor,
-        event_index,
+        revision=told["revision"] or "",
+        loads=load or (),
+        at=named,
+        second=second,
+        random=random,
+        kills=kills,
+        patience=told["patience"] or PATIENCE,
+        failures=failures,
+        jobs=jobs,
+        shown=SHOWN if html is not None else int(case is not None),
+        in_order=bool(told["in_order"]),
+        successor=told["successor"],
+        event_index=bool(told["event_index"]),
     )
     passed = run(asked, json_file=json_file, junit=junit, html=html, state=state, case=case)
     raise typer.Exit(0 if passed else 1)

@@ -33,6 +33,10 @@ def as_case(report: Report, verdict: Verdict) -> dict[str, Any]:
     ]
     return {
         "format": CASE_FORMAT, "command": report.command, "ring": ring.ring, "revision": ring.revision,
+        "options": {
+            "in_order": report.in_order, "event_index": report.event_index, "patience": report.patience,
+            "successor": report.successor,
+        },
         "case": str(verdict.case), "verdict": verdict.word, "severity": verdict.severity or None,
         "lives": [*lives, _life(report, verdict.after, None)],
         "broken": [

@@ -14,7 +14,19 @@ from vhost_inflight.conformance.symbols import Symbol
 from vhost_inflight.conformance.trying import Verdict
 from vhost_inflight.reports import Suites, failed, skipped
 
-__all__ = ["CANNOT", "FORMAT", "HOW", "Report", "Ring", "as_json", "as_junit", "case_lines", "lines", "where"]
+__all__ = [
+    "CANNOT",
+    "FORMAT",
+    "HOW",
+    "PATIENCE",
+    "Report",
+    "Ring",
+    "as_json",
+    "as_junit",
+    "case_lines",
+    "lines",
+    "where",
+]
 
 FORMAT: Final = "vhost-inflight conformance 1"
 """What a report says that it is."""
@@ -28,6 +40,9 @@ CANNOT: Final = (
     "Helpers that a wrapper starts in a session of their own: they outlive a life.",
 )
 """What such a test cannot find, whatever it says."""
+
+PATIENCE: Final = 0.5
+"""Seconds that a back-end may rest while it owes something, if nobody says how many."""
 
 HOW: Final = {"before": "before {}", "after": "after {}", "asleep": "after {}, while the driver sleeps"}
 """How a death is said, with its store."""
@@ -68,6 +83,7 @@ class Report:
     in_order: bool = False
     successor: str | None = None
     event_index: bool = False
+    patience: float = PATIENCE
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -98,6 +114,7 @@ class Report:
         revision = next(ring.revision for ring in self.rings if ring.ring == verdict.case.ring)
         more = " --in-order" * self.in_order + " --event-index" * self.event_index
         more += "" if self.successor is None else f" --successor-cmd {_quoted(self.successor)}"
+        more += "" if self.patience == PATIENCE else f" --patience {self.patience:g}"
         told = f"--backend-cmd {_quoted(self.command)} --revision {revision}{more} --at {verdict.case}"
         return f"vhost-inflight conformance {told}"
 

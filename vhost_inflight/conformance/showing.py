@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from vhost_inflight.recover.asking import Question, stories
 from vhost_inflight.reports import shipped_schema
 from vhost_inflight.telling import printable, write_json
 
-__all__ = ["CaseError", "case_of", "is_case", "load", "run"]
+__all__ = ["CaseError", "as_found", "is_case", "load", "run"]
 
 
 class CaseError(InflightError):
@@ -42,10 +43,32 @@ def load(file: Path) -> dict[str, Any]:
     return told
 
 
-def case_of(text: str) -> str:
-    """Return the name of a case: that of the file which ``text`` names, or ``text`` itself. Raises as `load` does."""
+def as_found(text: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name of a case, and the options that it is tried with: ``text`` is the name, or a file's.
+
+    A file's are those that it was found with; those that were ``given``, the others None, must not contradict it.
+    Raises UsageError where one does, and as `load` does.
+    """
     file = Path(text)
-    return str(load(file)["case"]) if file.suffix == ".json" or file.is_file() else text
+    if file.suffix != ".json" and not file.is_file():
+        return text, dict(given)
+    document = load(file)
+    name, found = str(document["case"]), {"revision": document["revision"], **document.get("options", {})}
+    for option, value in given.items():
+        if value is not None and found.get(option, value) != value:
+            raise UsageError(
+                f"{file} was found {_with(option, found[option])}, not {_with(option, value)}: "
+                f"to try its case otherwise, name it (--at {name})"
+            )
+    return name, {**given, **found}
+
+
+def _with(option: str, value: str | float | bool | None) -> str:
+    """Say that an option was there or not, as a command line has it."""
+    word = {"successor": "--successor-cmd"}.get(option, f"--{option.replace('_', '-')}")
+    if value is None or isinstance(value, bool):
+        return f"with {word}" if value else f"without {word}"
+    return f"with {word} {value}"
 
 
 def run(file: Path, dump_at: str | None = None, json_file: Path | None = None) -> bool:
