@@ -88,6 +88,23 @@ def test_one_that_fails_before_anything_was_tried_is_not_rejected(
         assert ET.fromstring(junit.read_text(encoding="utf-8")).get("failures") == "1"  # noqa: S314  # our own
 
 
+@pytest.mark.parametrize("how", [[], ["--random", "--kills", "5"], ["--at", "split-in-use-3-after"]])
+def test_one_that_hands_out_no_region_is_told_so(tmp_path: Path, programs: Path, how: list[str]) -> None:
+    """Its memory is its own, so that nothing is handed back; one with a region is told nothing of the kind."""
+    place = "told.size = told.queues * region_stride(told.queue_size);"
+    mine = "region = allocate(1, told.size); region_entries = told.queue_size; region_queues = told.queues;"
+    sent = "told.size = told.offset = 0; send_message(m->request, &told, sizeof(told), -1); return;"
+    changed, report = c.changed(tmp_path, place, f"{place} {mine} {sent}"), tmp_path / "report.json"
+    asked = ["--ring", "split", "--load", "in-use", *how, "--json", str(report)]
+    for program, without in ((changed, True), (c.command(programs), False)):
+        ran = inflight("conformance", "--backend-cmd", program, *asked)
+        told = "split: there is no region at all: the back-end hands out 0 bytes at GET_INFLIGHT_FD"
+        assert (told in ran.stdout) == without, ran.stdout + ran.stderr
+        document = json.loads(report.read_text(encoding="utf-8"))
+        jsonschema.validate(document, shipped_schema("vhost_inflight.conformance"))
+        assert document["rings"][0]["regionless"] == without
+
+
 def test_one_with_a_single_queue_is_judged_by_the_other_loads(tmp_path: Path) -> None:
     """What it cannot be asked for is told, and counts neither for it nor against it; alone it is no verdict."""
     changed = c.changed(tmp_path, "#define QUEUES_MAX", "#define QUEUES_MAX 1 /* */\n#define MORE")

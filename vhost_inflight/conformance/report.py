@@ -71,6 +71,12 @@ class Ring:
     verdicts: list[Verdict] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def regionless(self) -> bool:
+        """Whether it died, and had handed out no region whenever it did: its reply to GET_INFLIGHT_FD had 0 bytes."""
+        died = [verdict for verdict in self.verdicts if verdict.case.deaths and verdict.word != "skip"]
+        return bool(died) and all(verdict.state is None for verdict in died)
+
 
 @dataclass
 class Report:
@@ -182,6 +188,11 @@ def _ring_lines(ring: Ring) -> Iterator[str]:
     for load in ring.left:
         yield f"{ring.ring} {load}: left after so many failures, not all cases were tried (--failures)"
     yield from (*ring.untried, *ring.unjudged)
+    if ring.regionless:
+        yield (
+            f"{ring.ring}: there is no region at all: the back-end hands out 0 bytes at GET_INFLIGHT_FD, "
+            "so nothing tells its next process what was in flight"
+        )
     properties = Counter(name for v in ring.verdicts for name in {one.property for one in v.broken})
     if properties:
         yield f"{ring.ring}: broken: " + ", ".join(f"{name} {number}" for name, number in properties.most_common())
@@ -205,7 +216,8 @@ def as_json(report: Report) -> dict[str, Any]:
             {
                 "ring": ring.ring, "revision": ring.revision, "how": ring.how, "note": ring.note or None,
                 "points": ring.points, "unsteady": ring.unsteady, "left": ring.left,
-                "untried": ring.untried, "unjudged": ring.unjudged, "seconds": round(ring.seconds, 3),
+                "untried": ring.untried, "unjudged": ring.unjudged, "regionless": ring.regionless,
+                "seconds": round(ring.seconds, 3),
                 "counts": {word: sum(v.word == word for v in ring.verdicts) for word in WORDS},
                 "cases": [_case(report, verdict) for verdict in ring.verdicts],
             }
