@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -10,13 +12,18 @@ from typing import Any
 
 import pytest
 
+from refimpl.choices import Choices
 from refimpl.errors import UsageError
 from tests.conformance import c
 from tests.conftest import lacking
 from tests.refimpl.backend.test_server import wait_for
 from vhost_inflight.conformance import ptrace, under_guest
+from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.foreign.prepare import backend_command
-from vhost_inflight.conformance.process import Command
+from vhost_inflight.conformance.life import Setup
+from vhost_inflight.conformance.points import Case
+from vhost_inflight.conformance.process import Command, listening
+from vhost_inflight.conformance.ptrace import TracingError
 from vhost_inflight.conformance.under_guest import Asked, TheirOutcome, tried
 from vhost_inflight.guest import crash
 from vhost_inflight.guest.machine import GuestError
@@ -77,6 +84,51 @@ def test_a_right_one_dies_anywhere(tmp_path: Path, ring: str) -> None:
     done = outcome(Asked(c.command(tmp_path), ring=ring, kills=30))
     assert done.broken == []
     assert len(done.steps) > 15
+
+
+@pytest.mark.campaign
+def test_one_that_a_wrapper_starts_dies_at_its_store_too(tmp_path: Path) -> None:
+    told = f"/bin/sh -c '{c.built(tmp_path)} $0 $1; exit $?' {{socket}} {{image}}"
+    done = outcome(Asked(told, kills=3, at="split-mixed-7-after", writers=4))
+    assert done.broken == []
+    assert sum(count for where, count in done.steps.items() if "inflight by split_supply" in where) == 3
+
+
+@pytest.mark.parametrize("how", ["", "setsid -w "])
+def test_who_listens_is_traced_and_ended_whoever_started_it(tmp_path: Path, how: str) -> None:
+    """A wrapper starts it without exec, or in a session of its own; what it ends of is told."""
+    image = tmp_path / "image"
+    image.write_bytes(bytes(1 << 20))
+    program = c.built(tmp_path)
+    told = Command(f"/bin/sh -c '{how}{program} $0 $1; sleep 60' {{socket}} {{image}}")
+    aims = under_guest._aims(Campaign(Setup(told, Choices())), Case.read("split-mixed-7-after"))
+    back_end = under_guest._BackEnd(tmp_path, image, told, aims)
+    for step in ("", *aims):
+        back_end.start(Kill(step, 1))
+        assert back_end._process is not None
+        pid = listening(back_end.socket, back_end._process.pid)
+        assert pid is not None
+        assert pid != back_end._process.pid
+        assert Path(f"/proc/{pid}/exe").readlink() == program
+        assert back_end._tracer is None or back_end._tracer.pid == pid
+        if step:
+            os.kill(pid, signal.SIGTERM)
+            wait_for(back_end._process.ended)
+            with pytest.raises(GuestError, match="is gone: what listened has ended, and what started it has not"):
+                back_end.died()
+        back_end.kill()
+        assert not Path(f"/proc/{pid}/exe").exists()
+
+
+def test_who_listens_unseen_has_to_be_what_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_guest, "listening", lambda *_: None)
+    told = Command(f"/bin/sh -c '{c.built(tmp_path)} $0 $1; exit $?' {{socket}} {{image}}")
+    (tmp_path / "image").write_bytes(bytes(1 << 20))
+    aims = under_guest._aims(Campaign(Setup(told, Choices())), Case.read("split-mixed-7-after"))
+    back_end = under_guest._BackEnd(tmp_path, tmp_path / "image", told, aims)
+    with pytest.raises(TracingError, match=r"^tracing: \S+ is not mapped, .*; where something else .* with exec$"):
+        back_end.start(Kill(next(iter(aims)), 1))
+    back_end.kill()
 
 
 def test_one_that_ends_by_itself_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +19,12 @@ from refimpl.errors import InflightError, UsageError
 from vhost_inflight.forked import fork, held_signals
 from vhost_inflight.telling import printable
 
-__all__ = ["Command", "Process", "had_time", "resting", "served_by", "threads_of", "wants_to_run"]
+__all__ = ["Command", "Process", "had_time", "listening", "resting", "served_by", "threads_of", "wants_to_run"]
 
 _LAST_WORDS: Final = 2000
+_GOES: Final = 5.0
+"""Seconds that the system takes at most for a process that was killed."""
+
 _WRITE_ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _IGNORED_BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)  # and no program expects them to be
 
@@ -69,7 +72,10 @@ def _forked(words: Sequence[str], log: Path) -> int:
 
 
 class Process:
-    """One process of it. ``pid`` is the one that was started; which of its children serves is for `served_by`."""
+    """One process of it. ``pid`` is the one that was started; which of its children serves is for `served_by`.
+
+    Where nobody may connect, that is for `listening`, and `serves` tells it here.
+    """
 
     def __init__(self, words: Sequence[str], log: Path) -> None:
         """Start it; what it says goes to ``log``. Raises InflightError where it cannot be started."""
@@ -81,12 +87,21 @@ class Process:
         self.log = log
         self.status: int | None = None
         self.ended_fd = os.pidfd_open(self.pid)
+        self._serves_fd = -1
+
+    def serves(self, pid: int) -> None:
+        """Take a process for the one that serves, where another one was started: they end together."""
+        if pid != self.pid:
+            with contextlib.suppress(ProcessLookupError):  # so has the one that was started, or it will tell
+                self._serves_fd = os.pidfd_open(pid)
 
     def ended(self, seconds: float = 0.0) -> bool:
         """Wait until it has ended, as long as that; return whether it has. It need not have been waited for."""
-        poll = select.poll()
-        poll.register(self.ended_fd, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
+        return _one_ended([fd for fd in (self.ended_fd, self._serves_fd) if fd >= 0], seconds)
+
+    def started_ended(self, seconds: float) -> bool:
+        """Likewise, of the one that was started alone."""
+        return self.ended_fd < 0 or _one_ended([self.ended_fd], seconds)
 
     def close(self) -> None:
         """Kill it with all of its group, and forget it. A second call does nothing."""
@@ -96,6 +111,12 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
+        if self._serves_fd >= 0:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it may be in another group
+                signal.pidfd_send_signal(self._serves_fd, signal.SIGKILL)
+            _one_ended([self._serves_fd], _GOES)
+            os.close(self._serves_fd)
+            self._serves_fd = -1
         with contextlib.suppress(ChildProcessError):  # a tracer may have taken its status
             _, self.status = os.waitpid(self.pid, 0)
         os.close(self.ended_fd)
@@ -117,6 +138,13 @@ class Process:
         return ""
 
 
+def _one_ended(pidfds: Sequence[int], seconds: float) -> bool:
+    poll = select.poll()
+    for fd in pidfds:
+        poll.register(fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 def served_by(connection: int) -> int:
     """Return the process that listens at the other end of a connection. Raises UsageError where it cannot be seen."""
     with socket.socket(fileno=os.dup(connection)) as sock:
@@ -125,6 +153,40 @@ def served_by(connection: int) -> int:
     if not pid:
         raise UsageError("what serves cannot be seen from here: it is in a container; run this in there, too")
     return pid
+
+
+def listening(path: Path, pid: int) -> int | None:
+    """Return the process that has the socket at a path, where nobody may connect to ask: ``pid``, or the eldest other.
+
+    None, where no process that is seen from here has it. ``pid`` was started; /proc is of its network's sockets.
+    """
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        lines = Path(f"/proc/{pid}/net/unix").read_text(errors="surrogateescape").splitlines()[1:]
+        told = [line.split(maxsplit=7) for line in lines]
+        links = {f"socket:[{words[6]}]" for words in told if words[7:] == [str(path)]}
+        found = [int(name) for name in os.listdir("/proc") if name.isdecimal() and _has_one(name, links)]  # noqa: PTH208
+        return pid if pid in found else min(found, key=_began, default=None)
+    return None
+
+
+def _has_one(pid: str, links: Collection[str]) -> bool:
+    """Return whether a process has one of these files open; of somebody else's it is not known."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+        return any(_link(file) in links for file in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
+def _link(file: Path) -> str:
+    with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+        return str(file.readlink())
+    return ""
+
+
+def _began(pid: int) -> int:
+    """Return when a process began, in ticks; later than any, where it is gone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()[19])
+    return sys.maxsize
 
 
 def resting(pid: int) -> bool:

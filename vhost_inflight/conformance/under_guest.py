@@ -26,7 +26,7 @@ from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.life import Setup
 from vhost_inflight.conformance.load import LOADS
 from vhost_inflight.conformance.points import Case, Point
-from vhost_inflight.conformance.process import Command, Process
+from vhost_inflight.conformance.process import Command, Process, listening
 from vhost_inflight.conformance.ptrace import TracingError
 from vhost_inflight.conformance.symbols import symbols
 from vhost_inflight.conformance.tracer import Aim, Tracer
@@ -41,6 +41,9 @@ __all__ = ["Asked", "TheirOutcome", "run", "tried"]
 
 _STARTS: Final = 10.0
 """Seconds in which a back-end listens."""
+
+_PASSED_ON: Final = 1.0
+"""Seconds in which what started the one that listens ends with it, and passes on how."""
 
 _OCCURRENCES: Final = (1, 2, 5, 20)
 _TRIES: Final = 3
@@ -130,7 +133,7 @@ class _Deaths:
 
 
 class _BackEnd:
-    """Somebody's back-end: its processes, one after the other."""
+    """Somebody's back-end: its processes, one after the other; what is traced and killed is the one that listens."""
 
     def __init__(self, folder: Path, image: Path, command: Command, aims: Mapping[str, Aim]) -> None:
         self.socket, self.image = folder / "socket", image
@@ -148,9 +151,15 @@ class _BackEnd:
         self._wait(self.socket.exists, _STARTS)
         if not self.socket.exists():
             raise GuestError(f"the back-end {self._how()} and does not listen")
+        serving = listening(self.socket, self._process.pid) or self._process.pid
+        self._process.serves(serving)
         if kill is not None and kill.step:
-            self._tracer = Tracer(self._process.pid, replace(self._aims[kill.step], occurrence=kill.occurrence))
-            self._tracer.start([])
+            self._tracer = Tracer(serving, replace(self._aims[kill.step], occurrence=kill.occurrence))
+            try:
+                self._tracer.start([])
+            except TracingError as error:
+                hint = "where something else starts it, that has to be done with exec"
+                raise TracingError(f"{error.rule}; {hint}") from error
 
     def died(self) -> bool:
         """Return whether it was killed at its store. Raises GuestError when it ended by itself."""
@@ -186,6 +195,8 @@ class _BackEnd:
         assert self._process is not None
         if not self._ended():
             return "lives"
+        if not self._process.started_ended(_PASSED_ON):
+            return "is gone: what listened has ended, and what started it has not"
         self._process.close()
         if self._process.status is None and self._tracer is not None:
             self._process.status = self._tracer.status  # it has waited for it
