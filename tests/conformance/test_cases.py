@@ -15,7 +15,7 @@ from refimpl.choices import Choices
 from refimpl.split.ring import ring_bytes
 from tests.conformance import c
 from tests.conformance.c import inflight
-from vhost_inflight.conformance import html, under_guest
+from vhost_inflight.conformance import html, report, under_guest
 from vhost_inflight.conformance.campaign import Campaign
 from vhost_inflight.conformance.command import Asked, tried
 from vhost_inflight.conformance.life import Setup
@@ -124,6 +124,17 @@ def test_a_store_in_no_field_is_named_by_where_it_is(tmp_path: Path) -> None:
     (name,) = under_guest._aims(campaign, case)
     assert name.startswith("after region+0xb4 (no field) by start (changed.c:")
     assert any("(no field)" in name for name in under_guest._aims(campaign, None))
+
+
+def test_what_it_cannot_do_is_told_in_report_and_page() -> None:
+    """The same number of things, and of each what tells it from the others."""
+    page = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
+    listed = page.partition("What it cannot do:\n\n")[2].partition("\n\n")[0].split("\n- ")
+    assert len(listed) == len(report.CANNOT)
+    words = ("processor", "disk", "resubmitted", "len", "indirect tables", "Long lives", "forks", "Helpers")
+    for word, told, said in zip(words, report.CANNOT, listed, strict=True):
+        assert word in told
+        assert word in said
 
 
 def test_what_is_in_no_field_is_told_in_pieces_with_its_queue() -> None:

@@ -35,6 +35,8 @@ CANNOT: Final = (
     "An order that a processor could turn round: what is left is what one thread stored, in its program's order.",
     "Writes that go on when the process is dead: here the disk is a file, and who is dead writes no more.",
     "The order in which requests are resubmitted is seen in the memory; in what comes back with --in-order alone.",
+    "What a used element's len says is not held against what was written to the request's buffers.",
+    "Stores to the driver's descriptor tables are not held against it; those to indirect tables are not even watched.",
     "Long lives: a few dozen requests on rings of 8 entries, so no counter of 2048 and no ring of 32768.",
     "A process that forks what serves after it was connected to, and one that runs as another user.",
     "Helpers that a wrapper starts in a session of their own: they outlive a life.",
