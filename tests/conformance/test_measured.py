@@ -11,12 +11,15 @@ import pytest
 
 from refimpl.choices import Choices
 from tests.conformance import c
+from tools import conformance as measuring
 from tools.conformance import FILE, MISTAKES, Row, foreign, rows
 from tools.measured import WHY, measurements, predicted, told_otherwise
 from vhost_inflight.conformance.campaign import Campaign
+from vhost_inflight.conformance.command import Asked
 from vhost_inflight.conformance.life import Setup
 from vhost_inflight.conformance.points import Case
 from vhost_inflight.conformance.process import Command
+from vhost_inflight.conformance.report import Report, Ring
 
 MEASURED: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
 ROWS = list(rows())
@@ -25,6 +28,24 @@ FOUND = [row for row in ROWS if row.mistake and MEASURED[row.name]["found"]]
 
 def test_each_row_is_measured() -> None:
     assert list(MEASURED) == [row.name for row in (*ROWS, *foreign())]
+
+
+def test_the_page_gives_the_command_that_measures_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its options are those that the rows of other people's back-ends were measured with."""
+    asked: list[Asked] = []
+
+    def kept(one: Asked) -> Report:
+        asked.append(one)
+        return Report(one.command, [Ring("split", "merged")])
+
+    monkeypatch.setattr(measuring, "tried", kept)
+    monkeypatch.setattr(measuring, "backend_command", lambda _name: "x {socket} {image}")
+    measuring.measured(next(foreign()))
+    page = (Path(__file__).parents[2] / "docs" / "implementations.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if "conformance --backend-cmd '...' --ring split --second" in line]
+    (one,) = asked
+    told = f"--second {one.second} --failures {one.failures} --patience {one.patience:g} --jobs {one.jobs}"
+    assert line.endswith(f"--ring {one.ring} {told}")
 
 
 def test_each_mistake_of_the_source_has_a_row() -> None:
