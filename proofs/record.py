@@ -234,7 +234,7 @@ def _verdict(subject: protocol.Subject, name: str, found: Looked, proved: bool) 
         return Verdict(subject.ring, subject.revision, gaps, name, "violated", (bounds,), path)
     if proved:
         return Verdict(subject.ring, subject.revision, gaps, name, "proved")
-    complete = tuple(b for b, r in looked if r.complete)
+    complete = tuple(b for b, r in looked if r.complete and b.tells(name))
     return Verdict(subject.ring, subject.revision, gaps, name, "bounded", complete)
 
 

@@ -54,7 +54,8 @@ class Beside:
             return self._violated(verdict, Schedule.found(subject, name, bounds, _found(name, entry)), bounds)
         if proved:
             return verdict
-        within = [b for b, complete, *_ in done if complete] + [Bounds(**e["bounds"]) for e in hang if e["complete"]]
+        within = [b for b, complete, *_ in done if complete and b.tells(name)]
+        within += [Bounds(**e["bounds"]) for e in hang if e["complete"]]
         return replace(verdict, verdict="bounded", bounds=tuple(within))
 
     def _violated(self, verdict: Verdict, schedule: Schedule, bounds: Bounds) -> Verdict:

@@ -31,6 +31,10 @@ class Bounds:
         """Whether the search is quick enough to be done each time, not in the campaign alone."""
         return self.rare == 0 and (self.size == 1 or (self.size == 2 and self.requests * self.crashes <= 2))
 
+    def tells(self, name: str) -> bool:
+        """Whether a search within says anything of a property: one request alone is in order whatever is done."""
+        return name != "order" or self.requests > 1
+
     def text(self) -> str:
         """Say them in words."""
         rare = f", {self.rare} rare event{'s' * (self.rare != 1)}" if self.rare else ""

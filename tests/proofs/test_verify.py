@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,12 @@ from proofs.challenges.hypotheses import Believed
 from proofs.induction import engine, show
 from proofs.induction.engine import Outcome
 from proofs.induction.work import Work
+from proofs.record import _verdict as record_of
 from proofs.search.bounds import Bounds
+from proofs.search.breadth_first import Found
 from proofs.verdicts import Judged, Schedule, Verdict, load_schedule, recorded, recorded_folder
 from proofs.written import FOLDER, counterexamples
+from tools.beside import Beside
 from vhost_inflight.telling import write_json
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +166,26 @@ def test_drains_is_searched_again_within_the_quickest_bounds() -> None:
     assert len(record[subject, "drains"].bounds) > 1
     again = verify._search_again([(subject, "drains")], record, False, Outcome())
     assert set(again) == {(subject, Bounds(2, 1, 1))}
+
+
+@pytest.mark.parametrize("ring", protocol.RINGS)
+def test_order_is_not_called_bounded_by_one_request(monkeypatch: pytest.MonkeyPatch, ring: str) -> None:
+    """One request alone is in order whatever is done: no record names such a search, and none is done again."""
+    record = {(v.subject(), v.property): v for v in verify._all_recorded(ring)}
+    bounded = [key for key, v in record.items() if key[1] == "order" and v.verdict == "bounded"]
+    assert len(bounded) > 10
+    assert [b for key in bounded for b in record[key].bounds if b.requests < 2] == []
+    found = Found(frozenset({"order"}), {}, 0, 0, 0, 0, complete=True)
+    monkeypatch.setattr(ProcessPoolExecutor, "map", lambda _self, _search, jobs: [found for _ in jobs])
+    again = verify._search_again(bounded, record, False, Outcome())
+    assert {subject for subject, _ in again} == {subject for subject, _ in bounded}
+    assert min(b.requests for _, b in again) == 2
+    assert all(b.tells("order") for b in verify.default_bounds(ring, "order"))
+    told = Beside(ring, "none.json", "none")  # what makes the record leaves them out
+    subject, both = bounded[0][0], [Bounds(1, 1, 1, 1), Bounds(2, 2, 1, 1)]
+    runs = [(b, frozenset({"order"}), found) for b in both]
+    assert told._verdict(subject, "order", runs, False, ()).bounds == record_of(subject, "order", runs, False).bounds
+    assert record_of(subject, "order", runs, False).bounds == (both[1],)
 
 
 def test_clean_removes_what_verify_leaves() -> None:
