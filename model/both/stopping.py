@@ -323,7 +323,12 @@ _GONE = Var("stop.gone", "driver", 8, "the back-end died before it answered, and
 def moves_all_the_same(table: Table) -> list[Edit]:
     """Let the front-end go on with its migration, without the region, when a back-end that drains has died."""
     if needs_stop(table).sentence != _DRAINED:
-        raise ModelError("where a back-end suspends the region comes along: choose a pair that drains (stop=...)")
+        raise ModelError(
+            "this pair leaves the region behind, and loses requests by itself (bit-20), without a back-end that dies: "
+            "nothing more is judged with it; choose a pair that drains (stop=...)"
+            if "stop.move" in table.steps
+            else "where this back-end suspends the region comes along: choose a pair that drains (stop=...)"
+        )
     declare = Declare((_GONE,))
     crash = declare.apply(table).step("crash")
     starting = [step for step in table.of("recover") if DEAD in step.at]
