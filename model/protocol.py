@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from model import gaps as gap_rules
+from model.both.errata import SINCE, Erratum
 from model.both.proposal import NO_ORDER, STORE_ORDER
 from model.both.stopping import NEVER, PAIRS, SUSPENDED
 from model.gaps import Gap
@@ -43,6 +44,7 @@ __all__ = [
     "Subject",
     "edits",
     "errata",
+    "errata_since",
     "gaps",
     "judged",
     "judgements",
@@ -192,6 +194,11 @@ def mends() -> dict[str, Mend]:
 def errata() -> dict[str, Mend]:
     """Give the defects of the text, that of v6 which merged has mended among them."""
     return {mend.name: mend for mend in (NO_ORDER, *ERRATA)}
+
+
+def errata_since() -> dict[str, Erratum]:
+    """Give what the specification raised around the chapter since."""
+    return {erratum.name: erratum for erratum in SINCE}
 
 
 def edits() -> tuple[str, ...]:

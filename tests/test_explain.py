@@ -40,7 +40,7 @@ def test_the_list_has_every_name(run: Run) -> None:
     words = out.split()
     for ring in protocol.RINGS:
         assert set(explain.ids(ring)) <= set(words)
-    assert {*protocol.errata(), *protocol.edits()} <= set(words)
+    assert {*protocol.errata(), *protocol.errata_since(), *protocol.edits()} <= set(words)
     assert out.index("\n    split.fetch.bump ") < out.index("\n    split.fetch.2 ")
 
 
@@ -240,6 +240,30 @@ def test_the_errata_are_those_of_the_page(run: Run) -> None:
         assert Path(answer["run"]["file"]).is_file()
         assert bool(answer["proposed"]) == bool(answer["changes"]) == (name != "no-order")
         assert run("explain", name)[1].startswith(f"{name}: an erratum of the text, of the ")
+
+
+def test_what_was_raised_since_is_explained_too(run: Run) -> None:
+    """Each entry of docs/errata-2026.md, in its order: the sentence that settles it, and its first run."""
+    page = (ROOT / "docs" / "errata-2026.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[([\w-]+)\]\(#\1\) \| (\w+) .*\| (?:`([\w-]+)`|a correction) \|$", page, re.MULTILINE)
+    assert [name for name, *_ in listed] == list(protocol.errata_since())
+    for name, ring, mend in listed:
+        entry = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        erratum = protocol.errata_since()[name]
+        assert (erratum.mend, len(erratum.rings)) == (mend, 2 if ring == "both" else 1)
+        shown = re.findall(r"vhost-inflight replay (\S+)", entry)
+        assert erratum.run == (shown[0] if shown else "")
+        assert erratum.correction in " ".join(entry.split())
+        answers = told(run, name)
+        said = [one["sentence"] for answer in answers for one in answer["proposed"]]
+        assert [answer.get("correction") for answer in answers if not said] == [f"{erratum.correction}."][: not mend]
+        assert bool(said) == bool(mend)
+        if answers[0]["kind"] == "erratum":
+            assert bool(answers[0]["run"]) == bool(shown)
+            assert not shown or f"vhost-inflight replay {answers[0]['run']['file']}\n" in run("explain", name)[1]
+        text = " ".join(run("explain", name)[1].split())
+        assert f"docs/errata-2026.md, {name}" in text
+        assert all(sentence in text for sentence in said)
 
 
 def test_an_edit_shows_what_is_otherwise_without_it(run: Run) -> None:

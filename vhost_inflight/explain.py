@@ -306,6 +306,8 @@ def _gap(ring: str, gap: Gap) -> Answer:
         "judged": judged,
         "alternatives": alternatives,
         "changes_are_of": usual.name,
+        "proposed": [proposed(s) for s in protocol.sentences(ring) if gap.name in s.mends and not s.number],
+        "errata": [erratum.name for erratum in protocol.errata_since().values() if erratum.mend == gap.name],
     }
 
 

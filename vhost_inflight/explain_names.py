@@ -8,9 +8,10 @@ mends of the text (its errata among them), the named edits that make `hardened`,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from model import protocol
+from model.both.errata import Erratum
 from model.properties import SENTENCES
 from model.proposal import Mend
 from proofs.verdicts import load_schedule, recorded_folder
@@ -29,6 +30,8 @@ def answers(name: str, ring: str | None = None) -> list[Answer]:
     mends |= protocol.errata()
     if name in mends:
         found.append(_mend(mends[name]))
+    if name in protocol.errata_since() and not found:  # a question of the same name is explained with its sentence
+        found.append(_since(protocol.errata_since()[name]))
     if name in protocol.edits():
         found.append(_edit(name))
     return found
@@ -39,7 +42,8 @@ def names(ring: str | None = None) -> list[str]:
     rings = [ring] if ring else protocol.RINGS
     mends = [mend.name for mend in protocol.mends().values() if mend.kind not in ("gap", "later")]
     own = [name for each in rings for name in (*explained.ids(each), *(f"{g}={c}" for g, c in _choices(each)))]
-    return list(dict.fromkeys([*own, *protocol.errata(), *mends, *protocol.edits(), *profiles(ring)]))
+    errata = [*protocol.errata(), *protocol.errata_since()]
+    return list(dict.fromkeys([*own, *errata, *mends, *protocol.edits(), *profiles(ring)]))
 
 
 def common() -> Answer:
@@ -49,6 +53,7 @@ def common() -> Answer:
         "properties": dict(SENTENCES),
         "revisions": dict(explained.REVISIONS),
         "errata": {name: mend.about for name, mend in protocol.errata().items()},
+        "since": {name: erratum.about for name, erratum in protocol.errata_since().items()},
         "edits": {name: _reason(name) for name in protocol.edits()},
         "profiles": profiles(),
     }
@@ -115,20 +120,45 @@ def _mend(mend: Mend) -> Answer:
         "about": mend.about,
         "edit": mend.edit or None,
         "needs": list(mend.needs),
-        "proposed": [
-            {"ring": ring, **explained.proposed(sentence)}
-            for ring in rings
-            for sentence in protocol.sentences(ring)
-            if mend.name in sentence.mends
-        ],
-        "run": _run(mend.name),
+        "proposed": _proposed(mend.name, rings),
+        "correction": None,
+        "page": "docs/errata.md" if mend.kind == "erratum" else None,
+        "run": _run(f"packed/errata/{mend.name}"),
         "changes": _changes_of(mend.edit) if mend.edit else [],
     }
 
 
+def _since(erratum: Erratum) -> Answer:
+    """Explain what the specification raised since, as an erratum of the chapter."""
+    return {
+        "kind": "erratum",
+        "id": erratum.name,
+        "rings": list(erratum.rings),
+        "about": erratum.about,
+        "edit": None,
+        "needs": [],
+        "proposed": _proposed(erratum.mend, erratum.rings),
+        "correction": f"{erratum.correction}." if erratum.correction else None,
+        "page": "docs/errata-2026.md",
+        "run": _run(erratum.run) if erratum.run else None,
+        "changes": [],
+    }
+
+
+def _proposed(mend: str, rings: Iterable[str]) -> list[Answer]:
+    """Give what the text should say for a mend, on each ring."""
+    return [
+        {"ring": ring, **explained.proposed(sentence)}
+        for ring in rings
+        for sentence in protocol.sentences(ring)
+        if mend in sentence.mends
+    ]
+
+
 def _run(name: str) -> Answer | None:
-    """Give the recorded run of an erratum: its file, its revision and what it violates."""
-    path = recorded_folder("packed") / "errata" / f"{name}.json"
+    """Give a recorded run, named by its ring, folder and file: that file, its revision and what it violates."""
+    ring, _, file_name = name.partition("/")
+    path = recorded_folder(ring) / f"{file_name}.json"
     if not path.is_file():
         return None
     schedule = load_schedule(path)

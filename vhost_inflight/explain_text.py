@@ -118,6 +118,10 @@ def _gap(answer: Answer) -> Iterator[str]:
     yield from _lines("question", answer["question"], 2)
     yield from _lines("default", answer["default"], 2)
     yield from _lines("reason", answer["reason"], 2)
+    for said in answer["proposed"]:
+        yield from _lines("proposed", said["sentence"], 2)
+    for name in answer["errata"]:
+        yield from _lines("more", f"docs/errata-2026.md, {name}", 2)
     for alternative in answer["alternatives"]:
         yield ""
         yield f"* {alternative['name']}: {alternative['meaning']}"
@@ -191,9 +195,11 @@ def _mend(answer: Answer) -> Iterator[str]:
     if answer["run"]:
         run = answer["run"]
         yield from _lines("a run", f"of {run['revision']}; it violates {run['property']}", 2)
-        yield from _lines("", f"vhost-inflight replay {run['file']}", 2)
-    if answer["kind"] == "erratum":
-        yield from _lines("more", f"docs/errata.md, {answer['id']}", 2)
+        yield f"{'':13}vhost-inflight replay {run['file']}"  # to be copied, so never wrapped
+    if answer["page"]:
+        yield from _lines("more", f"{answer['page']}, {answer['id']}", 2)
+    if answer["correction"]:
+        yield from _lines("proposed", f"of the message's description: {answer['correction']}", 2)
     for said in answer["proposed"]:
         place = said["place"] or "behind the lists"
         yield from _lines("proposed", f"{said['ring']} ring, {place}: {said['sentence']}", 2)
@@ -240,10 +246,11 @@ def _index(answer: Answer) -> Iterator[str]:
 def _names(answer: Answer) -> Iterator[str]:
     titles = {
         "errata": "errata of the text",
+        "since": "errata of what came around it",
         "edits": "edits that make hardened",
         "profiles": "what back-ends of others do",
     }
-    for kind in ("properties", "revisions", "errata", "edits", "profiles"):
+    for kind in ("properties", "revisions", "errata", "since", "edits", "profiles"):
         yield titles.get(kind, kind)
         yield from _named(answer[kind])
 
