@@ -179,7 +179,8 @@ def test_the_difference_the_other_way_removes(run: Run) -> None:
 def test_the_difference_on_both_rings(run: Run) -> None:
     """Without a ring, both are shown: hardened changes steps of the packed ring's recovery alone."""
     _, out, _ = run("explain", "--diff", "merged", "hardened")
-    assert out.startswith("--- merged, split ring\n+++ hardened\nno difference\n\n--- merged, packed ring\n")
+    assert out.startswith("--- merged, split ring\n+++ hardened\nno step is another\n@@ behind the lists\n")
+    assert "\n\n--- merged, packed ring\n+++ hardened\n@@ recover\n" in out
     _, out, _ = run("explain", "--diff", "merged", "hardened", "--json", "-")
     split, packed = json.loads(out)
     assert split["changes"] == []
@@ -264,6 +265,21 @@ def test_what_was_raised_since_is_explained_too(run: Run) -> None:
         text = " ".join(run("explain", name)[1].split())
         assert f"docs/errata-2026.md, {name}" in text
         assert all(sentence in text for sentence in said)
+
+
+@pytest.mark.parametrize("ring", protocol.RINGS)
+@pytest.mark.parametrize("asked", [("hardened",), ("--diff", "merged", "hardened"), ("--diff", "hardened", "v6")])
+def test_hardened_says_what_happens_at_resets_and_in_order(run: Run, ring: str, asked: tuple[str, ...]) -> None:
+    """Of a ring, of the device, of its driver, and in-order use: the sentences that `mend` writes."""
+    (answer,) = told(run, *asked, "--ring", ring)
+    text = " ".join(re.sub(r"^[+-] +", "", run("explain", *asked, "--ring", ring)[1], flags=re.MULTILINE).split())
+    for name in ("ring-reset", "reset", "in-order"):
+        (said,) = (each["sentence"] for each in answer["sentences"] if each["mends"] == [name])
+        (written,) = (s.text([name]) for s in protocol.sentences(ring) if s.mends == (name,))
+        assert said == written.replace("``", "")
+        assert said in text
+    assert "a reset of the device, by its driver or with the machine" in text
+    assert told(run, "merged", "--ring", ring)[0]["sentences"] == []
 
 
 def test_an_edit_shows_what_is_otherwise_without_it(run: Run) -> None:

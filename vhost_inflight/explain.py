@@ -74,8 +74,19 @@ def index(ring: str) -> Answer:
 
 def difference(ring: str, before: str, after: str) -> Answer:
     """Give the difference of two revisions, under the defaults of the gaps, as a diff of steps."""
-    found = changes(_table(ring, before), _table(ring, after))
-    return {"kind": "difference", "ring": ring, "before": before, "after": after, "changes": found}
+    return {
+        "kind": "difference",
+        "ring": ring,
+        "before": before,
+        "after": after,
+        "changes": changes(_table(ring, before), _table(ring, after)),
+        "sentences": _besides(ring) if (before == "hardened") != (after == "hardened") else [],
+    }
+
+
+def _besides(ring: str) -> list[Answer]:
+    """Give what hardened says that is of no numbered item: of resets, of in-order use, and of the gaps it closes."""
+    return [proposed(sentence) for sentence in protocol.sentences(ring) if sentence.mends and not sentence.number]
 
 
 # Subjects and tables
@@ -324,6 +335,7 @@ def _revision(ring: str, name: str) -> Answer:
         "open_gaps": [g.name for g in protocol.gaps(ring).values() if g.open_in(name)],
         "before": before,
         "changes": changes(_table(ring, before), _table(ring, name)) if before else [],
+        "sentences": _besides(ring) if name == "hardened" else [],
     }
 
 

@@ -137,12 +137,24 @@ def _revision(answer: Answer) -> Iterator[str]:
         yield ""
         yield f"{answer['before']} -> {answer['id']}"
         yield from _changes(answer["changes"]) if answer["changes"] else ["no step changes; no gap stays open"]
+        yield from _sentences("+", answer["sentences"])
 
 
 def _difference(answer: Answer) -> Iterator[str]:
     yield f"--- {answer['before']}, {answer['ring']} ring"
     yield f"+++ {answer['after']}"
-    yield from _changes(answer["changes"]) if answer["changes"] else ["no difference"]
+    same = "no step is another" if answer["sentences"] else "no difference"
+    yield from _changes(answer["changes"]) if answer["changes"] else [same]
+    yield from _sentences("+" if answer["after"] == "hardened" else "-", answer["sentences"])
+
+
+def _sentences(mark: str, sentences: list[Answer]) -> Iterator[str]:
+    """Show what the text says behind its lists, each by the names of the mends that say it."""
+    if sentences:
+        yield "@@ behind the lists"
+    for each in sentences:
+        yield from wrap(_list(each["mends"]), _WIDTH, initial_indent=f"{mark} ", subsequent_indent=f"{mark} ")
+        yield from _part(mark, "says", each["sentence"])
 
 
 def _changes(changes: list[Answer]) -> Iterator[str]:

@@ -76,8 +76,9 @@ def at_the_end(ring: str) -> tuple[Sentence, ...]:
         ),
         note(
             "reset",
-            "A region does not outlive a reset of the device, whether or not a back-end is there: the front-end "
-            "drops it and asks for a new one; a back-end that is told of the reset forgets its own.",
+            "A region does not outlive a reset of the device, by its driver or with the machine, whether or not a "
+            "back-end is there: the front-end drops it and asks for a new one; a back-end that is told of the reset "
+            "forgets its own.",
             "driver.reset",
             "connection.reset",
         ),
