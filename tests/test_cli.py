@@ -133,6 +133,8 @@ def test_no_command_is_help(run: Run) -> None:
         (["crash-test", "--schedule", "x", "--record", "y"], "--record writes a schedule, and --schedule has one"),
         (["crash-test", "--guest", "--free"], "not for --guest, which always runs free"),
         (["crash-test", "--gap", "settle=wide"], "gap settle is one of the packed ring, not of the split ring"),
+        (["crash-test", "--gap", "flags-of-others=in-order"], "gap flags-of-others is the model's alone"),
+        (["crash-test", "--gap", "flags-of-other=any"], "there is no gap 'flags-of-other'"),
         (["crash-test", "--ring", "packed", "--gap", "reset=kept"], "not in hardened, the default of this ring"),
     ],
 )

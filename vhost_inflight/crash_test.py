@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from refimpl.choices import PROVED, parse_gaps
-from vhost_inflight.options import Gaps, JsonFile, check_revision, check_ring
+from vhost_inflight.options import Gaps, JsonFile, check_played, check_revision, check_ring
 
 if TYPE_CHECKING:
     from vhost_inflight.judging.crash.stops import Pair
@@ -188,6 +188,7 @@ def crash_test(  # noqa: C901  # what does not go together is refused, pair by p
         )  # fmt: skip
     if at is not None or qemu is not None or moves:
         raise typer.BadParameter("--at, --qemu and --moves are for --guest")
+    check_played(gaps)
     if gaps and schedule is not None:
         raise typer.BadParameter("--gap and --schedule: the schedule says what is chosen")
     if schedule is not None and record is not None:

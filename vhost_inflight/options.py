@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +13,8 @@ from refimpl.names import no_such
 from vhost_inflight.telling import STDIO
 
 __all__ = [
-    "Gaps", "JsonFile", "Revision", "Ring", "check", "check_judged", "check_revision", "check_ring", "ring_of",
-    "writable",
+    "Gaps", "JsonFile", "Revision", "Ring", "check", "check_judged", "check_played", "check_revision", "check_ring",
+    "ring_of", "writable",
 ]  # fmt: skip
 
 Ring = Annotated[str | None, typer.Option(help="split or packed (all rings, if left out)")]
@@ -64,6 +64,26 @@ def ring_of(gaps: Iterable[str], ring: str | None) -> str | None:
         if len(owners) == 1:
             ring = owners[0]
     return ring
+
+
+def check_played(gaps: Mapping[str, str]) -> None:
+    """Raise BadParameter for a choice in a gap that the model has and the reference does not play."""
+    from model import protocol  # noqa: PLC0415  # a command that asks for none needs none
+    from refimpl.choices import GAPS_OF  # noqa: PLC0415  # likewise
+
+    for name, choice in gaps.items():
+        owners = [ring for ring in protocol.RINGS if name in protocol.judged(ring)]
+        if not owners or any(name in known for known in GAPS_OF.values()):
+            continue
+        having = [ring for ring in owners if choice in (a.name for a in protocol.judged(ring)[name].alternatives)]
+        if not having:
+            protocol.judged(owners[-1])[name].alternative(choice)  # it says which there are
+        only = f" --ring {having[0]}" if len(having) == 1 else ""
+        besides = "; a ring that is stopped: --stop" if name == "stop" else ""
+        raise typer.BadParameter(
+            f"gap {name} is the model's alone, no process here plays it: `vhost-inflight verify{only} --gap "
+            f"{name}={choice}` judges it, and `vhost-inflight replay` plays its runs (`vhost-inflight list`){besides}"
+        )
 
 
 def writable(file: Path | None) -> Path | None:
