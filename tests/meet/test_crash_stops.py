@@ -219,10 +219,20 @@ def notifies(backend: Backend) -> None:
     os.eventfd_write(call, 1)
 
 
+def overwrites(backend: Backend) -> None:
+    """Write to the disk, where the first request of ring 0 does."""
+    os.pwrite(backend.device.disk.fd, b"old", 0)
+
+
 @pytest.mark.parametrize("ring", REVISIONS)
 @pytest.mark.parametrize(
     ("mistake", "says"),
-    [(clears, "the region changed"), (writes, "the guest's memory changed"), (notifies, "a notification came")],
+    [
+        (clears, "the region changed"),
+        (writes, "the guest's memory changed"),
+        (notifies, "a notification came"),
+        (overwrites, "the disk changed"),
+    ],
 )
 @pytest.mark.parametrize("when", ["at once", "later"])
 def test_what_a_suspended_device_does(
@@ -243,6 +253,33 @@ def test_what_a_suspended_device_does(
     outcome = killed(ring, "skip-drain", "skip-drain")
     first = outcome.properties["suspended"]
     assert says in first.reason
+
+
+@pytest.mark.parametrize(("ring", "queues"), [("split", 1), ("packed", 1), ("split", 3)])
+def test_held_requests_that_are_written_after_the_answer(
+    monkeypatch: pytest.MonkeyPatch, ring: str, queues: int
+) -> None:
+    """Old data, at the next message that comes: nothing but the disk tells. It is the stopped ring's part of it."""
+    handle = Backend.handle
+    late: list[tuple[int, int, bytes]] = []
+
+    def holds(ring: Vring) -> int:
+        for request in ring.blk.held if ring.blk is not None else ():
+            assert ring.blk is not None
+            late.append((ring.blk.disk.fd, request.sector * 512, b"".join(request.incoming)))
+        return SUSPEND(ring)
+
+    def spoiled(backend: Backend, received: Received) -> None:
+        while late:
+            fd, place, data = late.pop()
+            os.pwrite(fd, data, place)
+        handle(backend, received)
+
+    monkeypatch.setattr(SteeredVring, "suspend", holds)
+    monkeypatch.setattr(Backend, "handle", spoiled)
+    pair = Pair("skip-drain", "skip-drain")
+    outcome = crash_test(ring=ring, revision=REVISIONS[ring], kills=25, seed=1, pair=pair, queues=queues)
+    assert outcome.properties["suspended"].reason == "between the answer and the next start the disk changed"
 
 
 def test_what_a_back_end_does_that_was_left_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

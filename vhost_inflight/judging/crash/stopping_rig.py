@@ -23,6 +23,7 @@ from refimpl.wire.payload import Payload, VringFd, VringState
 from vhost_inflight.forked import ForkedBackEnd
 from vhost_inflight.judging.crash.bystander import Bystander, Bystanders
 from vhost_inflight.judging.crash.faults import CrashTestError, GaveUpError, check_socket
+from vhost_inflight.judging.crash.guest import SECTOR
 from vhost_inflight.judging.crash.rig import Rig, Shape
 from vhost_inflight.judging.crash.steered_guest import SteeredGuest
 from vhost_inflight.judging.crash.steering import WORDS, BackEndReins
@@ -42,17 +43,19 @@ _P = TypeVar("_P", bound=Payload)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a suspended device leaves alone of a ring: its share of memory, its region, how often its driver was told.
+    """What a suspended device leaves alone of a ring: its shares of memory, region and disk, the calls of its driver.
 
-    Its share of the guest's memory is the ring, tables and buffers; those of all rings are all that there is.
+    Its share of the guest's memory is the ring, tables and buffers; those of all rings are all that there is. That of
+    the disk are the sectors that its requests write, those of other rings are elsewhere (Client).
     """
 
     memory: bytes
     region: bytes
     calls: int
+    disk: bytes
 
     @classmethod
-    def of(cls, front_end: FrontEnd, queue: int) -> Seen:
+    def of(cls, front_end: StoppingFrontEnd, queue: int) -> Seen:
         """Copy it; nobody but the back-end may move."""
         held, place = front_end.inflight, front_end.ram.places[queue]
         assert held is not None
@@ -60,12 +63,21 @@ class Seen:
         calls = _taken(call)
         _give(call, calls)
         memory = front_end.ram.memory.view(place.ring, place.end - place.ring)
-        return cls(bytes(memory), bytes(held.view(queue * share, share)), calls)
+        sectors = front_end.ram.queue_size * SECTOR
+        disk = os.pread(front_end.disk, sectors, queue * sectors)
+        return cls(bytes(memory), bytes(held.view(queue * share, share)), calls, disk)
 
     def changed(self, later: Seen) -> list[str]:
         """Say what is otherwise later."""
-        names = {"memory": "the guest's memory changed", "region": "the region changed", "calls": "a notification came"}
-        return [text for name, text in names.items() if getattr(self, name) != getattr(later, name)]
+        return [text for name, text in _CHANGED.items() if getattr(self, name) != getattr(later, name)]
+
+
+_CHANGED = {
+    "memory": "the guest's memory changed",
+    "region": "the region changed",
+    "calls": "a notification came",
+    "disk": "the disk changed",
+}
 
 
 class StoppingFrontEnd(FrontEnd):
@@ -73,8 +85,10 @@ class StoppingFrontEnd(FrontEnd):
 
     ``stopped`` has each ring that was stopped and not started again, with what there was of it before the last move
     before its answer, by which `will_move` was called. One that is asked again has to be as it was the first time.
+    ``disk`` is the image, open to be read.
     """
 
+    disk = -1
     meanwhile: Callable[[], None] | None = None
     _asked = 0
 
@@ -134,7 +148,12 @@ class StoppingRig(Rig):
         super().__init__(folder, shape, seed, SteeredGuest)
 
     def _front_ends(self, stack: contextlib.ExitStack) -> list[FrontEnd]:
-        return [self._front_end(stack, name, StoppingFrontEnd, self.pair.front) for name in ("socket", "elsewhere")]
+        disk = os.open(self.image, os.O_RDONLY | os.O_CLOEXEC)
+        stack.callback(os.close, disk)
+        made = [self._front_end(stack, name, StoppingFrontEnd, self.pair.front) for name in ("socket", "elsewhere")]
+        for end in made:
+            end.disk = disk
+        return [*made]
 
     def _bystanders(self, stack: contextlib.ExitStack) -> Bystanders:
         made = Bystanders()
