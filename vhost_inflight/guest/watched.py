@@ -59,10 +59,18 @@ class Watched:
         try:
             self._boot()
         except GuestError as error:  # nobody was killed yet
-            raise UsageError(
-                "the guest did not boot, so nothing was judged: mend what QEMU runs in, or name another QEMU (--qemu, "
-                f"{QEMU_VARIABLE}); {error}; the back-end said: {self.back_end.said()}"
-            ) from error
+            raise UsageError(f"{self._unbooted()}; {error}; the back-end said: {self.back_end.said()}") from error
+
+    def _unbooted(self) -> str:
+        """Say who has to mend what when the guest does not come up: a back-end that serves may hang it."""
+        qemu = f"what QEMU runs in, or name another QEMU (--qemu, {QEMU_VARIABLE})"
+        if not self.outcome.disk and self.machine.is_served():
+            return (
+                "the guest did not get its disk from a back-end that serves it, so nothing was judged: look at the "
+                "back-end, which may hang the guest (try it without one: `conformance --backend-cmd`, of our own "
+                f"crash-test without --guest), or at {qemu}"
+            )
+        return f"the guest did not boot, so nothing was judged: mend {qemu}"
 
     def _boot(self) -> None:
         self.back_end.start()
