@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def heard() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.mark.needs("qemu-system-x86_64")
 @pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize(
     ("number", "options", "code"),
@@ -49,31 +51,30 @@ def heard() -> None:
 )
 def test_ended_by_a_signal(tmp_path: Path, number: int, options: list[str], code: int) -> None:
     """As Ctrl-C at a terminal does it, to a group: QEMU is not of that group, and does not end first."""
-    options += [c.command(tmp_path)] if options[-1] == "--backend-cmd" else []
-    (tmp_path / "t").mkdir()
+    options = [*options, c.command(tmp_path)] if options[-1] == "--backend-cmd" else options
+    folder = Path(tempfile.gettempdir())
     command = [sys.executable, "-m", "vhost_inflight", "crash-test", "--guest", *options]
-    ran = subprocess.Popen(
+    with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=heard,  # noqa: PLW1509  # this process has no thread
         process_group=0,
-        env=os.environ | {"TMPDIR": str(tmp_path / "t")},
-    )
-    try:
-        wait_for(lambda: len(at_work(tmp_path / "t")) > 1 or ran.poll() is not None)
-        os.killpg(ran.pid, number)
-        printed, complained = ran.communicate(timeout=60)
-    finally:
-        ran.kill()
-        ran.wait()
+    ) as ran:
+        try:
+            wait_for(lambda: len(at_work(folder)) > 1 or ran.poll() is not None)
+            assert ran.poll() is None
+            os.killpg(ran.pid, number)
+            printed, complained = ran.communicate(timeout=60)
+        finally:
+            ran.kill()
     assert (ran.returncode, complained) == (code, "")
     assert ("interrupted: this is what was found so far" in printed) == (number == signal.SIGINT)
     assert "nothing was lost" not in printed
     assert "broken" not in printed
-    assert at_work(tmp_path / "t") == []
-    assert list((tmp_path / "t").iterdir()) == []
+    assert at_work(folder) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_an_end_that_was_lost_is_no_verdict() -> None:

@@ -35,8 +35,8 @@ _LOOK_ON = 200
 """Steps of a back-end that goes on though it has answered, at most: enough to finish and publish all that it has."""
 
 _MOVES, _FOR_EACH = 20_000, 100
-"""Moves, and more for each entry of each ring, after which what did not come will not: an answer of a back-end, or what
-rings beside made. It is far more than it takes to finish all that there can be."""
+"""Moves, and more for each entry of each ring, after which what is waited for will not come: an answer, or what rings
+beside made. It is far more than it takes to finish all that there can be."""
 
 _P = TypeVar("_P", bound=Payload)
 
@@ -145,6 +145,7 @@ class StoppingRig(Rig):
         """Make both memories, and start the driver in the first."""
         check_socket(folder / "elsewhere")
         self.pair, self.generation = pair, pair.back
+        self.patience = _MOVES + _FOR_EACH * shape.size * shape.queues
         super().__init__(folder, shape, seed, SteeredGuest)
 
     def _front_ends(self, stack: contextlib.ExitStack) -> list[FrontEnd]:
@@ -206,11 +207,6 @@ class StoppingRig(Rig):
     def stopped(self) -> Collection[int]:
         """The rings that were stopped and not yet started again."""
         return self.here.stopped
-
-    @property
-    def patience(self) -> int:
-        """Moves after which what is waited for will not come."""
-        return _MOVES + _FOR_EACH * self.size * self.shape.queues
 
     @property
     def some_run(self) -> bool:
