@@ -94,6 +94,7 @@ def test_one_that_a_wrapper_starts_dies_at_its_store_too(tmp_path: Path) -> None
     assert sum(count for where, count in done.steps.items() if "inflight by split_supply" in where) == 3
 
 
+@pytest.mark.needs("sleep", "setsid")
 @pytest.mark.parametrize("how", ["", "setsid -w "])
 def test_who_listens_is_traced_and_ended_whoever_started_it(tmp_path: Path, how: str) -> None:
     """A wrapper starts it without exec, or in a session of its own; what it ends of is told."""
