@@ -60,7 +60,9 @@ def conformance(
     ] = False,
     patience: Annotated[
         float | None,
-        typer.Option(min=0.05, metavar="SECONDS", help="that it may rest while it owes something", show_default="0.5"),
+        typer.Option(
+            min=0.05, max=3600, metavar="SECONDS", help="that it may rest while it owes something", show_default="0.5"
+        ),
     ] = None,
     failures: Annotated[int, typer.Option(min=0, metavar="N", help="leave a load after so many; 0: never")] = 50,
     jobs: Annotated[int, typer.Option(min=0, metavar="N", help="how many cases at a time; 0: one for each core")] = 0,
