@@ -75,11 +75,16 @@ def test_more_rings(ring: str) -> None:
     assert any(step.startswith("3:") for step, *_ in outcome.events)
 
 
-@pytest.mark.parametrize(("ring", "queues"), [("split", 4), ("packed", 3)])
-def test_a_driver_that_had_all_back_makes_more_later(monkeypatch: pytest.MonkeyPatch, ring: str, queues: int) -> None:
-    """It sleeps, and nobody is to notify it: it is no back-end's fault that nothing comes back then."""
+@pytest.mark.parametrize(
+    ("ring", "queues", "ways"),
+    [("split", 4, WAYS[:1]), ("packed", 3, WAYS[:1]), ("split", 2, WAYS), ("packed", 2, WAYS)],
+)
+def test_a_driver_that_had_all_back_makes_more_later(
+    monkeypatch: pytest.MonkeyPatch, ring: str, queues: int, ways: tuple[str, ...]
+) -> None:
+    """It sleeps, and nobody is to notify it; it has what it waits for: neither is a back-end's fault."""
     monkeypatch.setattr(stopping, "_BUSY", 0)
-    monkeypatch.setattr(stopping, "WAYS", WAYS[:1])
+    monkeypatch.setattr(stopping, "WAYS", ways)
     outcome = killed(ring, "skip-drain", "skip-drain", queues=queues, revision="hardened")
     assert (outcome.kills, outcome.broken) == (25, [])
 
