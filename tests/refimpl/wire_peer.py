@@ -1,7 +1,11 @@
 """A back-end that a test drives message by message."""
 
+import contextlib
 import os
 import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from refimpl.backend.connection import Backend
 from refimpl.backend.disk import Disk
@@ -12,7 +16,7 @@ from refimpl.wire.codec import Message, Request
 from refimpl.wire.features import FEATURES, PROTOCOL_FEATURES
 from refimpl.wire.payload import NOTHING, Number, Payload, SingleRegion, VringFd, VringState
 from refimpl.wire.transport import Connection, Received
-from tests.refimpl.wire_rig import make_device
+from tests.refimpl.wire_rig import make_device, make_image, open_fds
 
 QUEUE_SIZE = 8
 
@@ -79,3 +83,20 @@ class Peer:
         self.backend.close()
         self.ours.close()
         self.ram.close()
+
+
+@contextlib.contextmanager
+def peers(directory: Path, queues: int = 2) -> Iterator[Callable[..., Peer]]:
+    """Give what makes back-ends, as Peer does, on a disk of so many queues; at the end they have left nothing open."""
+    before = open_fds()
+    made: list[Peer] = []
+    with Disk(make_image(directory), queues=queues) as disk:
+
+        def make(*given: Any, **more: Any) -> Peer:
+            made.append(Peer(disk, *given, **more))
+            return made[-1]
+
+        yield make
+        for peer in made:
+            peer.close()
+    assert before == open_fds()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from refimpl.backend.disk import Disk
 from refimpl.choices import Choices
 from refimpl.errors import FrontEndError
 from refimpl.frontend.memory import GUEST_BASE, GuestRam
@@ -29,28 +28,23 @@ from refimpl.wire.payload import (
     VringFd,
     VringState,
 )
-from tests.refimpl.wire_peer import QUEUE_SIZE, Peer
-from tests.refimpl.wire_rig import make_image, open_fds
+from tests.refimpl.wire_peer import QUEUE_SIZE, Peer, peers
+from tests.refimpl.wire_rig import open_fds
 
 SIZE, STRIDE = 144, 192
 
 
 @pytest.fixture(name="make_peer")
-def peers(tmp_path: Path) -> Iterator[Callable[..., Peer]]:
+def peer_maker(tmp_path: Path) -> Iterator[Callable[..., Peer]]:
     """Make back-ends, which at the end have left nothing open."""
-    before = open_fds()
-    made: list[Peer] = []
-    with Disk(make_image(tmp_path), queues=2) as disk:
+    with peers(tmp_path) as make:
 
-        def make(choices: Choices | None = None) -> Peer:
-            made.append(Peer(disk, choices))
-            made[-1].negotiate()
-            return made[-1]
+        def negotiated(choices: Choices | None = None) -> Peer:
+            peer = make(choices)
+            peer.negotiate()
+            return peer
 
-        yield make
-        for peer in made:
-            peer.close()
-    assert before == open_fds()
+        yield negotiated
 
 
 @pytest.fixture(name="peer")

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from refimpl.backend.blk import WRITE
-from refimpl.backend.disk import Disk
 from refimpl.backend.disk_queue import Schedule
 from refimpl.choices import Choices
 from refimpl.errors import BackEndError
@@ -18,8 +17,8 @@ from refimpl.wire.codec import Request
 from refimpl.wire.features import PROTOCOL_INFLIGHT_SHMFD, PROTOCOL_STATUS
 from refimpl.wire.payload import NOTHING, Number, Payload, VringState
 from tests.refimpl.backend.test_server import wait_for
-from tests.refimpl.wire_peer import Peer
-from tests.refimpl.wire_rig import make_image, serving
+from tests.refimpl.wire_peer import peers
+from tests.refimpl.wire_rig import serving
 
 RESETS = [(Request.RESET_DEVICE, NOTHING), (Request.RESET_OWNER, NOTHING), (Request.SET_STATUS, Number(0))]
 """What stops every ring, and finishes nothing."""
@@ -109,37 +108,31 @@ def test_a_buffer_that_is_kept(
 @pytest.mark.parametrize(("request_", "payload"), RESETS)
 def test_every_ring_stops(tmp_path: Path, request_: Request, payload: Payload) -> None:
     """Both of two rings that run, one that is stopped already, and what was said of where they go on: nothing stays."""
-    with Disk(make_image(tmp_path), queues=3) as disk:
-        peer = Peer(disk, status=True)
-        try:
-            peer.negotiate(PROTOCOL_STATUS)
-            for queue in range(2):
-                peer.describe(queue)
-                peer.say(Request.SET_VRING_BASE, VringState(queue, 5 + queue))
-                peer.start(queue)
-            peer.say(Request.SET_VRING_BASE, VringState(2, 7))
-            assert [ring.queue is not None for ring in peer.backend.rings] == [True, True, False]
-            peer.say(request_, payload)
-            for queue in range(3):
-                ring = peer.backend.rings[queue]
-                assert (ring.queue, ring.blk, ring.kick_fd, ring.enabled) == (None, None, None, False)
-                assert peer.ask(Request.GET_VRING_BASE, VringState(queue, 0)).message.payload == VringState(queue, 0)
-        finally:
-            peer.close()
+    with peers(tmp_path, 3) as make:
+        peer = make(status=True)
+        peer.negotiate(PROTOCOL_STATUS)
+        for queue in range(2):
+            peer.describe(queue)
+            peer.say(Request.SET_VRING_BASE, VringState(queue, 5 + queue))
+            peer.start(queue)
+        peer.say(Request.SET_VRING_BASE, VringState(2, 7))
+        assert [ring.queue is not None for ring in peer.backend.rings] == [True, True, False]
+        peer.say(request_, payload)
+        for queue in range(3):
+            ring = peer.backend.rings[queue]
+            assert (ring.queue, ring.blk, ring.kick_fd, ring.enabled) == (None, None, None, False)
+            assert peer.ask(Request.GET_VRING_BASE, VringState(queue, 0)).message.payload == VringState(queue, 0)
 
 
 @pytest.mark.parametrize(("request_", "payload"), RESETS)
 def test_a_ring_begins_anew(tmp_path: Path, request_: Request, payload: Payload) -> None:
     """A base that was given before a reset is none: fetching begins at the ring's begin, if no other one is given."""
-    with Disk(make_image(tmp_path), queues=2) as disk:
-        peer = Peer(disk, status=True)
-        try:
-            peer.negotiate(PROTOCOL_STATUS)
-            peer.describe()
-            peer.say(Request.SET_VRING_BASE, VringState(0, 5))
-            peer.start()
-            peer.say(request_, payload)
-            peer.start()
-            assert peer.ask(Request.GET_VRING_BASE, VringState(0, 0)).message.payload == VringState(0, 0)
-        finally:
-            peer.close()
+    with peers(tmp_path, 2) as make:
+        peer = make(status=True)
+        peer.negotiate(PROTOCOL_STATUS)
+        peer.describe()
+        peer.say(Request.SET_VRING_BASE, VringState(0, 5))
+        peer.start()
+        peer.say(request_, payload)
+        peer.start()
+        assert peer.ask(Request.GET_VRING_BASE, VringState(0, 0)).message.payload == VringState(0, 0)

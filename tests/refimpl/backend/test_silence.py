@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from refimpl.backend import server
-from refimpl.backend.disk import Disk
 from refimpl.errors import FrontEndError
 from refimpl.layout import region_at
 from refimpl.memory import SharedMemory
@@ -16,8 +15,8 @@ from refimpl.wire.codec import Request
 from refimpl.wire.features import FEATURES, VHOST_USER_PROTOCOL_FEATURES
 from refimpl.wire.payload import Inflight, MemoryTable, Number, VringState
 from tests.refimpl.backend.test_server import wait_for
-from tests.refimpl.wire_peer import QUEUE_SIZE, Peer
-from tests.refimpl.wire_rig import make_image, serving
+from tests.refimpl.wire_peer import QUEUE_SIZE, Peer, peers
+from tests.refimpl.wire_rig import serving
 
 SIZE = 144
 
@@ -45,16 +44,8 @@ def test_silence_is_told_of(
 @pytest.fixture(name="make_peer")
 def peer_maker(tmp_path: Path) -> Iterator[Callable[[], Peer]]:
     """Make back-ends with two queues to which nothing was said."""
-    made: list[Peer] = []
-    with Disk(make_image(tmp_path), queues=2) as disk:
-
-        def make() -> Peer:
-            made.append(Peer(disk))
-            return made[-1]
-
+    with peers(tmp_path) as make:
         yield make
-        for peer in made:
-            peer.close()
 
 
 @pytest.fixture(name="region")

@@ -1,12 +1,12 @@
 """The device status: who may set it, what is answered, and that 0 is a reset."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from refimpl.backend import connection
-from refimpl.backend.disk import Disk
 from refimpl.choices import Choices
 from refimpl.errors import FrontEndError
 from refimpl.memory import SharedMemory
@@ -14,8 +14,7 @@ from refimpl.wire.codec import Request
 from refimpl.wire.features import FEATURES, GENERATIONS, PROTOCOL_FEATURES, PROTOCOL_STATUS
 from refimpl.wire.payload import NOTHING, Inflight, Number, Payload, VringState
 from refimpl.wire.status import Status
-from tests.refimpl.wire_peer import QUEUE_SIZE, Peer
-from tests.refimpl.wire_rig import make_image, open_fds
+from tests.refimpl.wire_peer import QUEUE_SIZE, Peer, peers
 
 SIZE = 192
 RUNNING = Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK | Status.DRIVER_OK
@@ -23,20 +22,10 @@ RESETS = [(Request.RESET_DEVICE, NOTHING), (Request.SET_STATUS, Number(0))]
 
 
 @pytest.fixture(name="make_peer")
-def peers(tmp_path: Path) -> Iterator[Callable[..., Peer]]:
+def peer_maker(tmp_path: Path) -> Iterator[Callable[..., Peer]]:
     """Make back-ends that offer the device status, under a front-end that accepts it; they leave nothing open."""
-    before = open_fds()
-    made: list[Peer] = []
-    with Disk(make_image(tmp_path), queues=2) as disk:
-
-        def make(choices: Choices | None = None, generation: str = "drain", **more: object) -> Peer:
-            made.append(Peer(disk, choices, generation, **{"status": True, **more}))  # type: ignore[arg-type]
-            return made[-1]
-
-        yield make
-        for peer in made:
-            peer.close()
-    assert before == open_fds()
+    with peers(tmp_path) as make:
+        yield partial(make, status=True)
 
 
 @pytest.fixture(name="steps")
